@@ -1,0 +1,10 @@
+/** Exit codes of every program here, after sysexits.h. */
+export const ExitCode = {
+  ok: 0,
+  failure: 1,
+  usage: 64,
+  unavailable: 69,
+  software: 70,
+  noPermission: 77,
+  config: 78,
+} as const;

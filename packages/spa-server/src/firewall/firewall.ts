@@ -1,0 +1,68 @@
+import type { IpAddress, ProtoPort } from 'spa-core';
+
+/** What policy gives to one message: these doors, for this one address, for this long. */
+export interface Grant {
+  /** Hex of the message's identity; safe to put into a rule's comment. */
+  readonly id: string;
+  readonly address: IpAddress;
+  readonly ports: readonly ProtoPort[];
+  readonly timeoutSeconds: number;
+}
+
+/** One door that is open now. */
+export interface Door {
+  readonly address: IpAddress;
+  readonly port: ProtoPort;
+  /** Whole seconds until the kernel closes it. */
+  readonly remainingSeconds: number;
+  /** The grant that opened it, if its rule says so. */
+  readonly grantId: string | null;
+}
+
+/** What the daemon's own rules let through and hold shut besides the doors. */
+export interface GatePolicy {
+  /** UDP port on which packets arrive: always let through. */
+  readonly spaPort: number;
+  /** Ports that nobody reaches without a door. Only rules that drop by themselves (nftables, mode own) use it. */
+  readonly protectedPorts: readonly ProtoPort[];
+}
+
+/** A firewall that opens doors and closes them by itself: the kernel, not the daemon, takes a grant away again. */
+export interface Firewall {
+  /** For the log: `nftables, own table inet spa`. */
+  readonly name: string;
+  /**
+   * Puts the daemon's own rules in place in one atomic change; doors that are open stay open unless `flush`.
+   * Called at start and again on reload. Resolves to warnings for the operator, one line each.
+   * @throws FirewallError
+   */
+  install(policy: GatePolicy, options: { readonly flush: boolean }): Promise<readonly string[]>;
+  /**
+   * Opens the doors of `grant` in one atomic change; resolves once the kernel has confirmed it, to the time
+   * (ms since epoch) at which the kernel closes them. A door that is open longer already is left as it is.
+   * @throws FirewallError and then no door was opened.
+   */
+  grant(grant: Grant): Promise<{ readonly expiresAt: number }>;
+  /** The doors that are open. @throws FirewallError */
+  list(): Promise<readonly Door[]>;
+  /** Closes all doors, leaves the other rules. @throws FirewallError */
+  flush(): Promise<void>;
+  /** Ends the session with the firewall and, if `flush`, closes all doors. Never opens a protected port. */
+  close(options: { readonly flush: boolean }): Promise<void>;
+}
+
+/** The firewall did not do what it was told. The message is one line: command, status, what it said. */
+export class FirewallError extends Error {
+  override readonly name = 'FirewallError';
+  readonly command: string;
+  /** Exit status, or null if the command could not be run or did not answer. */
+  readonly status: number | null;
+
+  constructor(command: string, status: number | null, said: string) {
+    super(
+      `${command}: ${said.trim().replaceAll(/\s*\n\s*/g, '; ')} (${status === null ? 'no exit status' : `status ${status}`})`,
+    );
+    this.command = command;
+    this.status = status;
+  }
+}
