@@ -2,6 +2,15 @@ export { ConfigError, type ConfigPlace } from './config-error.ts';
 export { type ConfigLine, parseConfigLine, parseConfigLines } from './config-lines.ts';
 export { ExitCode } from './exit-code.ts';
 export {
+  exportCertificates,
+  exportOneCertificate,
+  exportSecretKey,
+  type GnupgHome,
+  type GnupgSealing,
+  listFingerprints,
+  signAndEncrypt,
+} from './gnupg.ts';
+export {
   type CommandLine,
   formatOptions,
   type Option,
@@ -9,3 +18,4 @@ export {
   parseCommandLine,
   UsageError,
 } from './options.ts';
+export { type GuardedFile, readGuardedFile, readPrivateFile, writePrivateFile } from './secret-file.ts';

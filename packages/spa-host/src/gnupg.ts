@@ -1,0 +1,198 @@
+import { spawn } from 'node:child_process';
+import { ConfigError } from './config-error.ts';
+
+/** A GnuPG home and the program that works on it. `directory` null is gpg's own default, `~/.gnupg`. */
+export interface GnupgHome {
+  readonly directory: string | null;
+  /** Path or name of gpg. */
+  readonly program: string;
+}
+
+/** What gpg itself is to sign and encrypt with. Key names are what gpg's `--local-user` and `--recipient` take. */
+export interface GnupgSealing {
+  readonly signer: string;
+  readonly recipient: string;
+  /** Null: gpg-agent knows it, asks for it (pinentry), or needs none (a card). */
+  readonly passphrase: string | null;
+}
+
+/**
+ * The certificates that `keyIds` name (fingerprints, key IDs, user IDs: whatever gpg takes), or all of the home, as
+ * binary OpenPGP. Empty only for `'all'` of an empty home.
+ * @throws ConfigError if gpg cannot be run or a key ID names no certificate.
+ */
+export async function exportCertificates(
+  home: GnupgHome,
+  keyIds: readonly string[] | 'all',
+): Promise<Buffer> {
+  if (keyIds === 'all') return (await mustRunGpg(home, ['--export'], {})).output;
+  if (keyIds.length === 0) return Buffer.alloc(0);
+  const [exported, ...counts] = await Promise.all([
+    mustRunGpg(home, ['--export', '--', ...keyIds], {}),
+    ...keyIds.map((keyId) => listFingerprints(home, 'public', keyId)),
+  ]);
+  const missing = keyIds.find((_, index) => counts[index]?.length === 0);
+  if (missing !== undefined) throw noSuchKey(home, 'public', missing);
+  return exported.output;
+}
+
+/**
+ * The certificate that `keyId` names, as binary OpenPGP.
+ * @throws ConfigError if gpg cannot be run, or if `keyId` names no certificate or several.
+ */
+export async function exportOneCertificate(home: GnupgHome, keyId: string): Promise<Buffer> {
+  const [exported, fingerprints] = await Promise.all([
+    mustRunGpg(home, ['--export', '--', keyId], {}),
+    listFingerprints(home, 'public', keyId),
+  ]);
+  mustBeOne(home, 'public', keyId, fingerprints);
+  return exported.output;
+}
+
+/**
+ * The secret key that `keyId` names, as binary OpenPGP, protected by `passphrase` if it has one.
+ *
+ * Null: gpg-agent does not hand it out, because the passphrase is wrong or missing (null) or loopback is forbidden.
+ * A key on a card is exported as a stub without secret material.
+ * @throws ConfigError if gpg cannot be run, or if `keyId` names no secret key or several.
+ */
+export async function exportSecretKey(
+  home: GnupgHome,
+  keyId: string,
+  passphrase: string | null,
+): Promise<Buffer | null> {
+  const loopback = ['--pinentry-mode', 'loopback', '--passphrase-fd', String(PASSPHRASE_FD)];
+  const [exported, fingerprints] = await Promise.all([
+    runGpg(home, [...loopback, '--export-secret-keys', '--', keyId], { passphrase: passphrase ?? '' }),
+    listFingerprints(home, 'secret', keyId),
+  ]);
+  mustBeOne(home, 'secret', keyId, fingerprints);
+  return exported.output.length === 0 ? null : exported.output;
+}
+
+/**
+ * `text`, signed and encrypted by gpg: a binary OpenPGP message. For keys that gpg does not export; gpg-agent may
+ * open a pinentry on the terminal meanwhile.
+ * @throws ConfigError if gpg cannot be run or refuses; the message is gpg's own last line.
+ */
+export async function signAndEncrypt(home: GnupgHome, keys: GnupgSealing, text: string): Promise<Buffer> {
+  const loopback = ['--pinentry-mode', 'loopback', '--passphrase-fd', String(PASSPHRASE_FD)];
+  const { output } = await mustRunGpg(
+    home,
+    [
+      ...(keys.passphrase === null ? [] : loopback),
+      ...['--yes', '--trust-model', 'always', '--no-encrypt-to', '--no-armor', '--sign', '--encrypt'],
+      ...['--local-user', keys.signer, '--recipient', keys.recipient, '--output', '-'],
+    ],
+    { input: text, ...(keys.passphrase === null ? {} : { passphrase: keys.passphrase }) },
+  );
+  return output;
+}
+
+/**
+ * The upper-case fingerprints of the primary keys that `keyId` names, best match first as gpg has it.
+ * @throws ConfigError if gpg cannot be run.
+ */
+export async function listFingerprints(
+  home: GnupgHome,
+  kind: 'public' | 'secret',
+  keyId: string,
+): Promise<readonly string[]> {
+  const command = kind === 'public' ? '--list-keys' : '--list-secret-keys';
+  const { output } = await runGpg(home, ['--with-colons', command, '--', keyId], {});
+  // The first fpr record after a pub or sec record is the primary key's; those after sub and ssb are subkeys'.
+  const pattern = /^(?:pub|sec):.*\n(?:(?!pub:|sec:|sub:|ssb:|fpr:).*\n)*fpr:(?:[^:]*:){8}([0-9A-F]+):/gm;
+  return Array.from(output.toString('utf8').matchAll(pattern), (match) => match[1] ?? '');
+}
+
+const PASSPHRASE_FD = 3;
+
+interface GpgInput {
+  readonly input?: string;
+  readonly passphrase?: string;
+}
+
+interface GpgResult {
+  readonly status: number | null;
+  readonly output: Buffer;
+  readonly complaint: string;
+}
+
+async function mustRunGpg(home: GnupgHome, args: readonly string[], input: GpgInput): Promise<GpgResult> {
+  const result = await runGpg(home, args, input);
+  if (result.status !== 0) throw new ConfigError({ file: nameOf(home) }, `gpg: ${result.complaint}`);
+  return result;
+}
+
+/** Keys come from the home only: looking one up on the network would tell others which bastion is meant. */
+function runGpg(home: GnupgHome, args: readonly string[], input: GpgInput): Promise<GpgResult> {
+  const common = [
+    '--batch',
+    '--quiet',
+    '--no-permission-warning',
+    '--no-auto-check-trustdb',
+    '--no-auto-key-locate',
+  ];
+  const where = home.directory === null ? [] : ['--homedir', home.directory];
+  const child = spawn(home.program, [...where, ...common, ...args], {
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+    windowsHide: true,
+  });
+  const output: Buffer[] = [];
+  const messages: Buffer[] = [];
+  child.stdout.on('data', (chunk: Buffer) => output.push(chunk));
+  child.stderr.on('data', (chunk: Buffer) => messages.push(chunk));
+  write(child.stdin, input.input ?? '');
+  write(child.stdio[PASSPHRASE_FD] as NodeJS.WritableStream, `${input.passphrase ?? ''}\n`);
+  return new Promise((resolve, reject) => {
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      const cause = error.code === 'ENOENT' ? 'there is no such program' : (error.code ?? error.message);
+      reject(
+        new ConfigError({ file: home.program }, `cannot be run: ${cause}; install GnuPG or correct GPG_EXE`),
+      );
+    });
+    child.on('close', (status) => {
+      resolve({ status, output: Buffer.concat(output), complaint: lastLine(Buffer.concat(messages)) });
+    });
+  });
+}
+
+function write(stream: NodeJS.WritableStream, text: string): void {
+  stream.on('error', ignoreClosedPipe);
+  stream.end(text);
+}
+
+/** gpg may end without reading all of its input; its exit status says the rest. */
+function ignoreClosedPipe(): void {}
+
+function lastLine(messages: Buffer): string {
+  const lines = messages.toString('utf8').trim().split('\n');
+  return (lines.at(-1) ?? '').replace(/^gpg: /, '') || 'failed without a message';
+}
+
+function mustBeOne(
+  home: GnupgHome,
+  kind: 'public' | 'secret',
+  keyId: string,
+  fingerprints: readonly string[],
+): void {
+  if (fingerprints.length === 0) throw noSuchKey(home, kind, keyId);
+  if (fingerprints.length === 1) return;
+  throw new ConfigError(
+    { file: nameOf(home) },
+    `"${keyId}" is ambiguous; write the fingerprint of one ${kind} key: ${fingerprints.join(', ')}`,
+  );
+}
+
+function noSuchKey(home: GnupgHome, kind: 'public' | 'secret', keyId: string): ConfigError {
+  const list = kind === 'public' ? '--list-keys' : '--list-secret-keys';
+  const where = home.directory === null ? '' : ` --homedir ${home.directory}`;
+  return new ConfigError(
+    { file: nameOf(home) },
+    `gpg finds no ${kind} key "${keyId}" here; gpg${where} ${list} shows those it has`,
+  );
+}
+
+function nameOf(home: GnupgHome): string {
+  return home.directory ?? '~/.gnupg';
+}
