@@ -3,6 +3,7 @@ export type SpaErrorCode =
   | 'packet-length'
   | 'packet-alphabet'
   | 'packet-prefix'
+  | 'packet-base64'
   | 'packet-kind'
   | 'hmac'
   | 'decrypt'

@@ -8,8 +8,35 @@ export {
 } from './address.ts';
 export { decodeBase64, encodeBase64 } from './base64.ts';
 export type { Brand } from './brand.ts';
+export { DIGEST_NAMES, type DigestName, parseDigestName } from './digest.ts';
 export { SpaError, type SpaErrorCode } from './errors.ts';
+export type { PacketKind } from './framing.ts';
+export { HmacKey, SymmetricKey } from './keys.ts';
 export * from './limits.ts';
+export { decodeMessage, encodeMessage, isUsername, type Message, randomDigits } from './message.ts';
+export { ACCESS_TYPES, type AccessType, type MessageTypeRow } from './message-type.ts';
+export type { OpenPgpOpeningKeys, OpenPgpSealingKeys } from './openpgp.ts';
+export {
+  Certificate,
+  type Fingerprint,
+  KeyError,
+  parseFingerprint,
+  readCertificates,
+  readSecretKeys,
+  SecretKey,
+  unlockSecretKey,
+} from './openpgp-keys.ts';
+export {
+  identify,
+  type MessageId,
+  type OpenedPacket,
+  type OpeningKeys,
+  openPacket,
+  type Packet,
+  parsePacket,
+  type Sealing,
+  sealPacket,
+} from './packet.ts';
 export {
   formatProtoPort,
   formatProtoPorts,
@@ -17,3 +44,4 @@ export {
   parseProtoPort,
   parseProtoPorts,
 } from './proto-port.ts';
+export { type AccessRequest, formatAccessRequest, parseAccessRequest } from './request.ts';

@@ -21,5 +21,7 @@ export const USERNAME_MAX_BYTES = 48;
 export const FIELD_MAX_LENGTH = 256;
 /** What a client may ask for, in seconds. */
 export const CLIENT_TIMEOUT_MAX_SECONDS = 65_536;
+/** Largest difference between a message's time and the receiver's that a receiver can be told to accept, in seconds. */
+export const PACKET_AGE_MAX_SECONDS = 100_000;
 /** Version that the stock client 2.6 writes. Never compared by a receiver. */
 export const PROTOCOL_VERSION = '3.0.0';

@@ -1,0 +1,171 @@
+import type { Message, PartialConfig, PublicKey } from 'openpgp';
+import { SpaError } from './errors.ts';
+import { firstRsaSessionKey } from './framing.ts';
+import { PACKET_AGE_MAX_SECONDS } from './limits.ts';
+import { type Certificate, type Fingerprint, KeyError, type SecretKey } from './openpgp-keys.ts';
+import { decryptRsaSessionKey, type SessionKey } from './session-key.ts';
+
+/** Who signs and for whom. */
+export interface OpenPgpSealingKeys {
+  readonly signer: SecretKey;
+  readonly recipient: Certificate;
+}
+
+/** Who can open, and whose signature counts. */
+export interface OpenPgpOpeningKeys {
+  readonly secretKeys: readonly SecretKey[];
+  /** Certificates of those who may sign. */
+  readonly certificates: readonly Certificate[];
+  /** False: the packet may be unsigned, and a signature is not looked at. */
+  readonly requireSignature: boolean;
+}
+
+/** A message that was decrypted and, if a signature is required, verified. */
+export interface OpenedOpenPgp {
+  readonly text: string;
+  /** Primary fingerprint of the certificate that signed; null if no signature is required. */
+  readonly signer: Fingerprint | null;
+  /** When the signature says that it was made, in seconds since 1970. Null as `signer`. */
+  readonly signedAtSeconds: number | null;
+}
+
+/** The key ID of a recipient who is not named (RFC 9580 section 5.1.8). */
+const ANONYMOUS_RECIPIENT = '0000000000000000';
+
+/** A text of 1.5 kB at most; what inflates to more was made to hurt. Signatures stay short enough for RSA-3072. */
+const CONFIG: PartialConfig = {
+  aeadProtect: false,
+  maxDecompressedMessageSize: 16_384,
+  nonDeterministicSignaturesViaNotation: false,
+};
+
+/**
+ * Signs and encrypts `text` as one binary OpenPGP message: PKESK version 3, SEIPD version 1.
+ * @throws KeyError if a key cannot sign or encrypt: expired, revoked, of the wrong kind.
+ */
+export async function sealOpenPgp(
+  keys: OpenPgpSealingKeys,
+  text: string,
+  nowSeconds: number,
+): Promise<Uint8Array> {
+  const openpgp = await import('openpgp');
+  const message = await openpgp.createMessage({ binary: Buffer.from(text, 'latin1') });
+  try {
+    return await openpgp.encrypt({
+      message,
+      encryptionKeys: keys.recipient.openpgpKey(),
+      signingKeys: keys.signer.openpgpKey(),
+      format: 'binary',
+      date: dateOf(nowSeconds),
+      config: CONFIG,
+    });
+  } catch (error) {
+    throw new KeyError((error as Error).message.replaceAll(/\s+/g, ' '));
+  }
+}
+
+/**
+ * Decrypts a binary OpenPGP message and verifies its signature.
+ *
+ * The age of the signature is the caller's to check (`signedAtSeconds`): what is refused here is a signature that is
+ * more than the longest possible age ahead of `nowSeconds`, or made when its key was not valid.
+ * @throws SpaError `decrypt`, whatever is wrong; `signature` if none of `certificates` signed it.
+ */
+export async function openOpenPgp(
+  keys: OpenPgpOpeningKeys,
+  blob: Buffer,
+  nowSeconds: number,
+): Promise<OpenedOpenPgp> {
+  const decrypted = await decryptMessage(keys, blob, dateOf(nowSeconds + PACKET_AGE_MAX_SECONDS));
+  const text = Buffer.from(decrypted.data).toString('latin1');
+  if (!keys.requireSignature) return { text, signer: null, signedAtSeconds: null };
+  for (const signature of decrypted.signatures) {
+    const verified = await verifySignature(keys, signature);
+    if (verified !== null) return { text, ...verified };
+  }
+  const signers = decrypted.signatures.map((signature) => signature.keyID.toHex().toUpperCase());
+  throw new SpaError(
+    'signature',
+    signers.length === 0
+      ? 'the packet is not signed'
+      : `no permitted operator made the signature of key ${signers.join(', ')}`,
+  );
+}
+
+type LibraryDate = ReturnType<typeof dateOf>;
+
+interface DecryptedMessage {
+  readonly data: Uint8Array;
+  readonly signatures: readonly LibrarySignature[];
+}
+
+interface LibrarySignature {
+  readonly keyID: { toHex(): string };
+  readonly verified: Promise<true>;
+  readonly signature: Promise<{ readonly packets: readonly { readonly created: LibraryDate | null }[] }>;
+}
+
+async function decryptMessage(
+  keys: OpenPgpOpeningKeys,
+  blob: Buffer,
+  date: LibraryDate,
+): Promise<DecryptedMessage> {
+  const openpgp = await import('openpgp');
+  try {
+    const message: Message<Uint8Array> = await openpgp.readMessage({ binaryMessage: blob, config: CONFIG });
+    const ours = new Set([ANONYMOUS_RECIPIENT, ...keys.secretKeys.flatMap((key) => key.keyIds)]);
+    if (!message.getEncryptionKeyIDs().some((id) => ours.has(id.toHex().toUpperCase()))) {
+      throw new SpaError('decrypt', 'the packet does not decrypt');
+    }
+    const sessionKey = nativeSessionKey(keys, blob);
+    const decrypted = await openpgp.decrypt({
+      message,
+      ...(sessionKey === null
+        ? { decryptionKeys: keys.secretKeys.map((key) => key.openpgpKey()) }
+        : { sessionKeys: sessionKey }),
+      verificationKeys: verificationKeys(keys),
+      format: 'binary',
+      date,
+      config: CONFIG,
+    });
+    return decrypted as unknown as DecryptedMessage;
+  } catch {
+    throw new SpaError('decrypt', 'the packet does not decrypt');
+  }
+}
+
+function nativeSessionKey(keys: OpenPgpOpeningKeys, blob: Buffer): SessionKey | null {
+  const first = firstRsaSessionKey(blob);
+  if (first === null) return null;
+  for (const secretKey of keys.secretKeys) {
+    const rsaKey = secretKey.rsaKey(first.keyId);
+    if (rsaKey !== null) return decryptRsaSessionKey(rsaKey, first.encrypted);
+  }
+  return null;
+}
+
+function verificationKeys(keys: OpenPgpOpeningKeys): PublicKey[] {
+  return keys.requireSignature ? keys.certificates.map((certificate) => certificate.openpgpKey()) : [];
+}
+
+async function verifySignature(
+  keys: OpenPgpOpeningKeys,
+  result: LibrarySignature,
+): Promise<{ readonly signer: Fingerprint; readonly signedAtSeconds: number } | null> {
+  try {
+    await result.verified;
+  } catch {
+    return null;
+  }
+  const keyId = result.keyID.toHex().toUpperCase();
+  const certificate = keys.certificates.find((candidate) => candidate.keyIds.includes(keyId));
+  const created = (await result.signature).packets[0]?.created;
+  if (certificate === undefined || created === null || created === undefined) return null;
+  return { signer: certificate.fingerprint, signedAtSeconds: Math.floor(created.getTime() / 1000) };
+}
+
+/** The library takes dates; the time itself still comes from the caller. */
+function dateOf(seconds: number) {
+  // biome-ignore lint/style/noRestrictedGlobals: no clock is read, a number is converted.
+  return new Date(seconds * 1000);
+}
