@@ -1,0 +1,380 @@
+import {
+  type DigestName,
+  type Fingerprint,
+  HMAC_KEY_MAX_BYTES,
+  HmacKey,
+  parseDigestName,
+  parseFingerprint,
+  SYMMETRIC_KEY_MAX_BYTES,
+  SymmetricKey,
+} from 'spa-core';
+import { ConfigError, type ConfigPlace, parseConfigLines } from 'spa-host';
+import type { Stanza } from '../decision/stanza.ts';
+import {
+  findRepeated,
+  ignored,
+  type ReadValue,
+  readSettings,
+  refused,
+  type Settings,
+  type Stated,
+  type Statement,
+  statementOf,
+} from './keywords.ts';
+import type { Parsed } from './server-config.ts';
+import {
+  integerBetween,
+  keyBase64,
+  keyText,
+  quote,
+  readBoolean,
+  readList,
+  readPassphrase,
+  readPath,
+  readProtoPorts,
+  readSources,
+  readUsername,
+} from './values.ts';
+
+/** A stanza whose OpenPGP keys are still names: of keys in a GnuPG home, or of files. */
+export interface StanzaText extends Omit<Stanza, 'keys'> {
+  readonly source: ConfigPlace;
+  /** Null: no packet of AES opens here. */
+  readonly symmetric: SymmetricKey | null;
+  readonly hmac: HmacKey | null;
+  /** Null: no packet of OpenPGP opens here. */
+  readonly openpgp: OpenPgpText | null;
+}
+
+/** What a stanza says of its OpenPGP keys. */
+export interface OpenPgpText {
+  /** `GPG_HOME_DIR` and `GPG_EXE`; null: those of fwknopd.conf. */
+  readonly homeDirectory: string | null;
+  readonly program: string | null;
+  /** `GPG_DECRYPT_ID`: the only key that opens packets. Null: the only one in the key file. */
+  readonly decryptId: Stated<string> | null;
+  readonly decryptKeyFile: Stated<string> | null;
+  readonly passphrase: Stated<string> | null;
+  readonly requireSignature: boolean;
+  /** `GPG_REMOTE_ID` and `GPG_FINGERPRINT_ID`: who signs must be in each of them that is there. */
+  readonly remoteIds: Stated<readonly string[]> | null;
+  readonly fingerprints: Stated<readonly Fingerprint[]> | null;
+  readonly signerCertFile: Stated<string> | null;
+}
+
+/**
+ * Reads the text of access.conf (section 6.1), pure: no key is looked up yet.
+ * @throws ConfigError; its message never holds a key.
+ */
+export function parseAccessConfig(file: string, text: string): Parsed<readonly StanzaText[]> {
+  const warnings: string[] = [];
+  const blocks = splitStanzas(file, text);
+  const value = blocks.map((block, index) => readStanza(block, index + 1, warnings));
+  return { value, warnings };
+}
+
+const NO_COMMANDS = 'commands from packets are not run; write N or remove the line';
+const NO_CYCLE = 'open and close commands are not run; remove the line, and the firewall is opened directly';
+const NO_NAT = 'NAT is not supported yet; remove the line';
+const NO_EXPIRY = 'stanzas do not expire yet; remove the line, and the stanza at that date';
+const NO_INCLUDE = 'other files are not included yet; put their lines here';
+
+const KEYWORDS = {
+  SOURCE: readSources,
+  DESTINATION: readDestination,
+  KEY: keyText(SYMMETRIC_KEY_MAX_BYTES),
+  KEY_BASE64: keyBase64(SYMMETRIC_KEY_MAX_BYTES),
+  HMAC_KEY: keyText(HMAC_KEY_MAX_BYTES),
+  HMAC_KEY_BASE64: keyBase64(HMAC_KEY_MAX_BYTES),
+  HMAC_DIGEST_TYPE: readDigestName,
+  ENCRYPTION_MODE: readEncryptionMode,
+  OPEN_PORTS: readProtoPorts,
+  RESTRICT_PORTS: readProtoPorts,
+  FW_ACCESS_TIMEOUT: integerBetween(1, 8_388_608, 'seconds'),
+  MAX_FW_TIMEOUT: integerBetween(1, 8_388_608, 'seconds'),
+  REQUIRE_SOURCE_ADDRESS: readBoolean,
+  REQUIRE_USERNAME: readUsername,
+  GPG_HOME_DIR: readPath,
+  GPG_EXE: readPath,
+  GPG_DECRYPT_ID: readKeyName,
+  GPG_DECRYPT_PW: readPassphrase,
+  GPG_DECRYPT_KEY_FILE: readPath,
+  GPG_ALLOW_NO_PW: readBoolean,
+  GPG_REQUIRE_SIG: readBoolean,
+  GPG_DISABLE_SIG: readBoolean,
+  GPG_IGNORE_SIG_VERIFY_ERROR: never(
+    'a signature that does not verify can be forged by anybody; remove the line',
+  ),
+  GPG_REMOTE_ID: readKeyIds,
+  GPG_FINGERPRINT_ID: readFingerprints,
+  GPG_SIGNER_CERT_FILE: readPath,
+
+  ACCESS_EXPIRE: refused(NO_EXPIRY),
+  ACCESS_EXPIRE_EPOCH: refused(NO_EXPIRY),
+  ENABLE_CMD_EXEC: never(NO_COMMANDS),
+  ENABLE_CMD_SUDO_EXEC: never(NO_COMMANDS),
+  CMD_EXEC_USER: ignored,
+  CMD_EXEC_GROUP: ignored,
+  CMD_SUDO_EXEC_USER: ignored,
+  CMD_SUDO_EXEC_GROUP: ignored,
+  CMD_CYCLE_OPEN: refused(NO_CYCLE),
+  CMD_CYCLE_CLOSE: refused(NO_CYCLE),
+  CMD_CYCLE_TIMER: refused(NO_CYCLE),
+  FORCE_NAT: refused(NO_NAT),
+  FORCE_SNAT: refused(NO_NAT),
+  FORCE_MASQUERADE: never(NO_NAT),
+  DISABLE_DNAT: never(NO_NAT),
+  FORWARD_ALL: never(NO_NAT),
+  '%include': refused(NO_INCLUDE),
+  '%include_folder': refused(NO_INCLUDE),
+  '%include_keys': refused(
+    'other files are not included yet; put their lines here, or name key files with GPG_DECRYPT_KEY_FILE',
+  ),
+} satisfies Readonly<Record<string, ReadValue<unknown>>>;
+
+type AccessSettings = Settings<typeof KEYWORDS>;
+
+const ALIASES: Readonly<Record<string, keyof AccessSettings>> = { REQUIRE_SOURCE: 'REQUIRE_SOURCE_ADDRESS' };
+
+/** The statements of a stanza, its `SOURCE` first. */
+type Block = readonly [Statement, ...(readonly Statement[])];
+
+function splitStanzas(file: string, text: string): readonly Block[] {
+  const blocks: [Statement, ...Statement[]][] = [];
+  for (const statement of parseConfigLines(file, text).map(statementOf).map(canonicalKeyword)) {
+    const block = blocks.at(-1);
+    if (statement.keyword === 'SOURCE') blocks.push([statement]);
+    else if (block !== undefined) block.push(statement);
+    else throw startsWithoutSource(statement);
+  }
+  if (blocks.length === 0) {
+    throw new ConfigError({ file }, 'there is no stanza; write SOURCE ANY and below it keys and OPEN_PORTS');
+  }
+  return blocks;
+}
+
+function startsWithoutSource(statement: Statement): ConfigError {
+  readSettings(KEYWORDS, [statement]);
+  return new ConfigError(statement.place, 'this belongs to no stanza; write a line SOURCE ANY above it');
+}
+
+function canonicalKeyword(statement: Statement): Statement {
+  const keyword = Object.hasOwn(ALIASES, statement.keyword) ? ALIASES[statement.keyword] : undefined;
+  return keyword === undefined ? statement : { ...statement, keyword };
+}
+
+function readStanza(block: Block, number: number, warnings: string[]): StanzaText {
+  const settings = readSettings(KEYWORDS, block);
+  mustBeSaidOnce(block);
+  const source = block[0].place;
+  const symmetric = oneKey(settings.KEY, settings.KEY_BASE64);
+  const hmac = oneKey(settings.HMAC_KEY, settings.HMAC_KEY_BASE64);
+  const openpgp = readOpenPgp(settings);
+  mustHaveKeys(source, settings, symmetric, hmac, openpgp);
+  const stanza: StanzaText = {
+    number,
+    place: `${source.file}:${source.line}`,
+    source,
+    sources: settings.SOURCE?.value ?? 'any',
+    symmetric: symmetric === null ? null : new SymmetricKey(symmetric.value),
+    hmac: hmac === null ? null : new HmacKey(hmac.value, settings.HMAC_DIGEST_TYPE?.value ?? 'sha256'),
+    openpgp,
+    openPorts: settings.OPEN_PORTS?.value ?? null,
+    restrictPorts: settings.RESTRICT_PORTS?.value ?? [],
+    ...readTimeouts(settings),
+    requireSourceAddress: settings.REQUIRE_SOURCE_ADDRESS?.value ?? false,
+    requireUsername: settings.REQUIRE_USERNAME?.value ?? null,
+  };
+  warnings.push(...warnOf(stanza, settings));
+  return stanza;
+}
+
+function mustBeSaidOnce(block: Block): void {
+  const repeated = findRepeated(block);
+  if (repeated === null) return;
+  throw new ConfigError(
+    repeated.second.place,
+    `line ${repeated.first.place.line} says it for this stanza already; remove one of the two lines`,
+  );
+}
+
+function oneKey(text: Stated<Buffer> | undefined, base64: Stated<Buffer> | undefined): Stated<Buffer> | null {
+  if (text !== undefined && base64 !== undefined) {
+    const [first, second] = inOrder(text, base64);
+    throw new ConfigError(
+      second.place,
+      `line ${first.place.line} gives this key already; remove one of the two lines`,
+    );
+  }
+  return text ?? base64 ?? null;
+}
+
+function inOrder<T>(a: Stated<T>, b: Stated<T>): readonly [Stated<T>, Stated<T>] {
+  return (a.place.line ?? 0) <= (b.place.line ?? 0) ? [a, b] : [b, a];
+}
+
+function readOpenPgp(settings: AccessSettings): OpenPgpText | null {
+  const { GPG_DECRYPT_ID: decryptId, GPG_DECRYPT_KEY_FILE: decryptKeyFile } = settings;
+  if (decryptId === undefined && decryptKeyFile === undefined) {
+    const stray = settings.GPG_DECRYPT_PW ?? settings.GPG_FINGERPRINT_ID ?? settings.GPG_REMOTE_ID;
+    if (stray === undefined && settings.GPG_SIGNER_CERT_FILE === undefined) return null;
+    throw new ConfigError(
+      (stray ?? settings.GPG_SIGNER_CERT_FILE)?.place ?? { file: '' },
+      "this needs the bastion's own key; write GPG_DECRYPT_ID (a fingerprint in GPG_HOME_DIR) or GPG_DECRYPT_KEY_FILE",
+    );
+  }
+  return {
+    homeDirectory: settings.GPG_HOME_DIR?.value ?? null,
+    program: settings.GPG_EXE?.value ?? null,
+    decryptId: decryptId ?? null,
+    decryptKeyFile: decryptKeyFile ?? null,
+    passphrase: settings.GPG_DECRYPT_PW ?? null,
+    requireSignature: readRequireSignature(settings, (decryptId ?? decryptKeyFile)?.place ?? { file: '' }),
+    remoteIds: settings.GPG_REMOTE_ID ?? null,
+    fingerprints: settings.GPG_FINGERPRINT_ID ?? null,
+    signerCertFile: settings.GPG_SIGNER_CERT_FILE ?? null,
+  };
+}
+
+function readRequireSignature(settings: AccessSettings, place: ConfigPlace): boolean {
+  const { GPG_DISABLE_SIG: disable, GPG_REQUIRE_SIG: require } = settings;
+  if (disable?.value === true) {
+    if (require?.value !== true) return false;
+    throw new ConfigError(
+      disable.place,
+      `line ${require.place.line} says GPG_REQUIRE_SIG Y; remove one of the two lines`,
+    );
+  }
+  const signers = settings.GPG_FINGERPRINT_ID ?? settings.GPG_REMOTE_ID ?? settings.GPG_SIGNER_CERT_FILE;
+  if (signers !== undefined) return true;
+  throw new ConfigError(
+    place,
+    'nobody may sign; write GPG_FINGERPRINT_ID with the full fingerprints of the operators',
+  );
+}
+
+function mustHaveKeys(
+  source: ConfigPlace,
+  settings: AccessSettings,
+  symmetric: Stated<Buffer> | null,
+  hmac: Stated<Buffer> | null,
+  openpgp: OpenPgpText | null,
+): void {
+  const mode = settings.ENCRYPTION_MODE;
+  if (mode?.value === 'asymmetric' && openpgp === null) {
+    throw new ConfigError(mode.place, 'Asymmetric needs OpenPGP keys; write GPG_DECRYPT_ID too, or CBC');
+  }
+  if (symmetric === null && openpgp === null) {
+    throw new ConfigError(
+      source,
+      'this stanza has no key; write KEY_BASE64 and HMAC_KEY_BASE64, or GPG_DECRYPT_ID',
+    );
+  }
+  if (symmetric !== null && hmac !== null && symmetric.value.equals(hmac.value)) {
+    throw new ConfigError(
+      inOrder(symmetric, hmac)[1].place,
+      'the two keys of this stanza are equal; write two different ones',
+    );
+  }
+  if (hmac === null && settings.HMAC_DIGEST_TYPE !== undefined) {
+    throw new ConfigError(settings.HMAC_DIGEST_TYPE.place, 'there is no HMAC key; write HMAC_KEY_BASE64 too');
+  }
+}
+
+function readTimeouts(settings: AccessSettings): Pick<Stanza, 'accessTimeoutSeconds' | 'maxTimeoutSeconds'> {
+  const { FW_ACCESS_TIMEOUT: access, MAX_FW_TIMEOUT: max } = settings;
+  const maxTimeoutSeconds = max?.value ?? 300;
+  if (access !== undefined && access.value > maxTimeoutSeconds) {
+    throw new ConfigError(
+      access.place,
+      `${access.value} is more than MAX_FW_TIMEOUT (${maxTimeoutSeconds}); write MAX_FW_TIMEOUT ${access.value} too, or less here`,
+    );
+  }
+  return { accessTimeoutSeconds: access?.value ?? Math.min(30, maxTimeoutSeconds), maxTimeoutSeconds };
+}
+
+function warnOf(stanza: StanzaText, settings: AccessSettings): readonly string[] {
+  const at = (stated: Stated<unknown>): string =>
+    `${stated.place.file}:${stated.place.line}: ${stated.place.keyword}`;
+  const here = `${stanza.place}: SOURCE`;
+  const warnings: string[] = [];
+  if (stanza.openPorts === null) {
+    warnings.push(`${here}: any port may be opened; write OPEN_PORTS tcp/22`);
+  }
+  if (stanza.hmac === null) {
+    warnings.push(`${here}: packets are not authenticated before they are decrypted; write HMAC_KEY_BASE64`);
+  }
+  if (!stanza.requireSourceAddress) {
+    warnings.push(
+      `${here}: a packet may leave its address open, and whoever catches it can send it first; write REQUIRE_SOURCE_ADDRESS Y`,
+    );
+  }
+  if (settings.GPG_DISABLE_SIG?.value === true) {
+    warnings.push(
+      `${at(settings.GPG_DISABLE_SIG)}: SIGNATURES ARE NOT CHECKED: whoever knows the bastion's public key opens the door; write GPG_FINGERPRINT_ID instead`,
+    );
+  }
+  if (settings.GPG_REQUIRE_SIG?.value === false && settings.GPG_DISABLE_SIG?.value !== true) {
+    warnings.push(`${at(settings.GPG_REQUIRE_SIG)}: a signature is required all the same, as in fwknopd`);
+  }
+  return warnings;
+}
+
+function never(instead: string): ReadValue<null> {
+  return (value, place) => {
+    if (readBoolean(value, place)) throw new ConfigError(place, instead);
+    return null;
+  };
+}
+
+/** A UDP socket on all addresses does not tell which one a packet was sent to. */
+function readDestination(value: string, place: ConfigPlace): null {
+  if (value.toUpperCase() === 'ANY') return null;
+  throw new ConfigError(
+    place,
+    'destinations are not compared yet; write ANY here, and LISTEN_ADDRESS into fwknopd.conf',
+  );
+}
+
+function readDigestName(value: string, place: ConfigPlace): DigestName {
+  const name = parseDigestName(value);
+  if (name !== null) return name;
+  throw new ConfigError(place, `${quote(value)} is no digest; write sha256 here and on the client`);
+}
+
+function readEncryptionMode(value: string, place: ConfigPlace): 'cbc' | 'asymmetric' {
+  if (/^cbc$/i.test(value)) return 'cbc';
+  if (/^asymmetric$/i.test(value)) return 'asymmetric';
+  throw new ConfigError(
+    place,
+    `${quote(value)} is not supported; write CBC (or Asymmetric for OpenPGP) here and on the client`,
+  );
+}
+
+/** Whatever gpg takes for a key: fingerprint, key ID, mail address. */
+function readKeyName(value: string, place: ConfigPlace): string {
+  if (/^[\w.@<>+ -]{4,128}$/.test(value) && !value.startsWith('-')) return value;
+  throw new ConfigError(place, `${quote(value)} names no key; write the fingerprint of the bastion's key`);
+}
+
+function readKeyIds(value: string, place: ConfigPlace): readonly string[] {
+  return readList(value).map((item) => {
+    const hex = item.replace(/^0x/i, '').toUpperCase();
+    if (/^([0-9A-F]{8}|[0-9A-F]{16}|[0-9A-F]{40})$/.test(hex)) return hex;
+    throw new ConfigError(
+      place,
+      `${quote(item)} is no key ID; write 8, 16 or (best) all 40 hexadecimal digits`,
+    );
+  });
+}
+
+function readFingerprints(value: string, place: ConfigPlace): readonly Fingerprint[] {
+  return readList(value).map((item) => {
+    const fingerprint = parseFingerprint(item);
+    if (fingerprint !== null) return fingerprint;
+    throw new ConfigError(
+      place,
+      `${quote(item)} is no fingerprint; write the 40 hexadecimal digits that gpg --list-keys shows`,
+    );
+  });
+}

@@ -1,0 +1,85 @@
+import { formatProtoPorts, type IpNetwork, type OpeningKeys } from 'spa-core';
+import type { Stanza } from '../decision/stanza.ts';
+import type { Configuration } from './load.ts';
+import { protectedPorts, type ServerConfig } from './server-config.ts';
+
+/** All settings that are in force, one `NAME: value` a line, then those of each stanza. Keys are not shown. */
+export function formatConfiguration({ config, stanzas }: Configuration): string {
+  const blocks = [configLines(config, stanzas), ...stanzas.map(stanzaLines)];
+  return blocks.map((lines) => lines.map(([name, value]) => `${name}: ${value}\n`).join('')).join('\n');
+}
+
+type Line = readonly [name: string, value: string | number];
+
+function configLines(config: ServerConfig, stanzas: readonly Stanza[]): readonly Line[] {
+  const { firewall, gnupg, syslog } = config;
+  const attach = firewall.nftAttach;
+  return [
+    ['UDPSERV_PORT', config.udpPort],
+    ['LISTEN_ADDRESS', config.listenAddress ?? NOT_SET],
+    ['MAX_SPA_PACKET_AGE', config.maxPacketAgeSeconds],
+    ['FIREWALL', firewall.kind],
+    ['FIREWALL_EXE', firewall.program ?? NOT_SET],
+    ['NFT_MODE', attach === null ? 'own' : 'attach'],
+    ['NFT_ATTACH_CHAIN', attach === null ? NOT_SET : `${attach.family} ${attach.table} ${attach.chain}`],
+    ['PROTECT_PORTS', formatProtoPorts(protectedPorts(config, stanzas))],
+    [
+      'IPT_INPUT_ACCESS',
+      `ACCEPT, filter, ${firewall.iptables.from}, ${firewall.iptables.position}, ${firewall.iptables.chain}, 1`,
+    ],
+    ['FLUSH_IPT_AT_INIT', yesNo(firewall.flushAtInit)],
+    ['FLUSH_IPT_AT_EXIT', yesNo(firewall.flushAtExit)],
+    ['ACCESS_FILE', config.accessFile],
+    ['FWKNOP_PID_FILE', config.pidFile],
+    ['REPLAY_STORE', config.replayStore],
+    ['GPG_HOME_DIR', gnupg.directory ?? NOT_SET],
+    ['GPG_EXE', gnupg.program],
+    ['SYSLOG_IDENTITY', syslog.identity],
+    ['SYSLOG_FACILITY', `LOG_${syslog.facility.toUpperCase()}`],
+    ['VERBOSE', config.verbosity],
+  ];
+}
+
+function stanzaLines(stanza: Stanza): readonly Line[] {
+  return [
+    [`SOURCE (${stanza.number})`, formatSources(stanza.sources)],
+    ['OPEN_PORTS', stanza.openPorts === null ? NOT_SET : formatProtoPorts(stanza.openPorts)],
+    ['RESTRICT_PORTS', stanza.restrictPorts.length === 0 ? NOT_SET : formatProtoPorts(stanza.restrictPorts)],
+    ['FW_ACCESS_TIMEOUT', stanza.accessTimeoutSeconds],
+    ['MAX_FW_TIMEOUT', stanza.maxTimeoutSeconds],
+    ['REQUIRE_SOURCE_ADDRESS', yesNo(stanza.requireSourceAddress)],
+    ['REQUIRE_USERNAME', stanza.requireUsername ?? NOT_SET],
+    ...stanza.keys.flatMap(keyLines),
+    ...hmacLines(stanza.keys[0]?.hmac ?? null),
+  ];
+}
+
+const NOT_SET = '<not set>';
+const SECRET = '<see access.conf>';
+
+function keyLines(keys: OpeningKeys): readonly Line[] {
+  if (keys.kind === 'aes') return [['KEY', SECRET]];
+  const fingerprints = keys.certificates.map((certificate) => certificate.fingerprint);
+  return [
+    ['GPG_DECRYPT_ID', keys.secretKeys.map((key) => key.fingerprint).join(', ')],
+    ['GPG_DISABLE_SIG', yesNo(!keys.requireSignature)],
+    ['GPG_FINGERPRINT_ID', fingerprints.length === 0 ? NOT_SET : fingerprints.join(', ')],
+  ];
+}
+
+function hmacLines(hmac: OpeningKeys['hmac']): readonly Line[] {
+  if (hmac === null) return [['HMAC_KEY', NOT_SET]];
+  return [
+    ['HMAC_KEY', SECRET],
+    ['HMAC_DIGEST_TYPE', hmac.digest],
+  ];
+}
+
+function formatSources(sources: 'any' | readonly IpNetwork[]): string {
+  if (sources === 'any') return 'ANY';
+  return sources.map(({ address, prefixLength }) => `${address}/${prefixLength}`).join(', ');
+}
+
+function yesNo(value: boolean): string {
+  return value ? 'Y' : 'N';
+}

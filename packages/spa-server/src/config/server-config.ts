@@ -1,0 +1,438 @@
+import { basename, dirname, join } from 'node:path';
+import { type IpAddress, PACKET_AGE_MAX_SECONDS, type ProtoPort, SPA_PORT } from 'spa-core';
+import { ConfigError, type ConfigPlace, type GnupgHome, parseConfigLines } from 'spa-host';
+import type { Stanza } from '../decision/stanza.ts';
+import {
+  findRepeated,
+  ignored,
+  type ReadValue,
+  readSettings,
+  refused,
+  type Settings,
+  type Statement,
+  statementOf,
+} from './keywords.ts';
+import {
+  integerBetween,
+  oneOf,
+  quote,
+  readAddress,
+  readBoolean,
+  readList,
+  readName,
+  readPath,
+  readProtoPorts,
+} from './values.ts';
+
+/** A base chain of the operator's own nftables ruleset: `inet filter input`. */
+export interface NftChain {
+  readonly family: 'ip' | 'ip6' | 'inet';
+  readonly table: string;
+  readonly chain: string;
+}
+
+/** `IPT_INPUT_ACCESS`: our chain, and where in which chain the jump to it stands (from 1). */
+export interface IptablesChain {
+  readonly from: string;
+  readonly position: number;
+  readonly chain: string;
+}
+
+/** Which firewall is spoken to, and how. */
+export interface FirewallConfig {
+  readonly kind: 'auto' | 'nftables' | 'iptables';
+  /** `FIREWALL_EXE`; null: the usual program, found by the PATH. */
+  readonly program: string | null;
+  /** Null: mode own, our own table drops the protected ports. Otherwise mode attach: a jump at the top of this chain. */
+  readonly nftAttach: NftChain | null;
+  readonly iptables: IptablesChain;
+  readonly flushAtInit: boolean;
+  readonly flushAtExit: boolean;
+}
+
+/** What fwknopd.conf says, defaults filled in. Paths are absolute. */
+export interface ServerConfig {
+  readonly udpPort: number;
+  /** Null: all addresses of the host. */
+  readonly listenAddress: IpAddress | null;
+  readonly maxPacketAgeSeconds: number;
+  readonly firewall: FirewallConfig;
+  /** `PROTECT_PORTS`; null if absent. See {@link protectedPorts}. */
+  readonly protectPorts: readonly ProtoPort[] | null;
+  readonly accessFile: string;
+  readonly pidFile: string;
+  /** Folder of the replay store. */
+  readonly replayStore: string;
+  /** Where stanzas without a `GPG_HOME_DIR` of their own have their keys. */
+  readonly gnupg: GnupgHome;
+  readonly syslog: SyslogTarget;
+  /** 0: no debug lines. */
+  readonly verbosity: number;
+}
+
+/** How lines are marked in the system's log. `facility` as logger(1) spells it: `daemon`, `local3`. */
+export interface SyslogTarget {
+  readonly identity: string;
+  readonly facility: string;
+}
+
+/** A configuration and what its author should know about it, one line each. */
+export interface Parsed<T> {
+  readonly value: T;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Reads fwknopd.conf (section 6.2). `overrides` are what the command line says: they count more than the file.
+ *
+ * Of a keyword said twice the last counts, as in fwknopd. A value may start with the value of an earlier line:
+ * `$FWKNOP_RUN_DIR/fwknopd.pid`.
+ * @throws ConfigError
+ */
+export function parseServerConfig(
+  file: string,
+  text: string,
+  overrides: readonly Statement[],
+): Parsed<ServerConfig> {
+  const written = parseConfigLines(file, text).map(statementOf).map(canonicalKeyword);
+  const statements = expandVariables(written, overrides);
+  const settings = readSettings(KEYWORDS, [...statements, ...overrides]);
+  const gnupg = {
+    directory: settings.GPG_HOME_DIR?.value ?? '/root/.gnupg',
+    program: settings.GPG_EXE?.value ?? 'gpg',
+  };
+  const runFolder = settings.FWKNOP_RUN_DIR?.value ?? DEFAULTS.FWKNOP_RUN_DIR;
+  const value: ServerConfig = {
+    udpPort: chooseUdpPort(settings),
+    listenAddress: settings.LISTEN_ADDRESS?.value ?? null,
+    maxPacketAgeSeconds: settings.MAX_SPA_PACKET_AGE?.value ?? 120,
+    firewall: chooseFirewall(settings),
+    protectPorts: settings.PROTECT_PORTS?.value ?? null,
+    accessFile: settings.ACCESS_FILE?.value ?? '/etc/fwknop/access.conf',
+    pidFile: settings.FWKNOP_PID_FILE?.value ?? join(runFolder, 'fwknopd.pid'),
+    replayStore: settings.REPLAY_STORE?.value ?? chooseReplayStore(settings.DIGEST_FILE?.value, runFolder),
+    gnupg,
+    syslog: {
+      identity: settings.SYSLOG_IDENTITY?.value ?? 'spa-server',
+      facility: settings.SYSLOG_FACILITY?.value ?? 'daemon',
+    },
+    verbosity: settings.VERBOSE?.value ?? 0,
+  };
+  return { value, warnings: [...warnOfRepetition(statements), ...warnOfInterface(settings)] };
+}
+
+/**
+ * The ports that nobody reaches without a door: `PROTECT_PORTS`, otherwise what the stanzas can open, and SSH if one of
+ * them names no ports.
+ */
+export function protectedPorts(config: ServerConfig, stanzas: readonly Stanza[]): readonly ProtoPort[] {
+  if (config.protectPorts !== null) return config.protectPorts;
+  const ports = new Map<string, ProtoPort>();
+  for (const port of stanzas.flatMap((stanza) => stanza.openPorts ?? [SSH_PORT])) {
+    ports.set(`${port.protocol}/${port.port}`, port);
+  }
+  return [...ports.values()];
+}
+
+const SSH_PORT: ProtoPort = { protocol: 'tcp', port: 22 };
+
+const DEFAULTS: Readonly<Record<string, string>> & { readonly FWKNOP_RUN_DIR: string } = {
+  FWKNOP_RUN_DIR: '/run/fwknop',
+  FWKNOP_CONF_DIR: '/etc/fwknop',
+};
+
+/**
+ * What a reboot empties is no place to remember packets: then this is. After a clean reboot nothing that was seen is
+ * accepted again, and no operator has to wait for a fence.
+ */
+const DURABLE_REPLAY_STORE = '/var/lib/spa-server/replay';
+
+const NEVER_READ = 'fwknopd never did anything with it; remove the line';
+
+const KEYWORDS = {
+  ENABLE_UDP_SERVER: readBoolean,
+  UDPSERV_PORT: integerBetween(1, 65_535),
+  LISTEN_ADDRESS: readAddress,
+  PCAP_INTF: ignored,
+  PCAP_FILTER: readPcapFilter,
+  PCAP_FILE: refused('captures are not read; remove the line, and send a packet to try the daemon'),
+  ENABLE_PCAP_PROMISC: ignored,
+  ENABLE_PCAP_ANY_DIRECTION: ignored,
+  PCAP_DISPATCH_COUNT: ignored,
+  PCAP_LOOP_SLEEP: ignored,
+  MAX_SNIFF_BYTES: ignored,
+  EXIT_AT_INTF_DOWN: ignored,
+  UDPSERV_SELECT_TIMEOUT: ignored,
+  RULES_CHECK_THRESHOLD: ignored,
+
+  ENABLE_SPA_PACKET_AGING: mustBe(
+    true,
+    'replay protection needs the age of packets; remove the line, and raise MAX_SPA_PACKET_AGE if clocks differ',
+  ),
+  MAX_SPA_PACKET_AGE: integerBetween(1, PACKET_AGE_MAX_SECONDS, 'seconds'),
+  ENABLE_DIGEST_PERSISTENCE: mustBe(
+    true,
+    'without it anybody who hears a packet can send it again; remove the line',
+  ),
+
+  FIREWALL: oneOf({ auto: 'auto', nftables: 'nftables', iptables: 'iptables' } as const),
+  FIREWALL_EXE: readFirewallProgram,
+  NFT_MODE: oneOf({ own: 'own', attach: 'attach' } as const),
+  NFT_ATTACH_CHAIN: readNftChain,
+  PROTECT_PORTS: readProtoPorts,
+  FLUSH_IPT_AT_INIT: readBoolean,
+  FLUSH_IPT_AT_EXIT: readBoolean,
+  IPT_INPUT_ACCESS: readIptablesChain,
+  ENABLE_IPT_COMMENT_CHECK: ignored,
+  ENABLE_RULE_PREPEND: ignored,
+  ENABLE_DESTINATION_RULE: unsupported('doors that name the destination address'),
+  ENABLE_IPT_OUTPUT: unsupported('doors in the OUTPUT chain'),
+  ENABLE_IPT_FORWARDING: unsupported('NAT'),
+  ENABLE_IPT_LOCAL_NAT: unsupported('NAT'),
+  ENABLE_IPT_SNAT: unsupported('NAT'),
+  ENABLE_NAT_DNS: ignored,
+  SNAT_TRANSLATE_IP: ignored,
+  IPT_OUTPUT_ACCESS: ignored,
+  IPT_FORWARD_ACCESS: ignored,
+  IPT_DNAT_ACCESS: ignored,
+  IPT_SNAT_ACCESS: ignored,
+  IPT_MASQUERADE_ACCESS: ignored,
+  ENABLE_FIREWD_OUTPUT: unsupported('doors in the OUTPUT chain'),
+  ENABLE_FIREWD_FORWARDING: unsupported('NAT'),
+  ENABLE_FIREWD_LOCAL_NAT: unsupported('NAT'),
+  ENABLE_FIREWD_SNAT: unsupported('NAT'),
+  ENABLE_FIREWD_COMMENT_CHECK: ignored,
+  FIREWD_INPUT_ACCESS: ignored,
+  FIREWD_OUTPUT_ACCESS: ignored,
+  FIREWD_FORWARD_ACCESS: ignored,
+  FIREWD_DNAT_ACCESS: ignored,
+  FIREWD_SNAT_ACCESS: ignored,
+  FIREWD_MASQUERADE_ACCESS: ignored,
+  FLUSH_IPFW_AT_INIT: ignored,
+  FLUSH_IPFW_AT_EXIT: ignored,
+  IPFW_START_RULE_NUM: ignored,
+  IPFW_MAX_RULES: ignored,
+  IPFW_ACTIVE_SET_NUM: ignored,
+  IPFW_EXPIRE_SET_NUM: ignored,
+  IPFW_EXPIRE_PURGE_INTERVAL: ignored,
+  IPFW_ADD_CHECK_STATE: ignored,
+  PF_ANCHOR_NAME: ignored,
+  PF_EXPIRE_INTERVAL: ignored,
+
+  ENABLE_SPA_OVER_HTTP: unsupported('packets inside HTTP requests'),
+  ALLOW_ANY_USER_AGENT: ignored,
+  ENABLE_X_FORWARDED_FOR: unsupported('packets inside HTTP requests'),
+  ENABLE_TCP_SERVER: unsupported('packets over TCP'),
+  TCPSERV_PORT: ignored,
+  ENABLE_NFQ_CAPTURE: unsupported('capture through netfilter queues'),
+  NFQ_INTERFACE: ignored,
+  NFQ_PORT: ignored,
+  NFQ_TABLE: ignored,
+  NFQ_CHAIN: ignored,
+  NFQ_QUEUE_NUMBER: ignored,
+  NFQ_LOOP_SLEEP: ignored,
+
+  CMD_EXEC_TIMEOUT: ignored,
+  SUDO_EXE: ignored,
+  ENABLE_EXTERNAL_CMDS: unsupported('external commands'),
+  EXTERNAL_CMD_OPEN: refused(NEVER_READ),
+  EXTERNAL_CMD_CLOSE: refused(NEVER_READ),
+  EXTERNAL_CMD_ALARM: refused(NEVER_READ),
+  ENABLE_EXT_CMD_PREFIX: ignored,
+  EXT_CMD_PREFIX: ignored,
+  FIREWALL_TYPE: refused('fwknopd never read it; write FIREWALL nftables or FIREWALL iptables'),
+  BLACKLIST: refused(NEVER_READ),
+
+  FWKNOP_RUN_DIR: readPath,
+  FWKNOP_CONF_DIR: readPath,
+  ACCESS_FILE: readPath,
+  ACCESS_FOLDER: refused('folders are not read yet; put all stanzas into one file and write ACCESS_FILE'),
+  FWKNOP_PID_FILE: readPath,
+  DIGEST_FILE: readPath,
+  DIGEST_DB_FILE: ignored,
+  REPLAY_STORE: readPath,
+  GPG_HOME_DIR: readPath,
+  GPG_EXE: readPath,
+
+  SYSLOG_IDENTITY: readName,
+  SYSLOG_FACILITY: oneOf({
+    LOG_DAEMON: 'daemon',
+    LOG_LOCAL0: 'local0',
+    LOG_LOCAL1: 'local1',
+    LOG_LOCAL2: 'local2',
+    LOG_LOCAL3: 'local3',
+    LOG_LOCAL4: 'local4',
+    LOG_LOCAL5: 'local5',
+    LOG_LOCAL6: 'local6',
+    LOG_LOCAL7: 'local7',
+  }),
+  LOCALE: ignored,
+  VERBOSE: integerBetween(0, 9),
+} satisfies Readonly<Record<string, ReadValue<unknown>>>;
+
+type ServerSettings = Settings<typeof KEYWORDS>;
+
+/** Keywords of the firewalld build that mean the same here. */
+const ALIASES: Readonly<Record<string, keyof ServerSettings>> = {
+  FLUSH_FIREWD_AT_INIT: 'FLUSH_IPT_AT_INIT',
+  FLUSH_FIREWD_AT_EXIT: 'FLUSH_IPT_AT_EXIT',
+};
+
+function canonicalKeyword(statement: Statement): Statement {
+  const keyword = Object.hasOwn(ALIASES, statement.keyword) ? ALIASES[statement.keyword] : undefined;
+  return keyword === undefined ? statement : { ...statement, keyword };
+}
+
+function expandVariables(
+  statements: readonly Statement[],
+  overrides: readonly Statement[],
+): readonly Statement[] {
+  const variables = new Map(Object.entries(DEFAULTS));
+  const fixed = new Map(overrides.map(({ keyword, value }) => [keyword, value]));
+  return statements.map((statement) => {
+    const value = statement.value.replace(/^\$(\w+)(?=\/|$)/, (variable, name: string) => {
+      const known = fixed.get(name) ?? variables.get(name);
+      if (known !== undefined) return known;
+      throw new ConfigError(statement.place, `${quote(variable)} is not set above this line; write the path`);
+    });
+    variables.set(statement.keyword, value);
+    return { ...statement, value };
+  });
+}
+
+/** fwknopd reads `UDPSERV_PORT` with its UDP server and `PCAP_FILTER` without: so do we, though we always use a socket. */
+function chooseUdpPort({ ENABLE_UDP_SERVER, UDPSERV_PORT, PCAP_FILTER }: ServerSettings): number {
+  if (ENABLE_UDP_SERVER?.value === true) return UDPSERV_PORT?.value ?? SPA_PORT;
+  const port = PCAP_FILTER ?? UDPSERV_PORT;
+  if (PCAP_FILTER !== undefined && UDPSERV_PORT !== undefined && PCAP_FILTER.value !== UDPSERV_PORT.value) {
+    throw new ConfigError(
+      UDPSERV_PORT.place,
+      `${UDPSERV_PORT.value} is not the port of PCAP_FILTER (${PCAP_FILTER.value}); remove one of the two lines`,
+    );
+  }
+  return port?.value ?? SPA_PORT;
+}
+
+function chooseFirewall(settings: ServerSettings): FirewallConfig {
+  const program = settings.FIREWALL_EXE;
+  const kind = settings.FIREWALL?.value ?? program?.value.kind ?? 'auto';
+  if (program !== undefined && kind !== program.value.kind) {
+    throw new ConfigError(
+      program.place,
+      `this is a program of ${program.value.kind}, and FIREWALL says ${kind}; remove one of the two lines`,
+    );
+  }
+  return {
+    kind,
+    program: program?.value.path ?? null,
+    nftAttach: chooseNftAttach(settings),
+    iptables: settings.IPT_INPUT_ACCESS?.value ?? { from: 'INPUT', position: 1, chain: 'FWKNOP_INPUT' },
+    flushAtInit: settings.FLUSH_IPT_AT_INIT?.value ?? true,
+    flushAtExit: settings.FLUSH_IPT_AT_EXIT?.value ?? true,
+  };
+}
+
+function chooseNftAttach({ NFT_MODE, NFT_ATTACH_CHAIN }: ServerSettings): NftChain | null {
+  const attach = NFT_MODE?.value === 'attach';
+  if (attach && NFT_ATTACH_CHAIN === undefined) {
+    throw new ConfigError(NFT_MODE.place, 'attach to which chain? write NFT_ATTACH_CHAIN inet filter input');
+  }
+  if (!attach && NFT_ATTACH_CHAIN !== undefined) {
+    throw new ConfigError(NFT_ATTACH_CHAIN.place, 'only mode attach uses it; write NFT_MODE attach too');
+  }
+  return NFT_ATTACH_CHAIN?.value ?? null;
+}
+
+function chooseReplayStore(digestFile: string | undefined, runFolder: string): string {
+  const beside = digestFile === undefined ? runFolder : dirname(digestFile);
+  return /^(\/var)?\/run(\/|$)/.test(beside) ? DURABLE_REPLAY_STORE : join(beside, 'spa-replay');
+}
+
+function warnOfRepetition(statements: readonly Statement[]): readonly string[] {
+  const repeated = findRepeated(statements);
+  if (repeated === null) return [];
+  const { file, line, keyword } = repeated.second.place;
+  return [`${file}:${line}: ${keyword} is in line ${repeated.first.place.line} too; the last one counts`];
+}
+
+function warnOfInterface({ PCAP_INTF, LISTEN_ADDRESS }: ServerSettings): readonly string[] {
+  if (PCAP_INTF === undefined || LISTEN_ADDRESS !== undefined) return [];
+  const { file, line } = PCAP_INTF.place;
+  const where = line === undefined ? file : `${file}:${line}: PCAP_INTF`;
+  return [`${where}: packets are received on every interface; write LISTEN_ADDRESS to choose one`];
+}
+
+function mustBe(harmless: boolean, instead: string): ReadValue<null> {
+  return (value, place) => {
+    if (readBoolean(value, place) !== harmless) throw new ConfigError(place, instead);
+    return null;
+  };
+}
+
+function unsupported(what: string): ReadValue<null> {
+  return mustBe(false, `${what}: not supported yet; write N or remove the line`);
+}
+
+/** The only filters whose meaning a UDP socket has. */
+function readPcapFilter(value: string, place: ConfigPlace): number {
+  const port = /^udp (?:dst )?port (\d{1,5})$/.exec(value.replaceAll(/\s+/g, ' '))?.[1];
+  if (port === undefined || Number(port) < 1 || Number(port) > 65_535) {
+    throw new ConfigError(place, `${quote(value)} is more than a UDP socket can do; write udp port 62201`);
+  }
+  return Number(port);
+}
+
+interface FirewallProgram {
+  readonly kind: 'nftables' | 'iptables';
+  readonly path: string;
+}
+
+function readFirewallProgram(value: string, place: ConfigPlace): FirewallProgram {
+  const path = readPath(value, place);
+  const name = basename(path);
+  if (name.startsWith('nft')) return { kind: 'nftables', path };
+  if (/^x?tables|^ip6?tables/.test(name)) return { kind: 'iptables', path };
+  if (name === 'firewall-cmd') {
+    throw new ConfigError(
+      place,
+      'firewalld is not asked; write FIREWALL nftables: a table of our own beside it',
+    );
+  }
+  throw new ConfigError(
+    place,
+    `${quote(value)} is no firewall we speak to; name the path of nft or of iptables`,
+  );
+}
+
+function readNftChain(value: string, place: ConfigPlace): NftChain {
+  const match = /^(inet|ip6|ip) ([A-Za-z_][\w.-]{0,63}) ([A-Za-z_][\w.-]{0,63})$/.exec(
+    value.replaceAll(/\s+/g, ' '),
+  );
+  const [, family, table, chain] = match ?? [];
+  if (family === undefined || table === undefined || chain === undefined) {
+    throw new ConfigError(
+      place,
+      `${quote(value)} names no chain; write family, table, chain: inet filter input`,
+    );
+  }
+  return { family: family as NftChain['family'], table, chain };
+}
+
+/** `ACCEPT, filter, INPUT, 1, FWKNOP_INPUT, 1` (section 7.1). The last part means nothing in fwknopd either. */
+function readIptablesChain(value: string, place: ConfigPlace): IptablesChain {
+  const [target, table, from = '', position = '', chain = ''] = readList(value);
+  const isChain = (name: string): boolean => /^[A-Za-z_][\w-]{0,27}$/.test(name);
+  if (
+    target !== 'ACCEPT' ||
+    table !== 'filter' ||
+    !isChain(from) ||
+    !isChain(chain) ||
+    !/^[1-9]\d{0,3}$/.test(position)
+  ) {
+    throw new ConfigError(
+      place,
+      `${quote(value)} is not understood; write ACCEPT, filter, INPUT, 1, FWKNOP_INPUT, 1`,
+    );
+  }
+  return { from, position: Number(position), chain };
+}

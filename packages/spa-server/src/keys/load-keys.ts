@@ -1,0 +1,205 @@
+import { statSync } from 'node:fs';
+import {
+  type Certificate,
+  KeyError,
+  type OpeningKeys,
+  readCertificates,
+  readSecretKeys,
+  type SecretKey,
+  unlockSecretKey,
+} from 'spa-core';
+import {
+  ConfigError,
+  type ConfigPlace,
+  exportOneCertificate,
+  exportSecretKey,
+  type GnupgHome,
+  readGuardedFile,
+  readPrivateFile,
+} from 'spa-host';
+import type { OpenPgpText, StanzaText } from '../config/access-config.ts';
+import type { Stated } from '../config/keywords.ts';
+import type { Stanza } from '../decision/stanza.ts';
+
+/**
+ * The stanzas with the keys that they name. Who may sign is settled here, by full fingerprint: no key that comes into
+ * the key ring later is trusted because its ID looks alike.
+ * @throws ConfigError naming the line whose key is missing, ambiguous, locked or unreadable.
+ */
+export async function loadKeys(
+  stanzas: readonly StanzaText[],
+  defaultHome: GnupgHome,
+): Promise<readonly Stanza[]> {
+  return Promise.all(stanzas.map((stanza) => loadStanza(stanza, defaultHome)));
+}
+
+async function loadStanza(text: StanzaText, defaultHome: GnupgHome): Promise<Stanza> {
+  const { source: _, symmetric, hmac, openpgp, ...rest } = text;
+  const keys: OpeningKeys[] = [];
+  if (symmetric !== null) keys.push({ kind: 'aes', key: symmetric, hmac });
+  if (openpgp !== null) {
+    const home: GnupgHome = {
+      directory: openpgp.homeDirectory ?? defaultHome.directory,
+      program: openpgp.program ?? defaultHome.program,
+    };
+    const [secretKey, certificates] = await Promise.all([
+      loadSecretKey(openpgp, home),
+      loadSigners(openpgp, home),
+    ]);
+    const { requireSignature } = openpgp;
+    keys.push({ kind: 'openpgp', secretKeys: [secretKey], certificates, requireSignature, hmac });
+  }
+  return { ...rest, keys };
+}
+
+async function loadSecretKey(text: OpenPgpText, home: GnupgHome): Promise<SecretKey> {
+  const { decryptId, decryptKeyFile, passphrase } = text;
+  const key =
+    decryptKeyFile !== null
+      ? await secretKeyOfFile(decryptKeyFile, decryptId)
+      : await secretKeyOfHome(home, decryptId, passphrase);
+  if (!key.isLocked) return key;
+  const place = (decryptKeyFile ?? decryptId)?.place ?? { file: '' };
+  if (passphrase === null) {
+    throw new ConfigError(place, 'this key is locked by a passphrase; write GPG_DECRYPT_PW too');
+  }
+  return at(passphrase.place, unlockSecretKey(key, passphrase.value));
+}
+
+async function secretKeyOfFile(file: Stated<string>, id: Stated<string> | null): Promise<SecretKey> {
+  const keys = await at(file.place, async () => readSecretKeys(readPrivateFile(file.value)));
+  const chosen = id === null ? keys : keys.filter((key) => isNamed(key, hexOf(id.value)));
+  const [key, ...others] = chosen;
+  if (key === undefined) {
+    throw new ConfigError(
+      id?.place ?? file.place,
+      `${file.value} has no such key; write the fingerprint of one of: ${listFingerprints(keys)}`,
+    );
+  }
+  if (others.length > 0) {
+    throw new ConfigError(
+      id?.place ?? file.place,
+      `${file.value} has several such keys; write GPG_DECRYPT_ID with one of: ${listFingerprints(chosen)}`,
+    );
+  }
+  return key;
+}
+
+async function secretKeyOfHome(
+  home: GnupgHome,
+  id: Stated<string> | null,
+  passphrase: Stated<string> | null,
+): Promise<SecretKey> {
+  if (id === null) throw new TypeError('a stanza names a key file or a key of the home');
+  const data = await at(id.place, exportSecretKey(home, id.value, passphrase?.value ?? null));
+  if (data === null) {
+    throw passphrase === null
+      ? new ConfigError(id.place, 'gpg needs the passphrase of this key; write GPG_DECRYPT_PW too')
+      : new ConfigError(passphrase.place, 'gpg refuses this passphrase; write the one of GPG_DECRYPT_ID');
+  }
+  const [key] = await at(id.place, readSecretKeys(data));
+  if (key === undefined) throw new ConfigError(id.place, 'gpg exported no key; write its fingerprint');
+  return key;
+}
+
+async function loadSigners(text: OpenPgpText, home: GnupgHome): Promise<readonly Certificate[]> {
+  if (text.signerCertFile === null) {
+    return both(
+      text,
+      await Promise.all([
+        resolveAll(text.remoteIds, (id) => certificateOfHome(home, id)),
+        resolveAll(text.fingerprints, (id) => certificateOfHome(home, id)),
+      ]),
+    );
+  }
+  const file = text.signerCertFile;
+  const ring = await at(file.place, async () => readCertificates(readSignerFile(file.value)));
+  const lists = await Promise.all([
+    resolveAll(text.remoteIds, async (id) => certificateOfRing(ring, file.value, id)),
+    resolveAll(text.fingerprints, async (id) => certificateOfRing(ring, file.value, id)),
+  ]);
+  return lists.every((list) => list === null) ? unique(ring) : both(text, lists);
+}
+
+/** The file is public, but who can write it decides who comes in. */
+function readSignerFile(path: string): Buffer {
+  const { data } = readGuardedFile(path);
+  if ((statSync(path).mode & 0o022) === 0) return data;
+  throw new ConfigError({ file: path }, 'others may write it and let themselves in; run: chmod go-w on it');
+}
+
+async function resolveAll(
+  ids: Stated<readonly string[]> | null,
+  resolve: (id: Stated<string>) => Promise<Certificate>,
+): Promise<readonly Certificate[] | null> {
+  if (ids === null) return null;
+  return unique(await Promise.all(ids.value.map((value) => resolve({ value, place: ids.place }))));
+}
+
+async function certificateOfHome(home: GnupgHome, id: Stated<string>): Promise<Certificate> {
+  const data = await at(id.place, exportOneCertificate(home, id.value));
+  const [certificate] = await at(id.place, readCertificates(data));
+  if (certificate === undefined) throw new ConfigError(id.place, `gpg exported nothing for ${id.value}`);
+  return certificate;
+}
+
+function certificateOfRing(ring: readonly Certificate[], file: string, id: Stated<string>): Certificate {
+  const [certificate, ...others] = unique(ring).filter((candidate) => isNamed(candidate, id.value));
+  if (certificate === undefined) {
+    throw new ConfigError(
+      id.place,
+      `${file} has no certificate ${id.value}; it has ${listFingerprints(ring)}`,
+    );
+  }
+  if (others.length > 0) {
+    throw new ConfigError(
+      id.place,
+      `${id.value} is ambiguous; write the whole fingerprint: ${listFingerprints([certificate, ...others])}`,
+    );
+  }
+  return certificate;
+}
+
+/** Who is in both lists; a list that is not there excludes nobody. */
+function both(
+  text: OpenPgpText,
+  [byId, byFingerprint]: readonly (readonly Certificate[] | null)[],
+): readonly Certificate[] {
+  if (!byId || !byFingerprint) return byId ?? byFingerprint ?? [];
+  const allowed = byFingerprint.filter(({ fingerprint }) =>
+    byId.some((other) => other.fingerprint === fingerprint),
+  );
+  if (allowed.length > 0) return allowed;
+  throw new ConfigError(
+    text.remoteIds?.place ?? { file: '' },
+    'nobody is both here and in GPG_FINGERPRINT_ID; remove GPG_REMOTE_ID',
+  );
+}
+
+function unique(certificates: readonly Certificate[]): readonly Certificate[] {
+  return [...new Map(certificates.map((certificate) => [certificate.fingerprint, certificate])).values()];
+}
+
+/** `hex` is a fingerprint or the end of a key ID. */
+function isNamed(key: Certificate | SecretKey, hex: string): boolean {
+  return hex.length > 16 ? key.fingerprint === hex : key.keyIds.some((keyId) => keyId.endsWith(hex));
+}
+
+function hexOf(id: string): string {
+  return id.replaceAll(' ', '').replace(/^0x/i, '').toUpperCase();
+}
+
+function listFingerprints(keys: readonly (Certificate | SecretKey)[]): string {
+  return keys.map((key) => key.fingerprint).join(', ');
+}
+
+/** The result of `work`; what is wrong with a key or a file becomes an error at the line that names it. */
+async function at<T>(place: ConfigPlace, work: Promise<T> | (() => Promise<T>)): Promise<T> {
+  try {
+    return await (typeof work === 'function' ? work() : work);
+  } catch (error) {
+    if (error instanceof KeyError || error instanceof ConfigError)
+      throw new ConfigError(place, error.message);
+    throw error;
+  }
+}
