@@ -8,7 +8,7 @@ export {
 } from './address.ts';
 export { decodeBase64, encodeBase64 } from './base64.ts';
 export type { Brand } from './brand.ts';
-export { DIGEST_NAMES, type DigestName, parseDigestName } from './digest.ts';
+export { DIGEST_NAMES, type DigestName, digestLength, parseDigestName } from './digest.ts';
 export { SpaError, type SpaErrorCode } from './errors.ts';
 export type { PacketKind } from './framing.ts';
 export { HmacKey, SymmetricKey } from './keys.ts';

@@ -1,4 +1,6 @@
 import { spawn } from 'node:child_process';
+import { readlinkSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { ConfigError } from './config-error.ts';
 
 /** A GnuPG home and the program that works on it. `directory` null is gpg's own default, `~/.gnupg`. */
@@ -136,6 +138,7 @@ function runGpg(home: GnupgHome, args: readonly string[], input: GpgInput): Prom
   const where = home.directory === null ? [] : ['--homedir', home.directory];
   const child = spawn(home.program, [...where, ...common, ...args], {
     stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+    env: { ...process.env, ...terminalForPinentry() },
     windowsHide: true,
   });
   const output: Buffer[] = [];
@@ -155,6 +158,18 @@ function runGpg(home: GnupgHome, args: readonly string[], input: GpgInput): Prom
       resolve({ status, output: Buffer.concat(output), complaint: lastLine(Buffer.concat(messages)) });
     });
   });
+}
+
+/** gpg-agent and its pinentry run without our terminal: gpg tells them which one it is, if it is told. */
+function terminalForPinentry(): { readonly GPG_TTY?: string } {
+  const descriptor = [0, 1, 2].find(isatty);
+  if (process.env.GPG_TTY !== undefined || descriptor === undefined) return {};
+  try {
+    return { GPG_TTY: readlinkSync(`/proc/self/fd/${descriptor}`) };
+  } catch {
+    // Without /proc a graphical pinentry still works.
+    return {};
+  }
 }
 
 function write(stream: NodeJS.WritableStream, text: string): void {

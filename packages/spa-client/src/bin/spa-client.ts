@@ -1,0 +1,4 @@
+#!/usr/bin/env node
+import { runSpaClient } from '../cli/spa-client.ts';
+
+await runSpaClient();

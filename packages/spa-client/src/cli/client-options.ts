@@ -1,0 +1,210 @@
+import { formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
+import { type Keyword, readSetting, type Settings, ValueError } from '../settings.ts';
+
+/** What a command line of spa-client says. */
+export interface ClientCommand {
+  /** Settings that override the rc file's. */
+  readonly settings: Settings;
+  readonly orders: Orders;
+  /** Given options that put a secret where every user of the machine can read it. */
+  readonly exposedSecrets: readonly string[];
+}
+
+/** The options that set nothing but say what to do, by long name. */
+export interface Orders {
+  readonly stdin?: true;
+  readonly fd?: string;
+  readonly 'named-config'?: string;
+  readonly 'rc-file'?: string;
+  readonly 'no-rc-file'?: true;
+  readonly 'no-home-dir'?: true;
+  readonly 'stanza-list'?: true;
+  readonly test?: true;
+  readonly 'save-packet'?: string;
+  readonly 'save-packet-append'?: true;
+  readonly 'key-gen'?: true;
+  readonly 'key-gen-file'?: string;
+  readonly 'key-len'?: string;
+  readonly 'hmac-key-len'?: string;
+  readonly version?: true;
+  readonly help?: true;
+}
+
+/**
+ * Reads spa-client's command line.
+ * @throws UsageError for what is unknown, not supported, wrong, or contradicts itself.
+ */
+export function parseClientCommand(argv: readonly string[]): ClientCommand {
+  const { values, positionals } = parseCommandLine(OPTIONS, argv);
+  if (positionals.length > 0)
+    throw new UsageError(`what is "${positionals[0]}"? every value belongs to an option`);
+  const given = OPTIONS.filter((row) => values[row.long] !== undefined);
+  checkConflicts(given.map((row) => row.long));
+  return {
+    settings: Object.assign({}, ...given.map((row) => settingsOf(row, values[row.long]))),
+    orders: values,
+    exposedSecrets: given.filter((row: ClientOption) => row.secret).map((row) => `--${row.long}`),
+  };
+}
+
+/** The options' part of the help: those that work, by group. */
+export function formatClientOptions(): string {
+  return GROUPS.map(([group, title]) => {
+    const rows = OPTIONS.filter((row: ClientOption) => row.group === group);
+    return `${title}:\n${formatOptions(rows)}`;
+  }).join('\n\n');
+}
+
+/** An option of fwknop or ours: a short way to write a keyword of the rc file, an order to the program, or a refusal. */
+interface ClientOption extends Option {
+  /** Where the help lists it; none for another spelling of an option, and for a refused one. */
+  readonly group?: (typeof GROUPS)[number][0];
+  readonly keyword?: Keyword;
+  /** The keyword's value: of an option without argument, or made from its argument. */
+  readonly value?: string | ((argument: string) => string);
+  /** True: OpenPGP is wanted, as `-g` says. */
+  readonly gpg?: true;
+  readonly secret?: true;
+  /** Why it is not taken. */
+  readonly refused?: string;
+}
+
+const GROUPS = [
+  ['what', 'What to open, and for whom'],
+  ['where', 'Where to send the packet'],
+  ['shared', 'Shared keys (AES, HMAC)'],
+  ['gpg', 'OpenPGP keys'],
+  ['message', 'More about the message'],
+  ['rc', 'The rc file'],
+  ['do', 'What to do'],
+] as const;
+
+const NAT = 'NAT requests are not supported';
+const COMMANDS = 'having the server run a command is not supported';
+const RESOLVING = 'asking a web service for your own address is not supported; give -a ADDRESS, or -s';
+const SAVING = 'saved command lines hold keys and are not supported; write a stanza into the rc file';
+const RAW = 'raw sockets are not supported';
+const HTTP = 'sending over HTTP is not supported';
+
+// biome-ignore format: a table, one option a row
+const OPTIONS = [
+  { group: 'what', long: 'access', short: 'A', argument: 'LIST', keyword: 'ACCESS', help: 'ports to open: tcp/22 or tcp/22,udp/53' },
+  { group: 'what', long: 'allow-ip', short: 'a', argument: 'ADDRESS', keyword: 'ALLOW_IP', help: 'open for this address (IPv6: see below)' },
+  { group: 'what', long: 'source-ip', short: 's', keyword: 'ALLOW_IP', value: 'source', help: 'open for the address that the packet comes from' },
+  { group: 'what', long: 'fw-timeout', short: 'f', argument: 'SECONDS', keyword: 'FW_TIMEOUT', help: 'how long to keep the door open; 0: as the server likes' },
+
+  { group: 'where', long: 'destination', short: 'D', argument: 'HOST', keyword: 'SPA_SERVER', help: 'the server: a name, an IPv4 or an IPv6 address' },
+  { group: 'where', long: 'server-port', short: 'p', argument: 'PORT', keyword: 'SPA_SERVER_PORT', help: 'its UDP port (62201)' },
+  { group: 'where', long: 'server-proto', short: 'P', argument: 'udp', keyword: 'SPA_SERVER_PROTO', help: 'udp is the only way' },
+  { group: 'where', long: 'source-port', short: 'S', argument: 'PORT', keyword: 'SPA_SOURCE_PORT', help: 'send from this UDP port' },
+  { group: 'where', long: 'server-resolve-ipv4', keyword: 'SERVER_RESOLVE_IPV4', value: 'Y', help: "use only the server's IPv4 address" },
+
+  { group: 'shared', long: 'use-hmac', keyword: 'USE_HMAC', value: 'Y', help: 'authenticate the packet; asks for the HMAC key if there is none' },
+  { group: 'shared', long: 'hmac-digest-type', argument: 'DIGEST', keyword: 'HMAC_DIGEST_TYPE', help: 'digest of the HMAC (sha256)' },
+  { group: 'shared', long: 'get-key', short: 'G', argument: 'FILE', keyword: 'KEY_FILE', help: 'file with lines HOST: KEY' },
+  { group: 'shared', long: 'get-hmac-key', argument: 'FILE', keyword: 'HMAC_KEY_FILE', help: 'file with lines HOST: HMAC-KEY' },
+  { group: 'shared', long: 'stdin', help: 'read the key (or the signing passphrase) from standard input' },
+  { group: 'shared', long: 'fd', argument: 'NUMBER', help: 'read it from this file descriptor' },
+  { group: 'shared', long: 'key-rijndael', argument: 'KEY', keyword: 'KEY', secret: true, help: 'the key itself (others can see it: prefer the rc file)' },
+  { group: 'shared', long: 'key-base64-rijndael', argument: 'BASE64', keyword: 'KEY_BASE64', secret: true, help: 'the same in base64' },
+  { group: 'shared', long: 'key-hmac', argument: 'KEY', keyword: 'HMAC_KEY', secret: true, help: 'the HMAC key itself (others can see it)' },
+  { group: 'shared', long: 'key-base64-hmac', argument: 'BASE64', keyword: 'HMAC_KEY_BASE64', secret: true, help: 'the same in base64' },
+
+  { group: 'gpg', long: 'gpg-encryption', short: 'g', keyword: 'USE_GPG', value: 'Y', help: 'sign and encrypt with OpenPGP keys instead of AES' },
+  { group: 'gpg', long: 'gpg-recipient-key', argument: 'KEY', keyword: 'GPG_RECIPIENT', gpg: true, help: "the server's key in the GnuPG home: fingerprint, key ID or user ID" },
+  { group: 'gpg', long: 'gpg-signer-key', argument: 'KEY', keyword: 'GPG_SIGNER', gpg: true, help: 'your key in the GnuPG home' },
+  { group: 'gpg', long: 'gpg-recipient-key-file', argument: 'FILE', keyword: 'GPG_RECIPIENT_KEY_FILE', gpg: true, help: "the server's certificate in a file: no GnuPG needed" },
+  { group: 'gpg', long: 'gpg-signer-key-file', argument: 'FILE', keyword: 'GPG_SIGNER_KEY_FILE', gpg: true, help: 'your secret key in a file: no GnuPG needed' },
+  { group: 'gpg', long: 'gpg-home-dir', argument: 'DIR', keyword: 'GPG_HOMEDIR', help: 'the GnuPG home (~/.gnupg)' },
+  { group: 'gpg', long: 'gpg-exe', argument: 'FILE', keyword: 'GPG_EXE', help: 'the gpg program (gpg)' },
+  { group: 'gpg', long: 'gpg-agent', keyword: 'USE_GPG_AGENT', value: 'Y', help: 'gpg-agent is used anyway when no passphrase is given' },
+  { group: 'gpg', long: 'gpg-no-signing-pw', keyword: 'GPG_NO_SIGNING_PW', value: 'Y', help: 'your key has no passphrase: fail rather than ask' },
+  { long: 'gpg-recipient', argument: 'KEY', keyword: 'GPG_RECIPIENT', gpg: true, help: '' },
+  { long: 'gpg-signer', argument: 'KEY', keyword: 'GPG_SIGNER', gpg: true, help: '' },
+
+  { group: 'message', long: 'spoof-user', short: 'U', argument: 'NAME', keyword: 'SPOOF_USER', help: 'user name in the message (your login name)' },
+  { group: 'message', long: 'digest-type', short: 'm', argument: 'DIGEST', keyword: 'DIGEST_TYPE', help: 'digest of the message: md5 sha1 sha256 sha384 sha512 sha3_256 sha3_512' },
+  { group: 'message', long: 'encryption-mode', short: 'M', argument: 'cbc', keyword: 'ENCRYPTION_MODE', help: 'cbc is the only mode of AES' },
+  { group: 'message', long: 'time-offset-plus', argument: 'TIME', keyword: 'TIME_OFFSET', help: "add to the message's time: 90s, 5m, 2h, 1d" },
+  { group: 'message', long: 'time-offset-minus', argument: 'TIME', keyword: 'TIME_OFFSET', value: (time: string) => `-${time}`, help: 'subtract from it' },
+
+  { group: 'rc', long: 'named-config', short: 'n', argument: 'NAME', help: 'take the settings of stanza [NAME]' },
+  { group: 'rc', long: 'rc-file', argument: 'FILE', help: 'the rc file (~/.fwknoprc)' },
+  { group: 'rc', long: 'no-rc-file', help: 'read no rc file' },
+  { group: 'rc', long: 'no-home-dir', help: 'look for no file in the home directory' },
+  { group: 'rc', long: 'stanza-list', help: "list the rc file's stanzas and exit" },
+  { group: 'rc', long: 'no-save-args', help: 'nothing is ever saved; for compatibility' },
+
+  { group: 'do', long: 'test', short: 'T', help: 'make the packet, print it, decode it again, do not send it' },
+  { group: 'do', long: 'save-packet', short: 'B', argument: 'FILE', help: 'write the packet to a file too' },
+  { group: 'do', long: 'save-packet-append', short: 'b', help: 'append it to the file of -B' },
+  { group: 'do', long: 'key-gen', short: 'k', help: 'print new keys for the rc file and access.conf, and exit' },
+  { group: 'do', long: 'key-gen-file', short: 'K', argument: 'FILE', help: 'write them to a file (replaced if it is there) and exit' },
+  { group: 'do', long: 'key-len', argument: 'BYTES', help: 'length of the new encryption key (32)' },
+  { group: 'do', long: 'hmac-key-len', argument: 'BYTES', help: 'length of the new HMAC key (64)' },
+  { group: 'do', long: 'verbose', short: 'v', count: true, keyword: 'VERBOSE', help: "print the packet's fields" },
+  { group: 'do', long: 'version', short: 'V', help: 'print the version and exit' },
+  { group: 'do', long: 'help', short: 'h', help: 'print this and exit' },
+
+  { long: 'server-cmd', short: 'C', argument: 'COMMAND', refused: COMMANDS, help: '' },
+  { long: 'nat-access', short: 'N', argument: 'HOST,PORT', refused: NAT, help: '' },
+  { long: 'nat-local', refused: NAT, help: '' },
+  { long: 'nat-port', argument: 'PORT', refused: NAT, help: '' },
+  { long: 'nat-rand-port', refused: NAT, help: '' },
+  { long: 'resolve-ip-http', short: 'R', refused: RESOLVING, help: '' },
+  { long: 'resolve-ip-https', refused: RESOLVING, help: '' },
+  { long: 'resolve-url', argument: 'URL', refused: RESOLVING, help: '' },
+  { long: 'resolve-http-only', refused: RESOLVING, help: '' },
+  { long: 'wget-cmd', short: 'w', argument: 'FILE', refused: RESOLVING, help: '' },
+  { long: 'use-wget-user-agent', refused: RESOLVING, help: '' },
+  { long: 'rand-port', short: 'r', refused: 'sending to a random port is not supported', help: '' },
+  { long: 'spoof-source', short: 'Q', argument: 'ADDRESS', refused: RAW, help: '' },
+  { long: 'spoof-src', argument: 'ADDRESS', refused: RAW, help: '' },
+  { long: 'icmp-type', argument: 'NUMBER', refused: RAW, help: '' },
+  { long: 'icmp-code', argument: 'NUMBER', refused: RAW, help: '' },
+  { long: 'http-proxy', short: 'H', argument: 'URL', refused: HTTP, help: '' },
+  { long: 'user-agent', short: 'u', argument: 'TEXT', refused: HTTP, help: '' },
+  { long: 'last-cmd', short: 'l', refused: SAVING, help: '' },
+  { long: 'save-args-file', short: 'E', argument: 'FILE', refused: SAVING, help: '' },
+  { long: 'show-last', refused: SAVING, help: '' },
+  { long: 'save-rc-stanza', refused: 'writing the rc file is not supported; add the stanza with an editor', help: '' },
+  { long: 'force-stanza', refused: 'writing the rc file is not supported; add the stanza with an editor', help: '' },
+  { long: 'fault-injection-tag', argument: 'TAG', refused: 'that is for test builds of fwknop', help: '' },
+] as const satisfies readonly ClientOption[];
+
+type LongName = (typeof OPTIONS)[number]['long'];
+
+/** Options that say the same thing in two ways: of each set only one may be given. */
+const CONFLICTS: readonly (readonly LongName[])[] = [
+  ['allow-ip', 'source-ip'],
+  ['key-rijndael', 'key-base64-rijndael', 'get-key'],
+  ['key-hmac', 'key-base64-hmac', 'get-hmac-key'],
+  ['time-offset-plus', 'time-offset-minus'],
+  ['gpg-recipient-key', 'gpg-recipient', 'gpg-recipient-key-file'],
+  ['gpg-signer-key', 'gpg-signer', 'gpg-signer-key-file'],
+  ['stdin', 'fd'],
+  ['rc-file', 'no-rc-file'],
+  ['stanza-list', 'no-rc-file'],
+];
+
+function checkConflicts(given: readonly LongName[]): void {
+  for (const names of CONFLICTS) {
+    const [first, second] = names.filter((name) => given.includes(name));
+    if (second !== undefined)
+      throw new UsageError(`--${first} and --${second} contradict each other; give one`);
+  }
+}
+
+function settingsOf(row: ClientOption, given: string | number | true | undefined): Settings {
+  if (row.refused !== undefined) throw new UsageError(`--${row.long}: ${row.refused}`);
+  const gpg: Settings = row.gpg ? { useGpg: true } : {};
+  if (row.keyword === undefined) return gpg;
+  const argument = String(given);
+  const value = typeof row.value === 'function' ? row.value(argument) : (row.value ?? argument);
+  try {
+    return { ...readSetting(row.keyword, value), ...gpg };
+  } catch (error) {
+    if (error instanceof ValueError) throw new UsageError(`--${row.long}: ${error.message}`);
+    throw error;
+  }
+}

@@ -1,0 +1,78 @@
+import { readFileSync, writeSync } from 'node:fs';
+import { homedir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { KeyError, SpaError } from 'spa-core';
+import { ConfigError, ExitCode, UsageError } from 'spa-host';
+import { defaultUsername } from '../compose.ts';
+import { SendError } from '../send.ts';
+
+/** Exit codes that differ between programs. */
+export interface FailureCodes {
+  /** The host is not found, or the packet cannot be sent. */
+  readonly connection: number;
+}
+
+/**
+ * Runs a program: its promise is the exit code; an error whose fault is the operator's is one line on stderr and a code.
+ * Any other error is the program's own and ends it with a stack.
+ */
+export async function runProgram(
+  name: string,
+  main: (argv: readonly string[]) => Promise<number>,
+  codes: FailureCodes,
+): Promise<void> {
+  process.stdout.on('error', ignoreClosedPipe);
+  try {
+    process.exitCode = await main(process.argv.slice(2));
+  } catch (error) {
+    const code = exitCodeOf(error, codes);
+    if (code === null) throw error;
+    say(`${name}: ${(error as Error).message}`);
+    process.exitCode = code;
+  }
+}
+
+/** One line on stderr. Not through `process.stderr`: that would leave the descriptor non-blocking to a program we become. */
+export function say(line: string): void {
+  try {
+    writeSync(2, `${line}\n`);
+  } catch (error) {
+    ignoreClosedPipe(error as NodeJS.ErrnoException);
+  }
+}
+
+/** Version of this package. */
+export function packageVersion(): string {
+  const file = new URL('../../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string }).version;
+}
+
+/** The rc file when none is named. */
+export function defaultRcFile(): string {
+  return join(homedir(), '.fwknoprc');
+}
+
+/** The user name for a message: see {@link defaultUsername}. */
+export function currentUsername(): string {
+  return defaultUsername(process.env, loginName());
+}
+
+function loginName(): string | null {
+  try {
+    return userInfo().username;
+  } catch {
+    return null;
+  }
+}
+
+function exitCodeOf(error: unknown, codes: FailureCodes): number | null {
+  if (error instanceof UsageError) return ExitCode.usage;
+  if (error instanceof ConfigError || error instanceof KeyError) return ExitCode.config;
+  if (error instanceof SpaError) return ExitCode.config;
+  if (error instanceof SendError) return codes.connection;
+  return null;
+}
+
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE' && error.code !== 'EAGAIN') throw error;
+}

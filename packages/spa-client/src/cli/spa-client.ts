@@ -1,0 +1,168 @@
+import { randomBytes } from 'node:crypto';
+import { appendFileSync, existsSync } from 'node:fs';
+import {
+  digestLength,
+  HMAC_KEY_MAX_BYTES,
+  type Message,
+  openPacket,
+  PROTOCOL_VERSION,
+  parsePacket,
+  SPA_PORT,
+  SYMMETRIC_KEY_MAX_BYTES,
+  sealPacket,
+} from 'spa-core';
+import { ConfigError, ExitCode, UsageError, writePrivateFile } from 'spa-host';
+import { compose, type Destination } from '../compose.ts';
+import type { DumpedPacket } from '../dump.ts';
+import { generateKeys } from '../generate-keys.ts';
+import { loadPacketKeys, type PacketKeys } from '../packet-keys.ts';
+import { parseRcFile, type RcFile, readRcFile, stanzaSettings } from '../rc-file.ts';
+import { resolveServer, sendPacket } from '../send.ts';
+import type { Settings } from '../settings.ts';
+import { clientHelp } from './client-help.ts';
+import { type ClientCommand, type Orders, parseClientCommand } from './client-options.ts';
+import { currentUsername, defaultRcFile, packageVersion, runProgram, say } from './program.ts';
+import { secretSource } from './secret-source.ts';
+
+/** spa-client: fwknop's client. */
+export function runSpaClient(): Promise<void> {
+  return runProgram('spa-client', main, { connection: ExitCode.failure });
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const command = parseClientCommand(argv);
+  const { orders } = command;
+  if (orders.help) return print(clientHelp());
+  if (orders.version)
+    return print(`spa-client ${packageVersion()}, FKO protocol version ${PROTOCOL_VERSION}\n`);
+  if (orders['key-gen'] || orders['key-gen-file'] !== undefined) return makeKeys(command);
+  const rcFile = openRcFile(command);
+  if (orders['stanza-list']) return listStanzas(rcFile);
+  return knock(command, { ...stanzaSettings(rcFile, orders['named-config'] ?? null), ...command.settings });
+}
+
+async function knock({ orders, exposedSecrets }: ClientCommand, settings: Settings): Promise<number> {
+  const append = orders['save-packet-append'] === true;
+  const file = orders['save-packet'];
+  if (append && file === undefined) throw new UsageError('-b appends to the file of -B; give -B FILE too');
+  for (const option of exposedSecrets) {
+    say(`spa-client: ${option} shows the key to everybody who lists processes; write it into the rc file`);
+  }
+  const nowSeconds = Math.floor(Date.now() / 1000);
+  const composition = compose(settings, { nowSeconds, random: randomBytes, username: currentUsername() });
+  const destination = orders.test ? null : mustHaveServer(composition.destination);
+  const keys = await loadPacketKeys(settings, secretSource(secretDescriptor(orders)));
+  const packet = await sealPacket(composition.message, keys, { nowSeconds, random: randomBytes });
+  if (file !== undefined) savePacket(file, packet, append);
+
+  const isVerbose = (settings.verbose ?? 0) > 0;
+  const { formatDump } = await import('../dump.ts');
+  const dump = { settings, hmac: dumpedHmac(keys, packet), finalData: packet };
+  if (isVerbose || orders.test) print(`${formatDump(composition.message, dump)}\n`);
+  if (isVerbose) print(formatRoute(settings));
+  if (destination !== null) await sendPacket(packet, await resolveServer(destination), destination);
+  else print('test mode enabled, SPA packet not actually sent.\n');
+  if (isVerbose) print(`send_spa_packet: bytes sent: ${destination === null ? 0 : packet.length}\n`);
+  if (orders.test) {
+    const opened = await openAgain(packet, keys, nowSeconds);
+    const finalData = packet.slice(0, packet.length - (dump.hmac?.mac.length ?? 0));
+    const again =
+      opened === null ? 'Only the server can decode it.\n' : formatDump(opened, { ...dump, finalData });
+    if (isVerbose) print(`\nDump of the Decoded Data\n${again}\n`);
+  }
+  return ExitCode.ok;
+}
+
+/** fwknop lets -T run without a server; everything else needs one. */
+function mustHaveServer(destination: Destination | null): Destination {
+  if (destination !== null) return destination;
+  throw new UsageError('which server? give -D HOST, or -n NAME of a stanza with SPA_SERVER');
+}
+
+function openRcFile({ orders }: ClientCommand): RcFile {
+  const named = orders['rc-file'];
+  const isOff = orders['no-rc-file'] || (orders['no-home-dir'] && named === undefined);
+  if (!isOff) {
+    const file = named ?? defaultRcFile();
+    if (named !== undefined || orders['named-config'] !== undefined || existsSync(file))
+      return readRcFile(file);
+  }
+  if (orders['named-config'] !== undefined) throw new UsageError('-n needs an rc file');
+  return parseRcFile('no rc file', '');
+}
+
+function listStanzas(rcFile: RcFile): number {
+  const names = rcFile.stanzas.map((stanza) => ` - ${stanza.name}\n`).join('');
+  return print(`The following stanzas are configured in ${rcFile.file} :\n${names}`);
+}
+
+function makeKeys({ orders, settings }: ClientCommand): number {
+  const lengths = {
+    ...(orders['key-len'] === undefined
+      ? {}
+      : { key: lengthOf('key-len', orders['key-len'], SYMMETRIC_KEY_MAX_BYTES) }),
+    ...(orders['hmac-key-len'] === undefined
+      ? {}
+      : { hmacKey: lengthOf('hmac-key-len', orders['hmac-key-len'], HMAC_KEY_MAX_BYTES) }),
+  };
+  const keys = generateKeys(settings.hmacDigest ?? 'sha256', lengths, randomBytes);
+  const file = orders['key-gen-file'];
+  if (file === undefined) return print(keys);
+  writePrivateFile(file, keys);
+  return print(`[+] Wrote Rijndael and HMAC keys to: ${file}\n`);
+}
+
+function lengthOf(option: string, text: string, max: number): number {
+  if (/^[1-9]\d{0,2}$/.test(text) && Number(text) <= max) return Number(text);
+  throw new UsageError(`--${option}: "${text}" is no length; write 1 to ${max} bytes`);
+}
+
+/** Descriptor that a secret comes from; null: none. */
+function secretDescriptor({ stdin, fd }: Orders): number | null {
+  if (stdin) return 0;
+  if (fd === undefined) return null;
+  if (!/^\d{1,4}$/.test(fd)) throw new UsageError(`--fd: "${fd}" is no file descriptor`);
+  return Number(fd);
+}
+
+function savePacket(file: string, packet: string, append: boolean): void {
+  try {
+    if (append) appendFileSync(file, `${packet}\n`, { mode: 0o600 });
+    else writePrivateFile(file, `${packet}\n`);
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw new ConfigError({ file }, `cannot be written: ${(error as NodeJS.ErrnoException).code}`);
+  }
+}
+
+function dumpedHmac({ hmac }: PacketKeys, packet: string): DumpedPacket['hmac'] {
+  if (hmac === null) return null;
+  return { digest: hmac.digest, mac: packet.slice(-digestLength(hmac.digest)) };
+}
+
+function formatRoute(settings: Settings): string {
+  const rows: readonly (readonly [string, string | number])[] = [
+    ['protocol', 'udp'],
+    ['source port', settings.sourcePort ?? '<OS assigned>'],
+    ['destination port', settings.serverPort ?? SPA_PORT],
+    ['IP/host', settings.server ?? '<NULL>'],
+  ];
+  const lines = rows.map(([label, value]) => `${label.padStart(20)}: ${value}\n`).join('');
+  return `Generating SPA packet:\n${lines}`;
+}
+
+/** Null: only the recipient's secret key opens the packet. */
+async function openAgain(packet: string, keys: PacketKeys, nowSeconds: number): Promise<Message | null> {
+  if (keys.encryption.kind !== 'aes') return null;
+  const opened = await openPacket(
+    parsePacket(Buffer.from(packet, 'latin1')),
+    { kind: 'aes', key: keys.encryption.key, hmac: keys.hmac },
+    { nowSeconds },
+  );
+  return opened.message;
+}
+
+function print(text: string): typeof ExitCode.ok {
+  process.stdout.write(text);
+  return ExitCode.ok;
+}

@@ -1,0 +1,101 @@
+import {
+  FIELD_MAX_LENGTH,
+  formatAccessRequest,
+  ipFamily,
+  isUsername,
+  type Message,
+  PROTOCOL_VERSION,
+  randomDigits,
+  SPA_PORT,
+  USERNAME_MAX_BYTES,
+} from 'spa-core';
+import { UsageError } from 'spa-host';
+import type { Settings } from './settings.ts';
+
+/** What composing takes from the host. */
+export interface ComposeHost {
+  readonly nowSeconds: number;
+  readonly random: (bytes: number) => Uint8Array;
+  /** Who runs the client: the user name of a message unless the settings have another. */
+  readonly username: string;
+}
+
+/** Where a packet goes. */
+export interface Destination {
+  /** Host name or address. */
+  readonly host: string;
+  readonly port: number;
+  /** Port to send from; null: any. */
+  readonly sourcePort: number | null;
+  /** Only an address of this family will do; null: any. */
+  readonly family: 4 | 6 | null;
+  /** Of several addresses rather one of this family: the one that the door is to open for. */
+  readonly preferredFamily: 4 | 6 | null;
+}
+
+/** A message and where it goes; `destination` null if the settings have no server. */
+export interface Composition {
+  readonly message: Message;
+  readonly destination: Destination | null;
+}
+
+/**
+ * Makes the message that the settings ask for.
+ * @throws UsageError if something is missing, or too much for one packet.
+ */
+export function compose(settings: Settings, host: ComposeHost): Composition {
+  const { access, allowIp } = settings;
+  if (access === undefined) throw new UsageError('what to open? give -A tcp/22, or ACCESS in the rc file');
+  if (allowIp === undefined) {
+    throw new UsageError(
+      'whom to open for? give -a ADDRESS, or -s for the address that the packet comes from, or ALLOW_IP in the rc file',
+    );
+  }
+  const request = { source: allowIp, ports: access };
+  if (formatAccessRequest(request).length > REQUEST_MAX_LENGTH) {
+    throw new UsageError(`${access.length} ports are too many for one packet; send several`);
+  }
+  const timestampSeconds = host.nowSeconds + (settings.timeOffsetSeconds ?? 0);
+  if (timestampSeconds < 0) throw new UsageError('the time offset goes back before 1970');
+  const clientTimeoutSeconds = settings.clientTimeoutSeconds || null;
+  return {
+    message: {
+      randomValue: randomDigits(host.random),
+      username: mustBeUsername(settings.username ?? host.username),
+      timestampSeconds,
+      version: PROTOCOL_VERSION,
+      messageType: clientTimeoutSeconds === null ? 1 : 3,
+      request,
+      clientTimeoutSeconds,
+      digest: settings.digest ?? 'sha256',
+    },
+    destination:
+      settings.server === undefined
+        ? null
+        : {
+            host: settings.server,
+            port: settings.serverPort ?? SPA_PORT,
+            sourcePort: settings.sourcePort ?? null,
+            family: settings.serverIpv4Only ? 4 : null,
+            preferredFamily: allowIp === null ? null : ipFamily(allowIp),
+          },
+  };
+}
+
+/** The user name of a message when nobody gave one, in fwknop's order. */
+export function defaultUsername(
+  env: Readonly<Record<string, string | undefined>>,
+  loginName: string | null,
+): string {
+  return env.SPOOF_USER || env.LOGNAME || loginName || env.USER || 'NO_USER';
+}
+
+/** The field is base64: three bytes become four characters. */
+const REQUEST_MAX_LENGTH = (FIELD_MAX_LENGTH / 4) * 3;
+
+function mustBeUsername(name: string): string {
+  if (isUsername(name)) return name;
+  throw new UsageError(
+    `"${name}" cannot be sent as user name (1 to ${USERNAME_MAX_BYTES} letters, digits, dots, dashes); give another with -U, or SPOOF_USER in the rc file`,
+  );
+}

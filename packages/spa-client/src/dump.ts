@@ -1,0 +1,73 @@
+import { type DigestName, encodeMessage, formatAccessRequest, type Message } from 'spa-core';
+import type { Settings } from './settings.ts';
+
+/** What the dump says of a packet beside its message. */
+export interface DumpedPacket {
+  readonly settings: Settings;
+  /** Digest of the HMAC and the HMAC itself; null without HMAC. */
+  readonly hmac: { readonly digest: DigestName; readonly mac: string } | null;
+  readonly finalData: string;
+}
+
+/** The fields of a packet as fwknop's `-v` prints them. */
+export function formatDump(message: Message, packet: DumpedPacket): string {
+  const { settings, hmac } = packet;
+  const text = encodeMessage(message);
+  const digestAt = text.lastIndexOf(':');
+  const rows: readonly (readonly [string, string])[] = [
+    ['Random Value', message.randomValue],
+    ['Username', message.username],
+    ['Timestamp', String(message.timestampSeconds)],
+    ['FKO Version', message.version],
+    ['Message Type', TYPE_TEXTS[message.messageType]],
+    ['Message String', formatAccessRequest(message.request)],
+    ['Nat Access', ABSENT],
+    ['Server Auth', ABSENT],
+    ['Client Timeout', String(message.clientTimeoutSeconds ?? 0)],
+    ['Digest Type', DIGEST_TEXTS[message.digest]],
+    ['HMAC Type', hmac === null ? '0 (None)' : DIGEST_TEXTS[hmac.digest]],
+    ['Encryption Type', settings.useGpg ? '2 (GPG)' : '1 (Rijndael)'],
+    ['Encryption Mode', settings.useGpg ? '7 (Asymmetric)' : '2 (CBC)'],
+    ...(settings.useGpg ? gpgRows(settings) : []),
+    ['Encoded Data', text.slice(0, digestAt)],
+    ['SPA Data Digest', text.slice(digestAt + 1)],
+    ['HMAC', hmac?.mac ?? ABSENT],
+    ['Final SPA Data', packet.finalData],
+  ];
+  const lines = rows.map(([label, value]) => `${label.padStart(LABEL_WIDTH)}: ${value}`);
+  return `SPA Field Values:\n=================\n${lines.join('\n')}\n`;
+}
+
+const LABEL_WIDTH = 'Encryption Type'.length;
+const ABSENT = '<NULL>';
+
+const TYPE_TEXTS: Readonly<Record<Message['messageType'], string>> = {
+  1: '1 (Access msg)',
+  3: '3 (Client timeout access msg)',
+};
+
+const DIGEST_TEXTS: Readonly<Record<DigestName, string>> = {
+  md5: '1 (MD5)',
+  sha1: '2 (SHA1)',
+  sha256: '3 (SHA256)',
+  sha384: '4 (SHA384)',
+  sha512: '5 (SHA512)',
+  sha3_256: '6 (SHA3_256)',
+  sha3_512: '7 (SHA3_512)',
+};
+
+/** The signature's own rows are of a receiver: a sender has not looked at it. */
+function gpgRows(settings: Settings): readonly (readonly [string, string])[] {
+  return [
+    ['GPG signer', settings.gpgSigner ?? settings.gpgSignerKeyFile ?? ABSENT],
+    ['GPG recipient', settings.gpgRecipient ?? settings.gpgRecipientKeyFile ?? ABSENT],
+    ['GPG sig verify', 'Yes'],
+    ['GPG ignore sig', 'No'],
+    ['GPG sig ID', ABSENT],
+    ['GPG sig fpr', ABSENT],
+    ['GPG sig summary', '-1'],
+    ['GPG sig status', '-1'],
+    ['GPG home dir', settings.gpgHome ?? ABSENT],
+    ['GPG exe', settings.gpgProgram ?? 'gpg'],
+  ];
+}

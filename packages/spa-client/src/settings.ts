@@ -1,0 +1,291 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import {
+  CLIENT_TIMEOUT_MAX_SECONDS,
+  DIGEST_NAMES,
+  type DigestName,
+  type IpAddress,
+  isUsername,
+  type ProtoPort,
+  parseDigestName,
+  parseIpAddress,
+  parseProtoPorts,
+  USERNAME_MAX_BYTES,
+} from 'spa-core';
+import { Secret, secretFromBase64 } from './secret.ts';
+
+/** Where a shared secret comes from. A file has lines `host: key` (fwknop's `--get-key`). */
+export type KeySource =
+  | { readonly kind: 'given'; readonly secret: Secret }
+  | { readonly kind: 'file'; readonly path: string };
+
+/** What the rc file and the options said. What they left out is absent, so that one layer spreads over another. */
+export interface Settings {
+  /** Host name or address of the bastion. */
+  readonly server?: string;
+  readonly serverPort?: number;
+  readonly serverIpv4Only?: boolean;
+  readonly sourcePort?: number;
+  readonly access?: readonly ProtoPort[];
+  /** Whom to open for; null: the address that the packet comes from. */
+  readonly allowIp?: IpAddress | null;
+  readonly clientTimeoutSeconds?: number;
+  readonly timeOffsetSeconds?: number;
+  readonly digest?: DigestName;
+  readonly username?: string;
+  readonly key?: KeySource;
+  readonly useHmac?: boolean;
+  readonly hmacKey?: KeySource;
+  readonly hmacDigest?: DigestName;
+  readonly useGpg?: boolean;
+  readonly gpgRecipient?: string;
+  readonly gpgRecipientKeyFile?: string;
+  readonly gpgSigner?: string;
+  readonly gpgSignerKeyFile?: string;
+  readonly gpgHome?: string;
+  readonly gpgProgram?: string;
+  readonly gpgPassphrase?: Secret;
+  readonly gpgNoPassphrase?: boolean;
+  readonly verbose?: number;
+}
+
+/** Every keyword of fwknop's rc file, and ours. */
+export type Keyword =
+  | 'ACCESS'
+  | 'ALLOW_IP'
+  | 'DIGEST_TYPE'
+  | 'ENCRYPTION_MODE'
+  | 'FW_TIMEOUT'
+  | 'GPG_EXE'
+  | 'GPG_HOMEDIR'
+  | 'GPG_NO_SIGNING_PW'
+  | 'GPG_RECIPIENT'
+  | 'GPG_RECIPIENT_KEY_FILE'
+  | 'GPG_SIGNER'
+  | 'GPG_SIGNER_KEY_FILE'
+  | 'GPG_SIGNING_PW'
+  | 'GPG_SIGNING_PW_BASE64'
+  | 'HMAC_DIGEST_TYPE'
+  | 'HMAC_KEY'
+  | 'HMAC_KEY_BASE64'
+  | 'HMAC_KEY_FILE'
+  | 'HTTP_USER_AGENT'
+  | 'KEY'
+  | 'KEY_BASE64'
+  | 'KEY_FILE'
+  | 'NAT_ACCESS'
+  | 'NAT_LOCAL'
+  | 'NAT_PORT'
+  | 'NAT_RAND_PORT'
+  | 'NO_SAVE_ARGS'
+  | 'RAND_PORT'
+  | 'RESOLVE_HTTP_ONLY'
+  | 'RESOLVE_IP_HTTP'
+  | 'RESOLVE_IP_HTTPS'
+  | 'RESOLVE_URL'
+  | 'SERVER_RESOLVE_IPV4'
+  | 'SPA_SERVER'
+  | 'SPA_SERVER_PORT'
+  | 'SPA_SERVER_PROTO'
+  | 'SPA_SOURCE_PORT'
+  | 'SPOOF_SOURCE_IP'
+  | 'SPOOF_USER'
+  | 'TIME_OFFSET'
+  | 'USE_GPG'
+  | 'USE_GPG_AGENT'
+  | 'USE_HMAC'
+  | 'USE_WGET_USER_AGENT'
+  | 'VERBOSE'
+  | 'WGET_CMD';
+
+/** A value cannot be what its keyword wants. The message says what to write instead and repeats no secret. */
+export class ValueError extends Error {
+  override readonly name = 'ValueError';
+}
+
+/** The keyword that `text` spells, in upper case as everywhere; null if there is none. */
+export function parseKeyword(text: string): Keyword | null {
+  return Object.hasOwn(READERS, text) ? (text as Keyword) : null;
+}
+
+/** All keywords. */
+export function keywords(): readonly Keyword[] {
+  return Object.keys(READERS) as Keyword[];
+}
+
+/** True if the keyword's value is a secret. */
+export function isSecretKeyword(keyword: string): boolean {
+  return SECRET_KEYWORDS.has(keyword);
+}
+
+/** What a keyword with that value sets. @throws ValueError */
+export function readSetting(keyword: Keyword, value: string): Settings {
+  if (value === '__CHANGEME__') throw new ValueError('still has the value of the template; put in your own');
+  return READERS[keyword](value);
+}
+
+/** One reader per keyword: a keyword without one does not compile. A refusal is a reader too. */
+const READERS: Readonly<Record<Keyword, (value: string) => Settings>> = {
+  ACCESS: (value) => ({ access: doors(value) }),
+  ALLOW_IP: (value) => ({ allowIp: allowIp(value) }),
+  DIGEST_TYPE: (value) => ({ digest: digestName(value) }),
+  ENCRYPTION_MODE: (value) => onlyValue(value, 'CBC', 'other modes of AES'),
+  FW_TIMEOUT: (value) => ({ clientTimeoutSeconds: count(value, 0, CLIENT_TIMEOUT_MAX_SECONDS, 'seconds') }),
+  GPG_EXE: (value) => ({ gpgProgram: path(value) }),
+  GPG_HOMEDIR: (value) => ({ gpgHome: path(value) }),
+  GPG_NO_SIGNING_PW: (value) => ({ gpgNoPassphrase: yesOrNo(value) }),
+  GPG_RECIPIENT: (value) => ({ gpgRecipient: value }),
+  GPG_RECIPIENT_KEY_FILE: (value) => ({ gpgRecipientKeyFile: path(value) }),
+  GPG_SIGNER: (value) => ({ gpgSigner: value }),
+  GPG_SIGNER_KEY_FILE: (value) => ({ gpgSignerKeyFile: path(value) }),
+  GPG_SIGNING_PW: (value) => ({ gpgPassphrase: plainSecret(value) }),
+  GPG_SIGNING_PW_BASE64: (value) => ({ gpgPassphrase: base64Secret(value) }),
+  HMAC_DIGEST_TYPE: (value) => ({ hmacDigest: digestName(value) }),
+  HMAC_KEY: (value) => ({ hmacKey: { kind: 'given', secret: plainSecret(value) } }),
+  HMAC_KEY_BASE64: (value) => ({ hmacKey: { kind: 'given', secret: base64Secret(value) } }),
+  HMAC_KEY_FILE: (value) => ({ hmacKey: { kind: 'file', path: path(value) } }),
+  HTTP_USER_AGENT: withoutEffect,
+  KEY: (value) => ({ key: { kind: 'given', secret: plainSecret(value) } }),
+  KEY_BASE64: (value) => ({ key: { kind: 'given', secret: base64Secret(value) } }),
+  KEY_FILE: (value) => ({ key: { kind: 'file', path: path(value) } }),
+  NAT_ACCESS: () => refuse('NAT requests'),
+  NAT_LOCAL: (value) => onlyNo(value, 'NAT requests'),
+  NAT_PORT: () => refuse('NAT requests'),
+  NAT_RAND_PORT: (value) => onlyNo(value, 'NAT requests'),
+  NO_SAVE_ARGS: (value) => withoutEffect(String(yesOrNo(value))),
+  RAND_PORT: (value) => onlyNo(value, 'sending to a random port'),
+  RESOLVE_HTTP_ONLY: withoutEffect,
+  RESOLVE_IP_HTTP: (value) => onlyNo(value, RESOLVING),
+  RESOLVE_IP_HTTPS: (value) => onlyNo(value, RESOLVING),
+  RESOLVE_URL: withoutEffect,
+  SERVER_RESOLVE_IPV4: (value) => ({ serverIpv4Only: yesOrNo(value) }),
+  SPA_SERVER: (value) => ({ server: host(value) }),
+  SPA_SERVER_PORT: (value) => ({ serverPort: port(value) }),
+  SPA_SERVER_PROTO: (value) => onlyValue(value, 'udp', 'other ways to send a packet'),
+  SPA_SOURCE_PORT: (value) => ({ sourcePort: port(value) }),
+  SPOOF_SOURCE_IP: () => refuse('forging the source address'),
+  SPOOF_USER: (value) => ({ username: username(value) }),
+  TIME_OFFSET: (value) => ({ timeOffsetSeconds: duration(value) }),
+  USE_GPG: (value) => ({ useGpg: yesOrNo(value) }),
+  // gpg-agent is used whenever no passphrase is given.
+  USE_GPG_AGENT: (value) => withoutEffect(String(yesOrNo(value))),
+  USE_HMAC: (value) => ({ useHmac: yesOrNo(value) }),
+  USE_WGET_USER_AGENT: withoutEffect,
+  VERBOSE: (value) => ({ verbose: verbosity(value) }),
+  WGET_CMD: withoutEffect,
+};
+
+const SECRET_KEYWORDS: ReadonlySet<string> = new Set<Keyword>([
+  'GPG_SIGNING_PW',
+  'GPG_SIGNING_PW_BASE64',
+  'HMAC_KEY',
+  'HMAC_KEY_BASE64',
+  'KEY',
+  'KEY_BASE64',
+]);
+
+const RESOLVING = 'asking a web service for your own address';
+
+/** Settings of features whose own keywords are refused: alone they change nothing. */
+function withoutEffect(_value: string): Settings {
+  return {};
+}
+
+function refuse(feature: string): never {
+  throw new ValueError(`${feature}: not supported; take this out`);
+}
+
+function onlyNo(value: string, feature: string): Settings {
+  return yesOrNo(value) ? refuse(feature) : {};
+}
+
+function onlyValue(value: string, supported: string, feature: string): Settings {
+  if (value.toLowerCase() === supported.toLowerCase()) return {};
+  throw new ValueError(`${feature}: not supported; write ${supported}`);
+}
+
+function yesOrNo(value: string): boolean {
+  if (/^[yn]$/i.test(value)) return value.toLowerCase() === 'y';
+  throw new ValueError(`"${value}" is neither Y nor N; write Y or N`);
+}
+
+function doors(value: string): readonly ProtoPort[] {
+  const parsed = parseProtoPorts(value);
+  if (parsed !== null) return parsed;
+  throw new ValueError(
+    `"${value}" is no list of ports; write protocol/port with commas and no blanks, as in tcp/22,udp/53`,
+  );
+}
+
+function allowIp(value: string): IpAddress | null {
+  if (value.toLowerCase() === 'source') return null;
+  if (value.toLowerCase() === 'resolve') {
+    throw new ValueError(`${RESOLVING}: not supported; write source or your address`);
+  }
+  const address = parseIpAddress(value);
+  if (address === null || address === '::') {
+    throw new ValueError(`"${value}" is no IP address; write an address, or source`);
+  }
+  return address === '0.0.0.0' ? null : address;
+}
+
+function host(value: string): string {
+  // Never an option of ssh: a name does not begin with a dash.
+  if (parseIpAddress(value) !== null || /^[A-Za-z0-9_][\w.-]{0,252}$/.test(value)) return value;
+  throw new ValueError(`"${value}" is no host; write a host name or an IP address`);
+}
+
+function port(value: string): number {
+  return count(value, 1, 65_535, 'a port');
+}
+
+function count(value: string, min: number, max: number, what: string): number {
+  const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
+  if (number >= min && number <= max) return number;
+  throw new ValueError(`"${value}" is not ${what}; write ${min} to ${max}`);
+}
+
+function digestName(value: string): DigestName {
+  const name = parseDigestName(value);
+  if (name !== null) return name;
+  throw new ValueError(`"${value}" is no digest; write one of ${DIGEST_NAMES.join(', ')}`);
+}
+
+function username(value: string): string {
+  if (isUsername(value)) return value;
+  throw new ValueError(
+    `"${value}" is no user name; write 1 to ${USERNAME_MAX_BYTES} letters, digits, dots, dashes`,
+  );
+}
+
+function duration(value: string): number {
+  const match =
+    /^([+-]?)(\d{1,9})(?:(s(?:ec(?:ond)?s?)?)|(m(?:in(?:ute)?s?)?)|(h(?:ours?)?)|(d(?:ays?)?))?$/i.exec(
+      value,
+    );
+  if (match === null)
+    throw new ValueError(`"${value}" is no time; write a number and s, m, h or d, as in 90s`);
+  const [, sign, number, , minutes, hours, days] = match;
+  const unit = days ? 86_400 : hours ? 3_600 : minutes ? 60 : 1;
+  return Number(number) * unit * (sign === '-' ? -1 : 1);
+}
+
+function verbosity(value: string): number {
+  if (/^[yn]$/i.test(value)) return yesOrNo(value) ? 1 : 0;
+  return count(value, 0, 9, 'a level');
+}
+
+function path(value: string): string {
+  return value.startsWith('~/') ? join(homedir(), value.slice(2)) : value;
+}
+
+function plainSecret(value: string): Secret {
+  if (value === '') throw new ValueError('is empty; write the key');
+  return new Secret(Buffer.from(value, 'utf8'));
+}
+
+function base64Secret(value: string): Secret {
+  const secret = secretFromBase64(value);
+  if (secret !== null) return secret;
+  throw new ValueError('is no base64; write it as spa-client --key-gen prints it');
+}
