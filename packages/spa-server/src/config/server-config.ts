@@ -3,6 +3,12 @@ import { type IpAddress, PACKET_AGE_MAX_SECONDS, type ProtoPort, SPA_PORT } from
 import { ConfigError, type ConfigPlace, type GnupgHome, parseConfigLines } from 'spa-host';
 import type { Stanza } from '../decision/stanza.ts';
 import {
+  DEFAULT_IPTABLES_CHAIN,
+  type IptablesChain,
+  parseIptablesChain,
+} from '../firewall/iptables-chain.ts';
+import { type NftChain, parseNftChain } from '../firewall/nft-place.ts';
+import {
   findRepeated,
   ignored,
   type ReadValue,
@@ -18,25 +24,11 @@ import {
   quote,
   readAddress,
   readBoolean,
-  readList,
   readName,
   readPath,
+  readProgram,
   readProtoPorts,
 } from './values.ts';
-
-/** A base chain of the operator's own nftables ruleset: `inet filter input`. */
-export interface NftChain {
-  readonly family: 'ip' | 'ip6' | 'inet';
-  readonly table: string;
-  readonly chain: string;
-}
-
-/** `IPT_INPUT_ACCESS`: our chain, and where in which chain the jump to it stands (from 1). */
-export interface IptablesChain {
-  readonly from: string;
-  readonly position: number;
-  readonly chain: string;
-}
 
 /** Which firewall is spoken to, and how. */
 export interface FirewallConfig {
@@ -252,7 +244,7 @@ const KEYWORDS = {
   DIGEST_DB_FILE: ignored,
   REPLAY_STORE: readPath,
   GPG_HOME_DIR: readPath,
-  GPG_EXE: readPath,
+  GPG_EXE: readProgram,
 
   SYSLOG_IDENTITY: readName,
   SYSLOG_FACILITY: oneOf({
@@ -326,7 +318,7 @@ function chooseFirewall(settings: ServerSettings): FirewallConfig {
     kind,
     program: program?.value.path ?? null,
     nftAttach: chooseNftAttach(settings),
-    iptables: settings.IPT_INPUT_ACCESS?.value ?? { from: 'INPUT', position: 1, chain: 'FWKNOP_INPUT' },
+    iptables: settings.IPT_INPUT_ACCESS?.value ?? DEFAULT_IPTABLES_CHAIN,
     flushAtInit: settings.FLUSH_IPT_AT_INIT?.value ?? true,
     flushAtExit: settings.FLUSH_IPT_AT_EXIT?.value ?? true,
   };
@@ -388,7 +380,7 @@ interface FirewallProgram {
 }
 
 function readFirewallProgram(value: string, place: ConfigPlace): FirewallProgram {
-  const path = readPath(value, place);
+  const path = readProgram(value, place);
   const name = basename(path);
   if (name.startsWith('nft')) return { kind: 'nftables', path };
   if (/^x?tables|^ip6?tables/.test(name)) return { kind: 'iptables', path };
@@ -405,34 +397,19 @@ function readFirewallProgram(value: string, place: ConfigPlace): FirewallProgram
 }
 
 function readNftChain(value: string, place: ConfigPlace): NftChain {
-  const match = /^(inet|ip6|ip) ([A-Za-z_][\w.-]{0,63}) ([A-Za-z_][\w.-]{0,63})$/.exec(
-    value.replaceAll(/\s+/g, ' '),
+  const chain = parseNftChain(value);
+  if (chain !== null) return chain;
+  throw new ConfigError(
+    place,
+    `${quote(value)} names no chain; write family, table, chain: inet filter input`,
   );
-  const [, family, table, chain] = match ?? [];
-  if (family === undefined || table === undefined || chain === undefined) {
-    throw new ConfigError(
-      place,
-      `${quote(value)} names no chain; write family, table, chain: inet filter input`,
-    );
-  }
-  return { family: family as NftChain['family'], table, chain };
 }
 
-/** `ACCEPT, filter, INPUT, 1, FWKNOP_INPUT, 1` (section 7.1). The last part means nothing in fwknopd either. */
 function readIptablesChain(value: string, place: ConfigPlace): IptablesChain {
-  const [target, table, from = '', position = '', chain = ''] = readList(value);
-  const isChain = (name: string): boolean => /^[A-Za-z_][\w-]{0,27}$/.test(name);
-  if (
-    target !== 'ACCEPT' ||
-    table !== 'filter' ||
-    !isChain(from) ||
-    !isChain(chain) ||
-    !/^[1-9]\d{0,3}$/.test(position)
-  ) {
-    throw new ConfigError(
-      place,
-      `${quote(value)} is not understood; write ACCEPT, filter, INPUT, 1, FWKNOP_INPUT, 1`,
-    );
-  }
-  return { from, position: Number(position), chain };
+  const chain = parseIptablesChain(value);
+  if (chain !== null && chain.target === 'ACCEPT' && chain.table === 'filter') return chain;
+  throw new ConfigError(
+    place,
+    `${quote(value)} is not understood; write ACCEPT, filter, INPUT, 1, FWKNOP_INPUT, 1`,
+  );
 }

@@ -51,6 +51,10 @@ export const readPath: ReadValue<string> = (value, place) => {
   return resolve(dirname(place.file), value);
 };
 
+/** A program: a path, or a bare name that the PATH finds. */
+export const readProgram: ReadValue<string> = (value, place) =>
+  value.includes('/') ? readPath(value, place) : readName(value, place);
+
 /** A word of letters, digits, `-`, `_` and `.` */
 export const readName: ReadValue<string> = (value, place) => {
   if (/^[\w.-]{1,64}$/.test(value)) return value;

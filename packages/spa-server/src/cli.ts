@@ -1,0 +1,145 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { formatProtoPort } from 'spa-core';
+import { ExitCode } from 'spa-host';
+import { formatConfiguration } from './config/dump.ts';
+import { loadConfiguration, loadServerConfig } from './config/load.ts';
+import { describeFailure } from './failure.ts';
+import { listAllRules } from './firewall/all-rules.ts';
+import type { Firewall } from './firewall/firewall.ts';
+import { firewallFromConfig } from './firewall/from-config.ts';
+import { formatHelp, type Options, readOptions, type Task } from './options.ts';
+import { serve } from './serve.ts';
+import { startInBackground } from './system/background.ts';
+import { createStderrLog, printable, teeLog } from './system/log.ts';
+import { findDaemon, isRunning } from './system/pid-file.ts';
+import { createSystemLog } from './system/syslog.ts';
+
+/** Runs the program with the arguments of the command line; resolves to its exit code. */
+export async function main(argv: readonly string[]): Promise<number> {
+  try {
+    const options = readOptions(argv);
+    return await TASKS[options.task](options, argv);
+  } catch (error) {
+    const failure = describeFailure(error);
+    if (failure === null) throw error;
+    complain(failure.line);
+    return failure.exitCode;
+  }
+}
+
+type RunTask = (options: Options, argv: readonly string[]) => Promise<number>;
+
+const TASKS: Readonly<Record<Task, RunTask>> = {
+  serve: (options, argv) => (options.foreground ? serveInForeground(options) : startInBackground(argv, warn)),
+  help: async () => print(formatHelp()),
+  version: async () => print(`spa-server ${version()}\n`),
+  'dump-config': async (options) => print(formatConfiguration(await loadConfiguration(options.source))),
+  'exit-parse-config': checkConfiguration,
+  status: showStatus,
+  kill: stopDaemon,
+  restart: reloadDaemon,
+  'fw-list': (options) => withFirewall(options, listDoors),
+  'fw-list-all': async ({ source }) => print(await listAllRules(loadServerConfig(source).value.firewall)),
+  'fw-flush': (options) => withFirewall(options, (firewall) => firewall.flush()),
+};
+
+/** How long the daemon may take to stop: its firewall may wait for somebody else's lock. */
+const STOP_LIMIT_MS = 15_000;
+
+async function serveInForeground(options: Options): Promise<number> {
+  await serve(options, {
+    openLog: ({ verbosity, syslog }) => {
+      const verbose = verbosity > 0;
+      const stderr = createStderrLog({ verbose });
+      return options.syslog ? teeLog(stderr, createSystemLog(syslog, { verbose })) : stderr;
+    },
+    ready: () => {},
+  });
+  return ExitCode.ok;
+}
+
+async function checkConfiguration({ source }: Options): Promise<number> {
+  const { config, stanzas, warnings } = await loadConfiguration(source);
+  for (const line of warnings) complain(line);
+  const count = stanzas.length === 1 ? '1 stanza' : `${stanzas.length} stanzas`;
+  return print(`configuration OK: ${count} in ${config.accessFile}, UDP port ${config.udpPort}\n`);
+}
+
+async function showStatus({ source }: Options): Promise<number> {
+  const pid = runningDaemon(source);
+  if (pid === null) {
+    print('spa-server is not running.\n');
+    return ExitCode.failure;
+  }
+  return print(`spa-server is running (pid=${pid}).\n`);
+}
+
+async function stopDaemon({ source }: Options): Promise<number> {
+  const pid = runningDaemon(source);
+  if (pid === null) return notRunning();
+  process.kill(pid, 'SIGTERM');
+  for (let waited = 0; waited < STOP_LIMIT_MS; waited += 20) {
+    if (!isRunning(pid)) return print(`Stopped spa-server (pid=${pid}).\n`);
+    await sleep(20);
+  }
+  complain(`pid ${pid} got SIGTERM and still runs; look at its log, or end it with kill -9 ${pid}`);
+  return ExitCode.failure;
+}
+
+async function reloadDaemon({ source }: Options): Promise<number> {
+  const pid = runningDaemon(source);
+  if (pid === null) return notRunning();
+  process.kill(pid, 'SIGHUP');
+  return print(`Sent SIGHUP to spa-server (pid=${pid}): it reads its configuration again.\n`);
+}
+
+function runningDaemon(source: Options['source']): number | null {
+  return findDaemon(loadServerConfig(source).value.pidFile);
+}
+
+function notRunning(): number {
+  complain('not running');
+  return ExitCode.failure;
+}
+
+async function withFirewall(
+  { source }: Options,
+  use: (firewall: Firewall) => Promise<void>,
+): Promise<number> {
+  const firewall = await firewallFromConfig(loadServerConfig(source).value.firewall);
+  try {
+    await use(firewall);
+  } finally {
+    await firewall.close({ flush: false });
+  }
+  return ExitCode.ok;
+}
+
+async function listDoors(firewall: Firewall): Promise<void> {
+  const doors = await firewall.list();
+  print(`Doors that are open in ${firewall.name}: ${doors.length}\n`);
+  for (const { address, port, remainingSeconds, grantId } of doors) {
+    print(
+      `${formatProtoPort(port)} from ${address}, ${remainingSeconds} s left, packet ${grantId ?? 'unknown'}\n`,
+    );
+  }
+}
+
+function version(): string {
+  const manifest = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
+}
+
+function print(text: string): number {
+  process.stdout.write(text);
+  return ExitCode.ok;
+}
+
+function complain(line: string): void {
+  warn(`spa-server: ${printable(line)}\n`);
+}
+
+function warn(text: string): void {
+  process.stderr.write(text);
+}

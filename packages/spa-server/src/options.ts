@@ -1,0 +1,278 @@
+import { resolve } from 'node:path';
+import { formatOptions, type Option, type OptionValues, parseCommandLine, UsageError } from 'spa-host';
+import type { Statement } from './config/keywords.ts';
+import type { ConfigSource } from './config/load.ts';
+
+/** What one start of the program is to do. */
+export type Task =
+  | 'serve'
+  | 'help'
+  | 'version'
+  | 'dump-config'
+  | 'exit-parse-config'
+  | 'status'
+  | 'kill'
+  | 'restart'
+  | 'fw-list'
+  | 'fw-list-all'
+  | 'fw-flush';
+
+/** The command line, understood. */
+export interface Options {
+  readonly task: Task;
+  readonly source: ConfigSource;
+  readonly foreground: boolean;
+  /** The system's log besides standard error. */
+  readonly syslog: boolean;
+  /** `--test`: packets are judged, and no door is opened. */
+  readonly dryRun: boolean;
+  /** End after so many packets; null: never. */
+  readonly packetLimit: number | null;
+}
+
+/**
+ * Reads fwknopd's command line (section 6.5). Relative paths are those of the current directory.
+ * @throws UsageError
+ */
+export function readOptions(argv: readonly string[]): Options {
+  const { values, positionals } = parseCommandLine(OPTIONS, argv);
+  if (positionals[0] !== undefined) {
+    throw new UsageError(`unexpected argument "${positionals[0]}"; --help lists the options`);
+  }
+  refuseOptions(values);
+  return {
+    task: chooseTask(values),
+    source: {
+      configFile: resolve(values['config-file'] ?? '/etc/fwknop/fwknopd.conf'),
+      overrides: OPTIONS.flatMap((row) => statementOf(row, values)),
+    },
+    foreground: values.foreground === true,
+    syslog: values['syslog-enable'] === true,
+    dryRun: values.test === true,
+    packetLimit: readPacketLimit(values['packet-limit']),
+  };
+}
+
+/** What `--help` prints. */
+export function formatHelp(): string {
+  const supported = OPTIONS.filter((row: ServerOption) => row.refused === undefined);
+  return `Usage: spa-server [options]
+
+Opens a firewall door for a few seconds to whoever sends one authentic packet (Single Packet Authorization).
+Reads fwknopd.conf and access.conf as fwknopd does. Without options it starts in the background.
+
+${formatOptions(supported)}
+
+Examples:
+  spa-server --exit-parse-config       say what is wrong with the configuration, or that it is right
+  spa-server --foreground --verbose    watch it work; Ctrl-C ends it
+  spa-server                           start it in the background
+  spa-server --status                  is it running?
+  spa-server --restart                 read the configuration again; doors stay open
+  spa-server --fw-list                 which doors are open, and for how long
+
+Exit codes:
+   0  done; --status: it is running
+   1  failed; --status: it is not running
+  64  the command line is wrong
+  69  the UDP port is taken, the daemon runs already, or the firewall does not answer
+  70  the daemon died while it started
+  77  not permitted: run it as root
+  78  the configuration is wrong
+`;
+}
+
+/** A row says how an option acts: as a keyword of fwknopd.conf, or not at all. */
+interface ServerOption extends Option {
+  readonly keyword?: string;
+  /** The value is a path. */
+  readonly path?: true;
+  /** Why there is no such option, and what to do instead. */
+  readonly refused?: string;
+}
+
+const KEY_GENERATION = 'keys are not made here; run openssl rand -base64 32, once for each key';
+
+const OPTIONS = [
+  {
+    long: 'config-file',
+    short: 'c',
+    argument: 'FILE',
+    help: 'fwknopd.conf to read (default /etc/fwknop/fwknopd.conf)',
+  },
+  {
+    long: 'access-file',
+    short: 'a',
+    argument: 'FILE',
+    help: 'access.conf to read',
+    keyword: 'ACCESS_FILE',
+    path: true,
+  },
+  { long: 'foreground', short: 'f', help: 'stay in the foreground and log to standard error' },
+  { long: 'syslog-enable', help: 'in the foreground, log to the system log too' },
+  { long: 'verbose', short: 'v', count: true, help: 'log why packets are ignored', keyword: 'VERBOSE' },
+  { long: 'test', short: 't', help: 'judge packets but open no door' },
+  { long: 'packet-limit', short: 'C', argument: 'N', help: 'end after N packets' },
+  { long: 'exit-parse-config', help: 'check the configuration and end' },
+  { long: 'dump-config', short: 'D', help: 'print all settings in force, without keys' },
+  { long: 'status', short: 'S', help: 'say whether the daemon runs (exit code 0) or not (1)' },
+  { long: 'kill', short: 'K', help: 'stop the running daemon' },
+  { long: 'restart', short: 'R', help: 'have the running daemon read its configuration again' },
+  { long: 'fw-list', help: 'list the doors that are open' },
+  { long: 'fw-list-all', help: 'list all rules of the firewall' },
+  { long: 'fw-flush', help: 'close all doors' },
+  {
+    long: 'run-dir',
+    short: 'r',
+    argument: 'DIR',
+    help: 'where the pid file is (default /run/fwknop)',
+    keyword: 'FWKNOP_RUN_DIR',
+    path: true,
+  },
+  {
+    long: 'pid-file',
+    short: 'p',
+    argument: 'FILE',
+    help: 'pid file',
+    keyword: 'FWKNOP_PID_FILE',
+    path: true,
+  },
+  {
+    long: 'digest-file',
+    short: 'd',
+    argument: 'FILE',
+    help: 'remember packets beside this file (but never below /run)',
+    keyword: 'DIGEST_FILE',
+    path: true,
+  },
+  {
+    long: 'interface',
+    short: 'i',
+    argument: 'NAME',
+    help: 'accepted; packets are received on every interface',
+    keyword: 'PCAP_INTF',
+  },
+  {
+    long: 'pcap-filter',
+    short: 'P',
+    argument: 'TEXT',
+    help: 'UDP port to listen on: "udp port 62201"',
+    keyword: 'PCAP_FILTER',
+  },
+  {
+    long: 'udp-server',
+    short: 'U',
+    help: 'accepted; packets always come through a UDP socket',
+    keyword: 'ENABLE_UDP_SERVER',
+  },
+  {
+    long: 'gpg-home-dir',
+    argument: 'DIR',
+    help: 'GnuPG home of stanzas that name none',
+    keyword: 'GPG_HOME_DIR',
+    path: true,
+  },
+  { long: 'gpg-exe', argument: 'FILE', help: 'gpg to run', keyword: 'GPG_EXE' },
+  { long: 'locale', short: 'l', argument: 'NAME', help: 'accepted, without effect', keyword: 'LOCALE' },
+  { long: 'pcap-any-direction', help: 'accepted, without effect' },
+  { long: 'no-ipt-check-support', help: 'accepted, without effect' },
+  { long: 'no-firewd-check-support', help: 'accepted, without effect' },
+  { long: 'version', short: 'V', help: 'print the version' },
+  { long: 'help', short: 'h', help: 'print this' },
+
+  {
+    long: 'access-folder',
+    argument: 'DIR',
+    help: '',
+    refused: 'folders are not read yet; put all stanzas into one file',
+  },
+  {
+    long: 'override-config',
+    short: 'O',
+    argument: 'FILES',
+    help: '',
+    refused: 'one file is read; put its lines at the end of fwknopd.conf, the last one counts',
+  },
+  {
+    long: 'pcap-file',
+    argument: 'FILE',
+    help: '',
+    refused: 'captures are not read; send a packet to try the daemon',
+  },
+  {
+    long: 'nfq-capture',
+    short: 'n',
+    help: '',
+    refused: 'packets come through a UDP socket; leave the option out',
+  },
+  {
+    long: 'rotate-digest-cache',
+    help: '',
+    refused: 'packets are forgotten by themselves once they are too old; leave the option out',
+  },
+  {
+    long: 'exit-parse-digest-cache',
+    help: '',
+    refused: 'there is no digest cache to check; leave the option out',
+  },
+  { long: 'sudo-exe', argument: 'FILE', help: '', refused: 'commands from packets are not run' },
+  { long: 'key-gen', help: '', refused: KEY_GENERATION },
+  { long: 'key-gen-file', argument: 'FILE', help: '', refused: KEY_GENERATION },
+  { long: 'key-len', argument: 'N', help: '', refused: KEY_GENERATION },
+  { long: 'hmac-key-len', argument: 'N', help: '', refused: KEY_GENERATION },
+  { long: 'hmac-digest-type', argument: 'NAME', help: '', refused: KEY_GENERATION },
+  {
+    long: 'dump-serv-err-codes',
+    help: '',
+    refused: 'there are no numbers of errors; --help lists the exit codes',
+  },
+  { long: 'fault-injection-tag', argument: 'TAG', help: '', refused: 'for tests of fwknopd only' },
+  { long: 'afl-fuzzing', short: 'A', help: '', refused: 'for tests of fwknopd only' },
+  { long: 'afl-pkt-file', argument: 'FILE', help: '', refused: 'for tests of fwknopd only' },
+] as const satisfies readonly ServerOption[];
+
+type Values = OptionValues<typeof OPTIONS>;
+
+/** Options that are tasks of their own; the first one in this order that was given is done. */
+const ALONE = ['help', 'version'] as const satisfies readonly Task[];
+
+/** Options that exclude each other. */
+const TASKS = [
+  'dump-config',
+  'exit-parse-config',
+  'status',
+  'kill',
+  'restart',
+  'fw-list',
+  'fw-list-all',
+  'fw-flush',
+] as const satisfies readonly Task[];
+
+function refuseOptions(values: Values): void {
+  for (const row of OPTIONS as readonly ServerOption[]) {
+    const given = (values as Readonly<Record<string, unknown>>)[row.long] !== undefined;
+    if (given && row.refused !== undefined) throw new UsageError(`--${row.long}: ${row.refused}`);
+  }
+}
+
+function chooseTask(values: Values): Task {
+  const alone = ALONE.find((task) => values[task] === true);
+  if (alone !== undefined) return alone;
+  const [task = 'serve', another] = TASKS.filter((candidate) => values[candidate] === true);
+  if (another === undefined) return task;
+  throw new UsageError(`--${task} and --${another} exclude each other; choose one`);
+}
+
+function statementOf(row: ServerOption, values: Values): readonly Statement[] {
+  const value = (values as Readonly<Record<string, string | number | true | undefined>>)[row.long];
+  if (row.keyword === undefined || value === undefined) return [];
+  const text = value === true ? 'Y' : String(value);
+  const place = { file: `--${row.long}` };
+  return [{ keyword: row.keyword, value: row.path === true ? resolve(text) : text, place }];
+}
+
+function readPacketLimit(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new UsageError(`--packet-limit: "${text}" is no number of packets; write one as in 100`);
+}

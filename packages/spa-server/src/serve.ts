@@ -1,0 +1,83 @@
+import { type Configuration, loadConfiguration } from './config/load.ts';
+import type { ServerConfig } from './config/server-config.ts';
+import { type Daemon, startDaemon } from './daemon.ts';
+import { describeFailure, UnavailableError } from './failure.ts';
+import type { Options } from './options.ts';
+import type { Log } from './system/log.ts';
+import { claimProcessName, findDaemon, removePidFile, writePidFile } from './system/pid-file.ts';
+
+/** Where the daemon runs: what it logs to, and who waits for it. */
+export interface Surroundings {
+  openLog(config: ServerConfig): Log;
+  /** Called once packets are received and the firewall is in place. */
+  ready(): void;
+}
+
+/**
+ * The daemon's life: resolves when it has ended, by SIGTERM, SIGINT or its packet limit.
+ * SIGHUP reads the configuration again; one that is wrong changes nothing.
+ * @throws ConfigError, FirewallError, UnavailableError or a system error if it cannot start.
+ */
+export async function serve(options: Options, surroundings: Surroundings): Promise<void> {
+  claimProcessName();
+  const { config, stanzas, warnings } = await loadConfiguration(options.source);
+  const log = surroundings.openLog(config);
+  mustBeAlone(config.pidFile);
+  log.info('Starting spa-server');
+  for (const line of warnings) log.warning(line);
+  const { dryRun, packetLimit } = options;
+  const starting = startDaemon({ config, stanzas, log, dryRun, packetLimit });
+  obeySignals(starting, options, log);
+  const daemon = await starting;
+  writePidFile(config.pidFile);
+  surroundings.ready();
+  await daemon.closed;
+  removePidFile(config.pidFile);
+  log.info('Shutting down spa-server.');
+}
+
+function mustBeAlone(pidFile: string): void {
+  const pid = findDaemon(pidFile);
+  if (pid !== null && pid !== process.pid) {
+    throw new UnavailableError(
+      `a daemon is already running (pid=${pid}, ${pidFile}); stop it with --kill, or name another --pid-file`,
+    );
+  }
+}
+
+function obeySignals(starting: Promise<Daemon>, options: Options, log: Log): void {
+  let reloading = Promise.resolve();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      log.warning(`Got ${signal}. Exiting...`);
+      starting.then((daemon) => daemon.close(), startFailed);
+    });
+  }
+  process.on('SIGHUP', () => {
+    reloading = reloading.then(() => reload(starting, options, log));
+  });
+  // Without listeners Node opens its debugger on SIGUSR1, and dies of SIGUSR2.
+  process.on('SIGUSR1', ignoreSignal);
+  process.on('SIGUSR2', ignoreSignal);
+}
+
+async function reload(starting: Promise<Daemon>, options: Options, log: Log): Promise<void> {
+  log.warning('Got SIGHUP. Re-reading configs.');
+  const daemon = await starting.catch(startFailed);
+  if (daemon === undefined) return;
+  try {
+    const { config, stanzas, warnings }: Configuration = await loadConfiguration(options.source);
+    for (const line of warnings) log.warning(line);
+    await daemon.reload(config, stanzas);
+    log.info('The new configuration is in force.');
+  } catch (error) {
+    const failure = describeFailure(error);
+    if (failure === null) throw error;
+    log.error(`${failure.line}; the old configuration stays in force`);
+  }
+}
+
+/** Whoever called {@link serve} hears of it. */
+function startFailed(): undefined {}
+
+function ignoreSignal(): void {}
