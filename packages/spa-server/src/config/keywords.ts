@@ -22,9 +22,15 @@ export interface Statement extends Stated<string> {
   readonly keyword: string;
 }
 
-/** The statement that a line of a file makes. */
+/** The statement that a line of a file makes. @throws ConfigError for `NAME = value`. */
 export function statementOf(line: ConfigLine): Statement {
   const { file, keyword, value } = line;
+  if (/^=(\s|$)/.test(value)) {
+    throw new ConfigError(
+      { file, line: line.line },
+      'there is an "=" on this line; write NAME value without it',
+    );
+  }
   return { keyword, value, place: { file, line: line.line, keyword } };
 }
 
