@@ -1,0 +1,39 @@
+import type { MessageId } from 'spa-core';
+
+/** What identifies a message for replay protection. */
+export interface ClaimedMessage {
+  readonly id: MessageId;
+  readonly timestampSeconds: number;
+}
+
+/**
+ * What a claim came to: `claimed`, the message is burnt now and was not before; `replayed`, it was before;
+ * `before-floor`, it is so old that the store no longer knows.
+ */
+export type Claim = 'claimed' | 'replayed' | 'before-floor';
+
+/**
+ * Remembers messages so that none is accepted twice.
+ *
+ * A store knows every message from its floor on, and none before: a message stamped before the floor is never
+ * claimed. The floor only rises: when old messages are forgotten, and to the present when a store starts empty, because
+ * it may have been lost.
+ */
+export interface ReplayStore {
+  /** The floor, in seconds since 1970. */
+  readonly floorSeconds: number;
+  /**
+   * Burns a message: looks and remembers in one step, so that two claims of one message never both succeed.
+   * When it resolves, no crash, of the process or of the host, undoes it.
+   * @throws ReplayError
+   */
+  claim(message: ClaimedMessage): Promise<Claim>;
+  /** Forgets the messages stamped before `floorSeconds` and refuses them from now on. @throws ReplayError */
+  raiseFloor(floorSeconds: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The store did not do what it was told. One line. */
+export class ReplayError extends Error {
+  override readonly name = 'ReplayError';
+}
