@@ -69,7 +69,7 @@ t.test('any arguments give values or a UsageError', async () => {
 t.test('the help has one aligned line for each option', async (t) => {
   t.equal(
     formatOptions(TABLE.slice(1, 4)),
-    ['  -p, --port N       where to listen', '  -f, --foreground   stay', '      --fw-list      list'].join(
+    ['  -p, --port N      where to listen', '  -f, --foreground  stay', '      --fw-list     list'].join(
       '\n',
     ),
   );

@@ -1,0 +1,277 @@
+import { existsSync, readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { ConfigError } from 'spa-host';
+import t from 'tap';
+import { parseServerConfig, protectedPorts, type ServerConfig } from '../src/config/server-config.ts';
+import type { Stanza } from '../src/decision/stanza.ts';
+
+const FILE = '/etc/fwknop/fwknopd.conf';
+
+const parse = (text: string, overrides: Readonly<Record<string, string>> = {}): ServerConfig =>
+  parseServerConfig(FILE, text, statements(overrides)).value;
+
+const statements = (overrides: Readonly<Record<string, string>>) =>
+  Object.entries(overrides).map(([keyword, value]) => ({ keyword, value, place: { file: `--${keyword}` } }));
+
+t.test('an empty file gives the defaults', async (t) => {
+  t.same(parse(''), {
+    udpPort: 62201,
+    listenAddress: null,
+    maxPacketAgeSeconds: 120,
+    firewall: {
+      kind: 'auto',
+      program: null,
+      nftAttach: null,
+      iptables: { target: 'ACCEPT', table: 'filter', from: 'INPUT', position: 1, chain: 'FWKNOP_INPUT' },
+      flushAtInit: true,
+      flushAtExit: true,
+    },
+    protectPorts: null,
+    accessFile: '/etc/fwknop/access.conf',
+    pidFile: '/run/fwknop/fwknopd.pid',
+    replayStore: '/var/lib/spa-server/replay',
+    gnupg: { directory: '/root/.gnupg', program: 'gpg' },
+    syslog: { identity: 'spa-server', facility: 'daemon' },
+    verbosity: 0,
+  });
+});
+
+t.test('keywords set what they are called after', async (t) => {
+  const cases: readonly (readonly [text: string, expected: object])[] = [
+    ['UDPSERV_PORT 5000;', { udpPort: 5000 }],
+    ['PCAP_FILTER udp port 5001;', { udpPort: 5001 }],
+    ['PCAP_FILTER udp  dst port 5001', { udpPort: 5001 }],
+    ['PCAP_FILTER udp port 5001\nUDPSERV_PORT 5001', { udpPort: 5001 }],
+    ['ENABLE_UDP_SERVER Y\nPCAP_FILTER udp port 62201\nUDPSERV_PORT 5000', { udpPort: 5000 }],
+    ['LISTEN_ADDRESS 2001:DB8::0:1', { listenAddress: '2001:db8::1' }],
+    ['MAX_SPA_PACKET_AGE 60', { maxPacketAgeSeconds: 60 }],
+    ['ACCESS_FILE access.conf', { accessFile: '/etc/fwknop/access.conf' }],
+    ['ACCESS_FILE $FWKNOP_CONF_DIR/a.conf', { accessFile: '/etc/fwknop/a.conf' }],
+    ['FWKNOP_CONF_DIR /srv\nACCESS_FILE $FWKNOP_CONF_DIR/a.conf', { accessFile: '/srv/a.conf' }],
+    ['FWKNOP_RUN_DIR /srv/run', { pidFile: '/srv/run/fwknopd.pid', replayStore: '/srv/run/spa-replay' }],
+    ['FWKNOP_RUN_DIR /var/run/fwknop', { replayStore: '/var/lib/spa-server/replay' }],
+    ['DIGEST_FILE /srv/db/digest.cache', { replayStore: '/srv/db/spa-replay' }],
+    ['DIGEST_FILE /running/d', { replayStore: '/running/spa-replay' }],
+    ['DIGEST_FILE $FWKNOP_RUN_DIR/digest.cache', { replayStore: '/var/lib/spa-server/replay' }],
+    ['REPLAY_STORE /srv/replay\nDIGEST_FILE /srv/db/x', { replayStore: '/srv/replay' }],
+    ['GPG_EXE gpg2\nGPG_HOME_DIR /srv/g', { gnupg: { directory: '/srv/g', program: 'gpg2' } }],
+    [
+      'SYSLOG_FACILITY LOG_LOCAL3\nSYSLOG_IDENTITY fwknopd',
+      { syslog: { identity: 'fwknopd', facility: 'local3' } },
+    ],
+    ['FIREWALL nftables', { firewall: { kind: 'nftables', program: null } }],
+    [
+      'FIREWALL_EXE /sbin/iptables-legacy',
+      { firewall: { kind: 'iptables', program: '/sbin/iptables-legacy' } },
+    ],
+    ['FIREWALL_EXE nft', { firewall: { kind: 'nftables', program: 'nft' } }],
+    [
+      'NFT_MODE attach\nNFT_ATTACH_CHAIN inet filter input',
+      { firewall: { nftAttach: { family: 'inet', table: 'filter', chain: 'input' } } },
+    ],
+    ['FLUSH_FIREWD_AT_EXIT N', { firewall: { flushAtInit: true, flushAtExit: false } }],
+    [
+      'IPT_INPUT_ACCESS ACCEPT, filter, SSH, 3, DOORS, 1;',
+      { firewall: { iptables: { from: 'SSH', position: 3 } } },
+    ],
+    ['PROTECT_PORTS tcp/22, TCP/443', { protectPorts: [{ port: 22 }, { protocol: 'tcp', port: 443 }] }],
+    ['VERBOSE 1\nVERBOSE 2', { verbosity: 2 }],
+    ['ENABLE_TCP_SERVER N\nENABLE_SPA_OVER_HTTP n\nENABLE_IPT_FORWARDING No', {}],
+  ];
+  for (const [text, expected] of cases) t.match(parse(text), expected, text);
+});
+
+t.test('the command line counts more than the file', async (t) => {
+  t.match(
+    parse('VERBOSE 1\nFWKNOP_RUN_DIR /a\nFWKNOP_PID_FILE $FWKNOP_RUN_DIR/x.pid', {
+      VERBOSE: '3',
+      FWKNOP_RUN_DIR: '/b',
+    }),
+    {
+      verbosity: 3,
+      pidFile: '/b/x.pid',
+    },
+  );
+});
+
+t.test('what is wrong is one line with the place and what to write', async (t) => {
+  const cases: readonly (readonly [text: string, message: string])[] = [
+    ['# x\nUDPSERV_PRT 1', ':2: "UDPSERV_PRT" is no keyword; did you mean UDPSERV_PORT?'],
+    ['hunter2 x', ':1: this line starts with no known keyword; correct it or remove it'],
+    ['__proto__ x', ':1: this line starts with no known keyword; correct it or remove it'],
+    ['UDPSERV_PORT = 1', ':1: there is an "=" on this line; write NAME value without it'],
+    ['UDPSERV_PORT 65536', ':1: UDPSERV_PORT: "65536" is out of range; write a number from 1 to 65535'],
+    [
+      'MAX_SPA_PACKET_AGE 2m',
+      ':1: MAX_SPA_PACKET_AGE: "2m" is out of range; write a number from 1 to 100000 (seconds)',
+    ],
+    ['FLUSH_IPT_AT_EXIT true', ':1: FLUSH_IPT_AT_EXIT: "true" is neither yes nor no; write Y or N'],
+    [
+      'PCAP_FILTER udp dst portrange 10000-65535',
+      ':1: PCAP_FILTER: "udp dst portrange 10000-65535" is more than a UDP socket can do; write udp port 62201',
+    ],
+    [
+      'PCAP_FILTER udp port 1\nUDPSERV_PORT 2',
+      ':2: UDPSERV_PORT: 2 is not the port of PCAP_FILTER (1); remove one of the two lines',
+    ],
+    [
+      'ENABLE_SPA_PACKET_AGING N',
+      ':1: ENABLE_SPA_PACKET_AGING: replay protection needs the age of packets; remove the line, and raise MAX_SPA_PACKET_AGE if clocks differ',
+    ],
+    [
+      'ENABLE_DIGEST_PERSISTENCE N',
+      ':1: ENABLE_DIGEST_PERSISTENCE: without it anybody who hears a packet can send it again; remove the line',
+    ],
+    [
+      'ENABLE_IPT_FORWARDING Y',
+      ':1: ENABLE_IPT_FORWARDING: NAT: not supported yet; write N or remove the line',
+    ],
+    [
+      'ENABLE_TCP_SERVER Y',
+      ':1: ENABLE_TCP_SERVER: packets over TCP: not supported yet; write N or remove the line',
+    ],
+    [
+      'ACCESS_FOLDER /x',
+      ':1: ACCESS_FOLDER: folders are not read yet; put all stanzas into one file and write ACCESS_FILE',
+    ],
+    ['BLACKLIST 192.0.2.7', ':1: BLACKLIST: fwknopd never did anything with it; remove the line'],
+    ['FIREWALL ipfw', ':1: FIREWALL: "ipfw" is not known; write auto, nftables, iptables'],
+    [
+      'FIREWALL nftables\nFIREWALL_EXE /sbin/iptables',
+      ':2: FIREWALL_EXE: this is a program of iptables, and FIREWALL says nftables; remove one of the two lines',
+    ],
+    [
+      'FIREWALL_EXE /bin/firewall-cmd',
+      ':1: FIREWALL_EXE: firewalld is not asked; write FIREWALL nftables: a table of our own beside it',
+    ],
+    ['NFT_MODE attach', ':1: NFT_MODE: attach to which chain? write NFT_ATTACH_CHAIN inet filter input'],
+    [
+      'NFT_ATTACH_CHAIN inet filter input',
+      ':1: NFT_ATTACH_CHAIN: only mode attach uses it; write NFT_MODE attach too',
+    ],
+    [
+      'NFT_MODE attach\nNFT_ATTACH_CHAIN filter input',
+      ':2: NFT_ATTACH_CHAIN: "filter input" names no chain; write family, table, chain: inet filter input',
+    ],
+    [
+      'IPT_INPUT_ACCESS DROP, filter, INPUT, 1, X, 1',
+      ':1: IPT_INPUT_ACCESS: "DROP, filter, INPUT, 1, X, 1" is not understood; write ACCEPT, filter, INPUT, 1, FWKNOP_INPUT, 1',
+    ],
+    [
+      'LISTEN_ADDRESS localhost',
+      ':1: LISTEN_ADDRESS: "localhost" is no IP address; write one as in 192.0.2.7 or 2001:db8::7',
+    ],
+    ['ACCESS_FILE $HOME/x', ':1: ACCESS_FILE: "$HOME" is not set above this line; write the path'],
+    ['GPG_HOME_DIR ~/.gnupg', ':1: GPG_HOME_DIR: ~ means nothing to a daemon; write the whole path'],
+    [
+      'SYSLOG_FACILITY LOG_MAIL',
+      ':1: SYSLOG_FACILITY: "LOG_MAIL" is not known; write LOG_DAEMON, LOG_LOCAL0, LOG_LOCAL1, LOG_LOCAL2, LOG_LOCAL3, LOG_LOCAL4, LOG_LOCAL5, LOG_LOCAL6, LOG_LOCAL7',
+    ],
+    [
+      'SYSLOG_IDENTITY a b',
+      ':1: SYSLOG_IDENTITY: "a b" is no name; write letters, digits, "-", "_" and "." only',
+    ],
+  ];
+  for (const [text, message] of cases) {
+    t.throws(() => parse(text), { name: 'ConfigError', message: `${FILE}${message}` }, text);
+  }
+});
+
+t.test('a wrong option of the command line is named as such', async (t) => {
+  t.throws(() => parse('', { PCAP_FILTER: 'tcp port 80' }), {
+    message: '--PCAP_FILTER: "tcp port 80" is more than a UDP socket can do; write udp port 62201',
+  });
+});
+
+t.test('what has less effect than it seems is warned of', async (t) => {
+  const { warnings } = parseServerConfig(FILE, 'PCAP_INTF eth1\nVERBOSE 1\nVERBOSE 2', []);
+  t.same(warnings, [
+    `${FILE}:3: VERBOSE is in line 2 too; the last one counts`,
+    `${FILE}:1: PCAP_INTF: packets are received on every interface; write LISTEN_ADDRESS to choose one`,
+  ]);
+});
+
+t.test('the protected ports are those that stanzas can open, unless they are named', async (t) => {
+  const ssh = { protocol: 'tcp', port: 22 } as const;
+  const web = { protocol: 'tcp', port: 443 } as const;
+  const stanza = (openPorts: Stanza['openPorts']) => ({ openPorts }) as Stanza;
+  t.same(protectedPorts(parse(''), [stanza([web]), stanza([ssh, web])]), [web, ssh]);
+  t.same(protectedPorts(parse(''), [stanza([web]), stanza(null)]), [web, ssh]);
+  t.same(protectedPorts(parse('PROTECT_PORTS tcp/443'), [stanza([ssh])]), [web]);
+});
+
+const STOCK = '/etc/fwknop/fwknopd.conf';
+const hasStock = existsSync(STOCK);
+if (!hasStock && process.env.CI !== undefined) throw new Error('fwknop-server is missing');
+
+/** Lines of the stock file that show what is not supported. The other examples are accepted. */
+const REFUSED_EXAMPLES = [
+  'ENABLE_NFQ_CAPTURE',
+  'PCAP_FILE',
+  'ENABLE_DESTINATION_RULE',
+  'ENABLE_EXTERNAL_CMDS',
+  'EXTERNAL_CMD_OPEN',
+  'EXTERNAL_CMD_CLOSE',
+  'EXTERNAL_CMD_ALARM',
+  'ENABLE_EXT_CMD_PREFIX',
+  'FIREWALL_TYPE',
+  'BLACKLIST',
+  'ENABLE_IPT_LOCAL_NAT',
+  'ENABLE_FIREWD_LOCAL_NAT',
+  'FIREWALL_EXE',
+];
+
+t.test(
+  'every keyword of the stock file is known',
+  { skip: !hasStock && 'fwknop-server is not installed' },
+  async (t) => {
+    const text = readFileSync(STOCK, 'utf8');
+    const examples = [...text.matchAll(/^# ?([A-Z][A-Z_]+) +(\S.*;)$/gm)];
+    t.ok(examples.length > 50, `${examples.length} examples`);
+    for (const [, keyword = '', value = ''] of examples) {
+      try {
+        parseServerConfig(STOCK, `${keyword} ${value}`, []);
+      } catch (error) {
+        t.ok(
+          error instanceof ConfigError && REFUSED_EXAMPLES.includes(keyword),
+          `${keyword} ${value}: ${error}`,
+        );
+        t.notMatch((error as Error).message, 'is no keyword');
+      }
+    }
+  },
+);
+
+t.test('any text gives a configuration or a ConfigError of one line', async () => {
+  const keyword = fc.constantFrom(
+    'UDPSERV_PORT',
+    'PCAP_FILTER',
+    'ACCESS_FILE',
+    'IPT_INPUT_ACCESS',
+    'NFT_MODE',
+    'NFT_ATTACH_CHAIN',
+    'PROTECT_PORTS',
+    'FIREWALL_EXE',
+    'ENABLE_UDP_SERVER',
+    'FWKNOP_RUN_DIR',
+    'constructor',
+    'VERBOSE:',
+  );
+  const value = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.constantFrom('Y', '1', 'attach', '$FWKNOP_RUN_DIR/x', 'inet a b', 'udp port 7'),
+  );
+  const line = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.tuple(keyword, value).map((parts) => parts.join(' ')),
+  );
+  fc.assert(
+    fc.property(fc.array(line), (lines) => {
+      try {
+        parseServerConfig(FILE, lines.join('\n'), []);
+      } catch (error) {
+        if (!(error instanceof ConfigError) || error.message.includes('\n')) throw error;
+      }
+    }),
+  );
+});
