@@ -111,7 +111,7 @@ function readLine(line: ConfigLine): Settings {
   const keyword = parseKeyword(line.keyword);
   if (keyword === null) {
     const suggestion = nearest(line.keyword.toUpperCase(), keywords())[0];
-    throw new ConfigError(line, `there is no such keyword; did you mean ${suggestion}?`);
+    throw new ConfigError(line, `there is no such keyword; the nearest is ${suggestion}`);
   }
   try {
     return readSetting(keyword, line.value);

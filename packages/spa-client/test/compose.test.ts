@@ -1,0 +1,127 @@
+import fc from 'fast-check';
+import { decodeMessage, encodeMessage, type IpAddress, isUsername, parseIpAddress } from 'spa-core';
+import { UsageError } from 'spa-host';
+import t from 'tap';
+import { type ComposeHost, compose, defaultUsername, type Settings } from '../src/index.ts';
+
+const host: ComposeHost = {
+  nowSeconds: 1_700_000_000,
+  random: (bytes) => new Uint8Array(bytes).fill(7),
+  username: 'alice',
+};
+const ssh = [{ protocol: 'tcp', port: 22 }] as const;
+const address = parseIpAddress('192.0.2.1');
+
+t.test('the least that is needed gives a plain access message', async (t) => {
+  t.same(compose({ access: ssh, allowIp: null }, host), {
+    message: {
+      randomValue: '7777777777777777',
+      username: 'alice',
+      timestampSeconds: 1_700_000_000,
+      version: '3.0.0',
+      messageType: 1,
+      request: { source: null, ports: ssh },
+      clientTimeoutSeconds: null,
+      digest: 'sha256',
+    },
+    destination: null,
+  });
+});
+
+t.test('a timeout makes it message type 3, and 0 is no timeout', async (t) => {
+  const settings = { access: ssh, allowIp: null };
+  t.match(compose({ ...settings, clientTimeoutSeconds: 60 }, host).message, {
+    messageType: 3,
+    clientTimeoutSeconds: 60,
+  });
+  t.match(compose({ ...settings, clientTimeoutSeconds: 0 }, host).message, {
+    messageType: 1,
+    clientTimeoutSeconds: null,
+  });
+});
+
+t.test(
+  'the destination has the default port, and prefers the family of the address to open for',
+  async (t) => {
+    const settings: Settings = { access: ssh, allowIp: null, server: 'x' };
+    t.same(compose(settings, host).destination, {
+      host: 'x',
+      port: 62201,
+      sourcePort: null,
+      family: null,
+      preferredFamily: null,
+    });
+    const more: Settings = {
+      ...settings,
+      allowIp: address,
+      serverPort: 9,
+      sourcePort: 8,
+      serverIpv4Only: true,
+    };
+    t.same(compose(more, host).destination, {
+      host: 'x',
+      port: 9,
+      sourcePort: 8,
+      family: 4,
+      preferredFamily: 4,
+    });
+  },
+);
+
+t.test('what is missing or too much is a UsageError', async (t) => {
+  const ports = Array.from({ length: 40 }, () => ssh[0]);
+  t.throws(() => compose({ allowIp: null }, host), { name: 'UsageError', message: /-A tcp\/22/ });
+  t.throws(() => compose({ access: ssh }, host), { name: 'UsageError', message: /-s for the address/ });
+  t.throws(() => compose({ access: ports, allowIp: null }, host), {
+    message: '40 ports are too many for one packet; send several',
+  });
+  t.throws(() => compose({ access: ssh, allowIp: null }, { ...host, username: 'a:b' }), {
+    message: /"a:b" cannot be sent/,
+  });
+  t.throws(() => compose({ access: ssh, allowIp: null, timeOffsetSeconds: -1_700_000_001 }, host), {
+    message: /before 1970/,
+  });
+});
+
+t.test(
+  'whatever the settings, the message can be encoded and decodes to itself, or is a UsageError',
+  async (t) => {
+    const ipAddress = fc.oneof(fc.ipV4(), fc.ipV6()).map((text) => parseIpAddress(text));
+    const settings = fc.record(
+      {
+        access: fc.array(
+          fc.record(
+            { protocol: fc.constantFrom('tcp', 'udp'), port: fc.integer({ min: 1, max: 65535 }) },
+            { noNullPrototype: true },
+          ),
+          { minLength: 1, maxLength: 30 },
+        ),
+        allowIp: ipAddress.filter((ip): ip is IpAddress => ip !== null && ip !== '0.0.0.0'),
+        clientTimeoutSeconds: fc.integer({ min: 0, max: 65536 }),
+        timeOffsetSeconds: fc.integer({ min: -1e9, max: 1e9 }),
+        username: fc.string({ maxLength: 60 }),
+        digest: fc.constantFrom('md5', 'sha256', 'sha3_512'),
+      },
+      { requiredKeys: ['access', 'allowIp'], noNullPrototype: true },
+    );
+    fc.assert(
+      fc.property(settings, (given) => {
+        try {
+          const { message } = compose(given as Settings, host);
+          t.same(decodeMessage(encodeMessage(message)).request, message.request);
+        } catch (error) {
+          if (!(error instanceof UsageError)) throw error;
+        }
+      }),
+    );
+  },
+);
+
+t.test("the user name comes from where fwknop takes it, in fwknop's order", async (t) => {
+  const env = { SPOOF_USER: 'a', LOGNAME: 'b', USER: 'd' };
+  t.equal(defaultUsername(env, 'c'), 'a');
+  t.equal(defaultUsername({ ...env, SPOOF_USER: '' }, 'c'), 'b');
+  t.equal(defaultUsername({ USER: 'd' }, 'c'), 'c');
+  t.equal(defaultUsername({ USER: 'd' }, null), 'd');
+  t.ok(isUsername(defaultUsername({}, null)));
+});
