@@ -2,10 +2,11 @@ import type { IpAddress, ProtoPort } from 'spa-core';
 
 /** What policy gives to one message: these doors, for this one address, for this long. */
 export interface Grant {
-  /** Hex of the message's identity; safe to put into a rule's comment. */
+  /** Hex of the message's identity, at most 64 characters: it goes into the rule's comment. */
   readonly id: string;
   readonly address: IpAddress;
   readonly ports: readonly ProtoPort[];
+  /** Whole seconds, at least 1. */
   readonly timeoutSeconds: number;
 }
 
@@ -39,30 +40,39 @@ export interface Firewall {
   install(policy: GatePolicy, options: { readonly flush: boolean }): Promise<readonly string[]>;
   /**
    * Opens the doors of `grant` in one atomic change; resolves once the kernel has confirmed it, to the time
-   * (ms since epoch) at which the kernel closes them. A door that is open longer already is left as it is.
-   * @throws FirewallError and then no door was opened.
+   * (ms since epoch) until which all of them are open. A door that is open longer already is left as it is.
+   * @throws FirewallError and then no door was opened; {@link FirewallError} also if `install` has not put the
+   *   rules in place or somebody removed them since: install again, then grant again.
    */
   grant(grant: Grant): Promise<{ readonly expiresAt: number }>;
   /** The doors that are open. @throws FirewallError */
   list(): Promise<readonly Door[]>;
   /** Closes all doors, leaves the other rules. @throws FirewallError */
   flush(): Promise<void>;
-  /** Ends the session with the firewall and, if `flush`, closes all doors. Never opens a protected port. */
+  /**
+   * Ends the session with the firewall. With `flush` all doors are closed, and rules in a chain of somebody
+   * else's are taken away; without it everything stays for the next daemon. Never opens a protected port.
+   */
   close(options: { readonly flush: boolean }): Promise<void>;
 }
 
-/** The firewall did not do what it was told. The message is one line: command, status, what it said. */
+/** The firewall did not do what it was told. The message is one line: command, what it said, status. */
 export class FirewallError extends Error {
   override readonly name = 'FirewallError';
   readonly command: string;
   /** Exit status, or null if the command could not be run or did not answer. */
   readonly status: number | null;
+  /** True if only a lack of privilege was in the way: the daemon ends with `ExitCode.noPermission`. */
+  readonly notPermitted: boolean;
 
   constructor(command: string, status: number | null, said: string) {
+    const notPermitted = /not permitted|permission denied|must be root/i.test(said);
+    const words = said.trim().replaceAll(/\s*\n\s*/g, '; ') || 'failed without a word';
     super(
-      `${command}: ${said.trim().replaceAll(/\s*\n\s*/g, '; ')} (${status === null ? 'no exit status' : `status ${status}`})`,
+      `${command}: ${notPermitted ? 'needs root or CAP_NET_ADMIN: ' : ''}${words} (${status === null ? 'no exit status' : `status ${status}`})`,
     );
     this.command = command;
     this.status = status;
+    this.notPermitted = notPermitted;
   }
 }

@@ -1,0 +1,207 @@
+import { spawnSync } from 'node:child_process';
+import t from 'tap';
+import { FirewallError } from '../src/firewall/firewall.ts';
+import { createIptables } from '../src/firewall/iptables.ts';
+import { DEFAULT_IPTABLES_CHAIN, parseIptablesChain } from '../src/firewall/iptables-chain.ts';
+import { client4, client6, grantOf, policy, ssh, testFirewall, web, withRig } from './firewall-contract.ts';
+import { createRealRig, type OperatorRules, type RealRig, rejection } from './firewall-rig.ts';
+import { lacking } from './namespace.ts';
+
+for (const variant of ['nft', 'legacy'] as const) {
+  const skip = lacking(`iptables-${variant}`, `ip6tables-${variant}`) || unsupported(`iptables-${variant}`);
+
+  t.test(`iptables-${variant}`, { skip }, async (t) => {
+    const [rules4, rules6] = operatorRules(variant);
+    const makeRig = (): Promise<RealRig> => createRealRig({ kind: 'iptables', variant }, rules4, rules6);
+    const save = (rig: RealRig, from = 'iptables'): Promise<string> =>
+      rig.pair.server.must([`${from}-${variant}-save`, '-t', 'filter']).then(withoutComments);
+
+    testFirewall(t, makeRig);
+
+    const test = withRig(t, makeRig);
+
+    test("only doors and SPA packets pass; the operator's rules decide the rest, and nothing of ours stays", async (t, rig) => {
+      const before = await save(rig);
+      const firewall = rig.open();
+      t.same(await firewall.install(policy, { flush: false }), []);
+      t.equal(await rig.answersUdp(client4, 62201), true);
+      t.equal(await rig.answersUdp(client4, 5353), false);
+      t.equal(await rig.reaches(client4, { protocol: 'tcp', port: 8080 }), false);
+      await firewall.grant(grantOf());
+      await firewall.grant(grantOf({ address: client6 }));
+      await firewall.close({ flush: true });
+      t.equal(await save(rig), before);
+      t.notMatch(await save(rig, 'ip6tables'), /FWKNOP/);
+    });
+
+    test("rules carry fwknop's comment, and end in the kernel a second before it", async (t, rig) => {
+      const firewall = rig.open();
+      await firewall.install(policy, { flush: false });
+      const { expiresAt } = await firewall.grant(grantOf({ id: 'f00' }));
+      const lastSecond = new Date(expiresAt - 1000).toISOString().slice(0, 19);
+      const rule = `-A FWKNOP_INPUT -s ${client4}/32 -p tcp -m tcp --dport 22 -m time --datestop ${lastSecond} -m comment --comment _exp_${expiresAt / 1000}_f00 -j ACCEPT`;
+      t.ok((await save(rig)).includes(rule));
+    });
+
+    test('expired rules are swept, while what others put into the chain stays', async (t, rig) => {
+      const firewall = rig.open();
+      await firewall.install(policy, { flush: false });
+      const foreign = '-A FWKNOP_INPUT -s 10.9.9.9/32 -j ACCEPT';
+      await rig.pair.server.must([`iptables-${variant}`, ...foreign.split(' ')]);
+      await firewall.grant(grantOf({ timeoutSeconds: 1 }));
+      for (let tries = 0; (await save(rig)).includes('_exp_'); tries++) {
+        if (tries > 200) throw new Error('not swept');
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      t.ok((await save(rig)).includes(foreign));
+    });
+
+    test("doors of a stock fwknopd are taken over, and get the kernel's end that they lacked", async (t, rig) => {
+      const end = Math.floor(Date.now() / 1000) + 50;
+      const rule = (port: number, seconds: number): string =>
+        `-A FWKNOP_INPUT -s ${client4}/32 -p tcp --dport ${port} -m comment --comment _exp_${seconds} -j ACCEPT`;
+      await rig.pair.server.must(
+        [`iptables-${variant}-restore`, '--noflush'],
+        `*filter\n:FWKNOP_INPUT - [0:0]\n-I INPUT 1 -j FWKNOP_INPUT\n${rule(22, end)}\n${rule(8443, end - 100)}\nCOMMIT\n`,
+      );
+      const firewall = rig.open();
+      await firewall.install(policy, { flush: false });
+      t.match(await firewall.list(), [{ address: client4, port: ssh, grantId: null }]);
+      const saved = await save(rig);
+      t.equal(saved.match(/--datestop/g)?.length, 1);
+      t.equal(saved.match(/-A INPUT -j FWKNOP_INPUT/g)?.length, 1);
+      t.equal(await rig.reaches(client4, ssh, 5_000), true);
+      t.equal(await rig.reaches(client4, web), false, 'left open by a crash, shut now');
+    });
+
+    test('chain and jump come back with the next grant after somebody has flushed the table', async (t, rig) => {
+      const firewall = rig.open();
+      await firewall.install(policy, { flush: false });
+      const { command, input } = rules4;
+      await rig.pair.server.must(command, input);
+      t.notMatch(await save(rig), /FWKNOP/);
+      await firewall.grant(grantOf());
+      t.equal(await rig.reaches(client4, ssh, 5_000), true);
+      t.equal(await rig.answersUdp(client4, 62201), true);
+    });
+
+    test('the jump stands where it should, once, and at the end of a chain that is shorter', async (t, rig) => {
+      const make = (position: number) =>
+        createIptables({
+          iptables: [...rig.pair.server.enter, `iptables-${variant}`],
+          ip6tables: null,
+          chain: { ...DEFAULT_IPTABLES_CHAIN, position },
+          now: Date.now,
+        });
+      for (const [position, expected] of [
+        [2, 1],
+        [99, 2],
+        [1, 0],
+      ] as const) {
+        await make(position).install(policy, { flush: false });
+        const rules = (await save(rig)).split('\n').filter((line) => line.startsWith('-A INPUT '));
+        t.same(
+          rules.map((rule) => rule.endsWith('-j FWKNOP_INPUT')),
+          [0, 1, 2].map((index) => index === expected),
+        );
+      }
+    });
+
+    test('without IPv6 the rest works on, and the operator is told', async (t, rig) => {
+      for (const ip6tables of [null, [...rig.pair.server.enter, 'false']]) {
+        const firewall = createIptables({
+          iptables: [...rig.pair.server.enter, `iptables-${variant}`],
+          ip6tables,
+          now: Date.now,
+        });
+        t.match(await firewall.install(policy, { flush: false }), [/^no doors for IPv6: /]);
+        await firewall.grant(grantOf());
+        t.match(await firewall.list(), [{ address: client4 }]);
+        await t.rejects(firewall.grant(grantOf({ address: client6 })), FirewallError);
+        await firewall.close({ flush: true });
+      }
+    });
+
+    test('rules under which doors are pointless or sessions die are pointed out', async (t, rig) => {
+      const firewall = rig.open();
+      for (const [rules, warning] of [
+        ['', /lets everything through/],
+        ['-A INPUT -p tcp --dport 22 -j DROP\n', /no rule accepts established connections/],
+      ] as const) {
+        for (const name of ['iptables', 'ip6tables']) {
+          await rig.pair.server.must(
+            [`${name}-${variant}-restore`],
+            `*filter\n:INPUT ACCEPT [0:0]\n${rules}COMMIT\n`,
+          );
+        }
+        const found = await firewall.install(policy, { flush: true });
+        t.equal(found.length, 2, 'one for each family');
+        t.match(found, [warning, warning]);
+      }
+    });
+
+    t.test('a lack of privilege is told apart from other failures', async (t) => {
+      const prefix = ['setpriv', '--bounding-set=-net_admin,-net_raw', '--inh-caps=-net_admin,-net_raw'];
+      const firewall = createIptables({
+        iptables: [...prefix, `iptables-${variant}`],
+        ip6tables: null,
+        now: Date.now,
+      });
+      for (const attempt of [
+        () => firewall.install(policy, { flush: false }),
+        () => firewall.grant(grantOf()),
+      ]) {
+        const error = await rejection(attempt());
+        t.match(error, { notPermitted: true, message: /needs root or CAP_NET_ADMIN/ });
+        t.notMatch(error.message, /\n/);
+      }
+    });
+  });
+}
+
+t.test('a missing iptables is a FirewallError', async (t) => {
+  const firewall = createIptables({ iptables: ['/nowhere/iptables'], ip6tables: null, now: Date.now });
+  t.match(await rejection(firewall.grant(grantOf())), {
+    status: null,
+    message: /iptables-save is not installed/,
+  });
+});
+
+t.test('a chain line has five or six parts', async (t) => {
+  t.same(parseIptablesChain('ACCEPT, filter, INPUT, 1, FWKNOP_INPUT, 1'), DEFAULT_IPTABLES_CHAIN);
+  t.same(parseIptablesChain('ACCEPT,filter,INPUT,1,FWKNOP_INPUT'), DEFAULT_IPTABLES_CHAIN);
+  for (const wrong of [
+    '',
+    'ACCEPT',
+    'ACCEPT,filter,INPUT,x,FWKNOP_INPUT,1',
+    'ACCEPT,filter,IN PUT,1,A,1',
+    'A,b,-C,1,D,1',
+  ]) {
+    t.equal(parseIptablesChain(wrong), null, wrong);
+  }
+});
+
+/** A bastion's rules for both families: all is dropped that is not known. */
+function operatorRules(variant: string): readonly [OperatorRules, OperatorRules] {
+  const established = '-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT\n';
+  const table = (more: string): string =>
+    `*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n${established}${more}COMMIT\n`;
+  return [
+    { command: [`iptables-${variant}-restore`], input: table('-A INPUT -i lo -j ACCEPT\n') },
+    { command: [`ip6tables-${variant}-restore`], input: table('-A INPUT -p ipv6-icmp -j ACCEPT\n') },
+  ];
+}
+
+/** Newer kernels may be built without the legacy tables; then there is nothing to test, in CI neither. */
+function unsupported(program: string): string | false {
+  const probe = spawnSync('unshare', ['-n', '--', program, '-S', 'INPUT'], { encoding: 'utf8' });
+  return probe.status === 0 ? false : `${program} does not work here: ${probe.stderr.trim()}`;
+}
+
+function withoutComments(saved: string): string {
+  return saved
+    .split('\n')
+    .filter((line) => !line.startsWith('#'))
+    .join('\n')
+    .replaceAll(/\[\d+:\d+\]/g, '[0:0]');
+}
