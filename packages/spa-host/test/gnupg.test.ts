@@ -46,6 +46,8 @@ function makeHome(): GnupgHome {
     rmSync(directory, { recursive: true, force: true });
   });
   chmodSync(directory, 0o700);
+  // Few rounds: gpg-agent measures for seconds how many it can afford.
+  writeFileSync(join(directory, 'gpg-agent.conf'), 's2k-count 65536\n');
   return { directory, program: 'gpg' };
 }
 
@@ -133,7 +135,7 @@ t.test('gpg-agent asks for the passphrase itself when none is known', { skip }, 
     '#!/bin/sh\necho OK\nwhile read -r c rest; do\n[ "$c" = GETPIN ] && echo "D asked"\necho OK\n[ "$c" = BYE ] && exit\ndone\n',
     { mode: 0o700 },
   );
-  writeFileSync(join(directory, 'gpg-agent.conf'), `pinentry-program ${pinentry}\n`);
+  writeFileSync(join(directory, 'gpg-agent.conf'), `pinentry-program ${pinentry}\ns2k-count 65536\n`);
   forgetPassphrases(directory);
   const keys = { signer: 'locked@x', recipient: 'bastion@x', passphrase: null };
   const sealed = await signAndEncrypt(home, keys, 'a text');
