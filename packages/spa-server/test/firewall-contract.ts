@@ -133,7 +133,10 @@ export function testFirewall(t: Test, makeRig: () => Promise<FirewallRig>): void
     const firewall = rig.open();
     await firewall.install(policy, { flush: false });
     const isTwin = (await rig.answersUdp(client4, 62201)) === null;
-    if (isTwin) return;
+    if (isTwin) {
+      t.pass('a twin has no packets');
+      return;
+    }
     await firewall.grant(grantOf());
     t.equal(await rig.answersUdp(client4, 62201), true);
     t.equal(await rig.answersUdp(client6, 62201), true);
