@@ -1,5 +1,6 @@
 import { ConfigError, ExitCode, UsageError } from 'spa-host';
 import { FirewallError } from './firewall/firewall.ts';
+import { ReplayError } from './replay/replay-store.ts';
 
 /** A failure that the operator can do something about. */
 export interface Failure {
@@ -12,7 +13,9 @@ export interface Failure {
 export function describeFailure(error: unknown): Failure | null {
   if (error instanceof UsageError) return { line: error.message, exitCode: ExitCode.usage };
   if (error instanceof ConfigError) return { line: error.message, exitCode: ExitCode.config };
-  if (error instanceof UnavailableError) return { line: error.message, exitCode: ExitCode.unavailable };
+  if (error instanceof UnavailableError || error instanceof ReplayError) {
+    return { line: error.message, exitCode: ExitCode.unavailable };
+  }
   if (error instanceof FirewallError) {
     return {
       line: error.message,

@@ -27,12 +27,18 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
   for (const line of warnings) log.warning(line);
   const { dryRun, packetLimit } = options;
   const starting = startDaemon({ config, stanzas, log, dryRun, packetLimit });
-  obeySignals(starting, options, log);
+  const stopFailed = obeySignals(starting, options, log);
   const daemon = await starting;
-  writePidFile(config.pidFile);
-  surroundings.ready();
-  await daemon.closed;
-  removePidFile(config.pidFile);
+  try {
+    writePidFile(config.pidFile);
+    surroundings.ready();
+    await Promise.race([daemon.closed, stopFailed]);
+  } catch (error) {
+    await daemon.close();
+    throw error;
+  } finally {
+    removePidFile(config.pidFile);
+  }
   log.info('Shutting down spa-server.');
 }
 
@@ -45,20 +51,23 @@ function mustBeAlone(pidFile: string): void {
   }
 }
 
-function obeySignals(starting: Promise<Daemon>, options: Options, log: Log): void {
+/** Rejects if the daemon was told to stop and could not do so in good order; never resolves. */
+function obeySignals(starting: Promise<Daemon>, options: Options, log: Log): Promise<never> {
   let reloading = Promise.resolve();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      log.warning(`Got ${signal}. Exiting...`);
-      starting.then((daemon) => daemon.close(), startFailed);
-    });
-  }
   process.on('SIGHUP', () => {
     reloading = reloading.then(() => reload(starting, options, log));
   });
   // Without listeners Node opens its debugger on SIGUSR1, and dies of SIGUSR2.
   process.on('SIGUSR1', ignoreSignal);
   process.on('SIGUSR2', ignoreSignal);
+  return new Promise((_, reject) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        log.warning(`Got ${signal}. Exiting...`);
+        starting.then((daemon) => daemon.close(), startFailed).catch(reject);
+      });
+    }
+  });
 }
 
 async function reload(starting: Promise<Daemon>, options: Options, log: Log): Promise<void> {

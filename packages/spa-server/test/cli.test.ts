@@ -1,0 +1,106 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { ACCESS, BIN, KEY, makeSetting } from './cli-setting.ts';
+import type { CommandResult } from './namespace.ts';
+
+t.test('the help teaches: options, examples, exit codes', async (t) => {
+  const { status, stdout, stderr } = run([process.execPath, BIN, '--help']);
+  t.match({ status, stderr }, { status: 0, stderr: '' });
+  for (const part of ['  -c, --config-file FILE ', '  -K, --kill ', 'Examples:', 'Exit codes:', '  78  ']) {
+    t.match(stdout, part);
+  }
+  t.notMatch(stdout, 'access-folder', 'what is refused is not offered');
+  t.notOk(stdout.split('\n').some((line) => line.length > 110));
+});
+
+t.test('a wrong command line ends with 64 and one line', async (t) => {
+  const stderr = 'spa-server: unknown option --bogus; --help lists them\n';
+  t.same(run([process.execPath, BIN, '--bogus']), { status: 64, stdout: '', stderr });
+});
+
+t.test('a configuration can be checked and shown without starting anything', async (t) => {
+  const { command, access } = makeSetting(t);
+  const [checked, shown] = [
+    run(command('--exit-parse-config')),
+    run(command('-D', '-vv', '-P', 'udp port 99')),
+  ];
+  t.same(checked, {
+    status: 0,
+    stdout: `configuration OK: 1 stanza in ${access}, UDP port 62201\n`,
+    stderr: '',
+  });
+  t.match(shown, { status: 0, stderr: '' });
+  const lines = [
+    'UDPSERV_PORT: 99',
+    'VERBOSE: 2',
+    'SOURCE (1): ANY',
+    'KEY: <see access.conf>',
+    'OPEN_PORTS: tcp/22',
+  ];
+  for (const line of lines) t.match(shown.stdout, `${line}\n`);
+  t.notMatch(shown.stdout, KEY);
+});
+
+t.test('warnings of a configuration that is right go to standard error', async (t) => {
+  const { command, access } = makeSetting(t, { access: ACCESS.replace('OPEN_PORTS tcp/22\n', '') });
+  t.match(run(command('--exit-parse-config')), {
+    status: 0,
+    stdout: /^configuration OK/,
+    stderr: `spa-server: ${access}:1: SOURCE: any port may be opened; write OPEN_PORTS tcp/22\n`,
+  });
+});
+
+t.test('a wrong configuration ends with 78 and one line, whatever is to be done', async (t) => {
+  const typo = makeSetting(t, { access: `${ACCESS}OPEN_PORT tcp/443\n` });
+  const line = `spa-server: ${typo.access}:6: "OPEN_PORT" is no keyword; did you mean OPEN_PORTS?\n`;
+  for (const args of [['--exit-parse-config'], ['-f'], []]) {
+    t.same(run(typo.command(...args)), { status: 78, stdout: '', stderr: line }, args.join(' '));
+  }
+});
+
+t.test('access.conf that others can read, and files that are not there, end with 78', async (t) => {
+  const open = makeSetting(t);
+  chmodSync(open.access, 0o644);
+  t.match(run(open.command('--exit-parse-config')), {
+    status: 78,
+    stderr: `spa-server: ${open.access}: holds a secret and others have access to it; run: chmod 600 ${open.access}\n`,
+  });
+  t.match(run(open.command('--exit-parse-config', '-a', '/nowhere/access.conf')), {
+    status: 78,
+    stderr: 'spa-server: /nowhere/access.conf: cannot be read: there is no such file\n',
+  });
+  t.match(run([process.execPath, BIN, '-S', '-c', '/nowhere/fwknopd.conf']), {
+    status: 78,
+    stderr:
+      'spa-server: /nowhere/fwknopd.conf: cannot be read: there is no such file; name another with --config-file\n',
+  });
+  const keyFile = makeSetting(t, {
+    access: 'SOURCE ANY\nGPG_DECRYPT_KEY_FILE bastion.pgp\nGPG_SIGNER_CERT_FILE x\n',
+  });
+  t.match(run(keyFile.command('--exit-parse-config')), {
+    status: 78,
+    stderr: new RegExp(
+      `^spa-server: ${keyFile.access}:[23]: GPG_\\w+_FILE: .* cannot be read: there is no such file\\n$`,
+    ),
+  });
+});
+
+t.test('without a daemon, --status, --kill and --restart end with 1', async (t) => {
+  const { command, pidFile, folder } = makeSetting(t, { config: 'FWKNOP_PID_FILE fwknopd.pid\n' });
+  t.same(run(command('-S')), { status: 1, stdout: 'spa-server is not running.\n', stderr: '' });
+  for (const option of ['-K', '-R']) {
+    t.same(run(command(option)), { status: 1, stdout: '', stderr: 'spa-server: not running\n' });
+  }
+  writeFileSync(join(folder, 'fwknopd.pid'), `${process.pid}\n`);
+  t.match(run(command('-S')), { status: 1 }, 'the pid of another program is stale');
+  t.match(run(command('-K')), { status: 1 }, 'and is not killed');
+  t.notOk(existsSync(pidFile));
+});
+
+function run(command: readonly string[]): CommandResult {
+  const [program = '', ...args] = command;
+  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+  return { status, stdout, stderr };
+}

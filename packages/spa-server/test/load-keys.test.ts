@@ -1,0 +1,233 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { parseAccessConfig } from '../src/config/access-config.ts';
+import type { Stanza } from '../src/decision/stanza.ts';
+import { loadKeys } from '../src/keys/load-keys.ts';
+
+const hasGpg = spawnSync('gpg', ['--version']).status === 0;
+if (!hasGpg && process.env.CI !== undefined) throw new Error('gpg is missing');
+const skip = hasGpg ? false : 'gpg is not installed';
+
+const PASSPHRASE = 'correct horse battery';
+
+/** A folder that is gone after the test, and a GnuPG home in it. */
+function makeFolder(): { readonly folder: string; readonly home: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'k'));
+  const home = mkdtempSync(join(folder, 'g'));
+  chmodSync(home, 0o700);
+  t.teardown(() => {
+    spawnSync('gpgconf', ['--homedir', home, '--kill', 'all']);
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return { folder, home };
+}
+
+function gpg(home: string, args: readonly string[], input = ''): Buffer {
+  const common = [
+    '--homedir',
+    home,
+    '--batch',
+    '--quiet',
+    '--pinentry-mode',
+    'loopback',
+    '--passphrase-fd',
+    '0',
+  ];
+  return execFileSync('gpg', [...common, ...args], { input, stdio: ['pipe', 'pipe', 'ignore'] });
+}
+
+/** Makes a key and gives its fingerprint. */
+function addKey(home: string, userId: string, passphrase = ''): string {
+  gpg(home, ['--quick-generate-key', userId, 'future-default', 'default', 'never'], passphrase);
+  const list = gpg(home, ['--with-colons', '--list-keys', userId]).toString();
+  return /^fpr:+([0-9A-F]{40}):/m.exec(list)?.[1] ?? '';
+}
+
+t.test('keys of a GnuPG home', { skip }, async (t) => {
+  const { folder, home } = makeFolder();
+  const bastion = addKey(home, 'Bastion <bastion@here.example>');
+  const locked = addKey(home, 'Locked <locked@here.example>', PASSPHRASE);
+  const alice = addKey(home, 'Alice <alice@there.example>');
+  const bob = addKey(home, 'Bob <bob@there.example>');
+  const subkey = /^ssb:(?:[^:]*:){3}([0-9A-F]{16}):/m.exec(
+    gpg(home, ['--with-colons', '--list-secret-keys', bastion]).toString(),
+  )?.[1];
+
+  const file = (name: string, data: Buffer, mode: number): string => {
+    const path = join(folder, name);
+    writeFileSync(path, data);
+    chmodSync(path, mode);
+    return path;
+  };
+  const bastionFile = file('bastion.pgp', gpg(home, ['--export-secret-keys', bastion]), 0o600);
+  const armoredFile = file(
+    'locked.asc',
+    gpg(home, ['--armor', '--export-secret-keys', locked], PASSPHRASE),
+    0o600,
+  );
+  const twoKeys = file('two.pgp', gpg(home, ['--export-secret-keys', bastion, alice]), 0o600);
+  const openFile = file('open.pgp', gpg(home, ['--export-secret-keys', bastion]), 0o644);
+  const operators = file('operators.asc', gpg(home, ['--armor', '--export', alice, bob]), 0o644);
+  const editable = file('editable.asc', gpg(home, ['--armor', '--export', alice]), 0o666);
+  const garbage = file('garbage', Buffer.from('hunter2'), 0o600);
+
+  const load = async (...lines: readonly string[]): Promise<Stanza | undefined> => {
+    const { value } = parseAccessConfig('access.conf', ['SOURCE ANY', ...lines].join('\n'));
+    return (await loadKeys(value, { directory: home, program: 'gpg' }))[0];
+  };
+
+  t.test('the key that opens and those who may sign are found by whatever names them', async (t) => {
+    const cases: readonly (readonly [lines: readonly string[], opens: string, sign: readonly string[]])[] = [
+      [[`GPG_DECRYPT_ID ${bastion}`, `GPG_FINGERPRINT_ID ${alice}, ${bob}`], bastion, [alice, bob]],
+      [
+        [`GPG_DECRYPT_ID ${bastion.slice(-8)}`, `GPG_FINGERPRINT_ID ${alice}`, 'GPG_ALLOW_NO_PW Y'],
+        bastion,
+        [alice],
+      ],
+      [[`GPG_DECRYPT_ID bastion@here.example`, `GPG_REMOTE_ID ${alice.slice(-8)}`], bastion, [alice]],
+      [[`GPG_DECRYPT_ID ${bastion}`, `GPG_REMOTE_ID ${bob.slice(-16)}, ${alice}`], bastion, [bob, alice]],
+      [
+        [
+          `GPG_DECRYPT_ID ${bastion}`,
+          `GPG_REMOTE_ID ${bob.slice(-8)}`,
+          `GPG_FINGERPRINT_ID ${alice}, ${bob}`,
+        ],
+        bastion,
+        [bob],
+      ],
+      [
+        [`GPG_DECRYPT_ID ${locked}`, `GPG_DECRYPT_PW ${PASSPHRASE}`, `GPG_FINGERPRINT_ID ${bob}`],
+        locked,
+        [bob],
+      ],
+      [[`GPG_DECRYPT_KEY_FILE ${bastionFile}`, `GPG_FINGERPRINT_ID ${bob}`], bastion, [bob]],
+      [[`GPG_DECRYPT_KEY_FILE ${bastionFile}`, `GPG_SIGNER_CERT_FILE ${operators}`], bastion, [alice, bob]],
+      [
+        [
+          `GPG_DECRYPT_KEY_FILE ${bastionFile}`,
+          `GPG_SIGNER_CERT_FILE ${operators}`,
+          `GPG_FINGERPRINT_ID ${bob}`,
+        ],
+        bastion,
+        [bob],
+      ],
+      [
+        [`GPG_DECRYPT_KEY_FILE ${twoKeys}`, `GPG_DECRYPT_ID ${subkey}`, `GPG_SIGNER_CERT_FILE ${operators}`],
+        bastion,
+        [alice, bob],
+      ],
+      [
+        [
+          `GPG_DECRYPT_KEY_FILE ${armoredFile}`,
+          `GPG_DECRYPT_PW ${PASSPHRASE}`,
+          `GPG_SIGNER_CERT_FILE ${operators}`,
+        ],
+        locked,
+        [alice, bob],
+      ],
+    ];
+    for (const [lines, opens, sign] of cases) {
+      const keys = (await load(...lines))?.keys[0];
+      t.match(keys, { kind: 'openpgp', requireSignature: true, hmac: null }, lines.join('; '));
+      if (keys?.kind !== 'openpgp') continue;
+      t.same(
+        keys.secretKeys.map((key) => [String(key.fingerprint), key.isLocked]),
+        [[opens, false]],
+      );
+      t.same(
+        keys.certificates.map((certificate) => String(certificate.fingerprint)),
+        sign,
+      );
+    }
+  });
+
+  t.test('a stanza may take both kinds of packets, under one HMAC key', async (t) => {
+    const stanza = await load(
+      'KEY one',
+      'HMAC_KEY two',
+      `GPG_DECRYPT_ID ${bastion}`,
+      `GPG_FINGERPRINT_ID ${bob}`,
+    );
+    t.match(stanza?.keys, [
+      { kind: 'aes', hmac: { digest: 'sha256' } },
+      { kind: 'openpgp', hmac: { digest: 'sha256' } },
+    ]);
+  });
+
+  t.test('without signatures there need be no signers', async (t) => {
+    const stanza = await load(`GPG_DECRYPT_ID ${bastion}`, 'GPG_DISABLE_SIG Y');
+    t.match(stanza?.keys, [{ kind: 'openpgp', requireSignature: false, certificates: [] }]);
+  });
+
+  t.test('a key that is not there, or not alone, is an error at the line that names it', async (t) => {
+    const nobody = 'F'.repeat(40);
+    const cases: readonly (readonly [lines: readonly string[], message: string | RegExp])[] = [
+      [
+        [`GPG_DECRYPT_ID ${bastion}`, `GPG_FINGERPRINT_ID ${alice}, ${nobody}`],
+        `access.conf:3: GPG_FINGERPRINT_ID: ${home}: gpg finds no public key "${nobody}" here; gpg --homedir ${home} --list-keys shows those it has`,
+      ],
+      [
+        [`GPG_DECRYPT_ID ${nobody}`, `GPG_FINGERPRINT_ID ${alice}`],
+        `access.conf:2: GPG_DECRYPT_ID: ${home}: gpg finds no secret key "${nobody}" here; gpg --homedir ${home} --list-secret-keys shows those it has`,
+      ],
+      [
+        ['GPG_DECRYPT_ID there.example', `GPG_FINGERPRINT_ID ${alice}`],
+        /^access\.conf:2: GPG_DECRYPT_ID: .* "there\.example" is ambiguous; write the fingerprint of one secret key: /,
+      ],
+      [
+        [`GPG_DECRYPT_ID ${bastion}`, `GPG_REMOTE_ID ${alice.slice(-8)}`, `GPG_FINGERPRINT_ID ${bob}`],
+        'access.conf:3: GPG_REMOTE_ID: nobody is both here and in GPG_FINGERPRINT_ID; remove GPG_REMOTE_ID',
+      ],
+      [
+        [`GPG_DECRYPT_ID ${locked}`, `GPG_FINGERPRINT_ID ${alice}`],
+        /^access\.conf:2: GPG_DECRYPT_ID: .*; write GPG_DECRYPT_PW too$/,
+      ],
+      [
+        [`GPG_DECRYPT_KEY_FILE ${armoredFile}`, `GPG_DECRYPT_PW wrong`, `GPG_FINGERPRINT_ID ${alice}`],
+        `access.conf:3: GPG_DECRYPT_PW: wrong passphrase for the secret key ${locked}`,
+      ],
+      [
+        [`GPG_DECRYPT_KEY_FILE ${armoredFile}`, `GPG_FINGERPRINT_ID ${alice}`],
+        'access.conf:2: GPG_DECRYPT_KEY_FILE: this key is locked by a passphrase; write GPG_DECRYPT_PW too',
+      ],
+      [
+        [`GPG_DECRYPT_KEY_FILE ${twoKeys}`, `GPG_FINGERPRINT_ID ${alice}`],
+        `access.conf:2: GPG_DECRYPT_KEY_FILE: ${twoKeys} has several such keys; write GPG_DECRYPT_ID with one of: ${bastion}, ${alice}`,
+      ],
+      [
+        [`GPG_DECRYPT_KEY_FILE ${bastionFile}`, `GPG_DECRYPT_ID ${alice}`, `GPG_FINGERPRINT_ID ${alice}`],
+        `access.conf:3: GPG_DECRYPT_ID: ${bastionFile} has no such key; write the fingerprint of one of: ${bastion}`,
+      ],
+      [
+        [`GPG_DECRYPT_KEY_FILE ${openFile}`, `GPG_FINGERPRINT_ID ${alice}`],
+        `access.conf:2: GPG_DECRYPT_KEY_FILE: ${openFile}: holds a secret and others have access to it; run: chmod 600 ${openFile}`,
+      ],
+      [
+        [`GPG_DECRYPT_KEY_FILE ${folder}/missing`, `GPG_FINGERPRINT_ID ${alice}`],
+        `access.conf:2: GPG_DECRYPT_KEY_FILE: ${folder}/missing: cannot be read: there is no such file`,
+      ],
+      [
+        [`GPG_DECRYPT_KEY_FILE ${garbage}`, `GPG_FINGERPRINT_ID ${alice}`],
+        'access.conf:2: GPG_DECRYPT_KEY_FILE: no OpenPGP key is here',
+      ],
+      [
+        [`GPG_DECRYPT_ID ${bastion}`, `GPG_SIGNER_CERT_FILE ${operators}`, `GPG_FINGERPRINT_ID ${bastion}`],
+        `access.conf:4: GPG_FINGERPRINT_ID: ${operators} has no certificate ${bastion}; it has ${alice}, ${bob}`,
+      ],
+      [
+        [`GPG_DECRYPT_ID ${bastion}`, `GPG_SIGNER_CERT_FILE ${editable}`],
+        `access.conf:3: GPG_SIGNER_CERT_FILE: ${editable}: others may write it and let themselves in; run: chmod go-w on it`,
+      ],
+      [
+        [`GPG_DECRYPT_ID ${bastion}`, `GPG_FINGERPRINT_ID ${alice}`, 'GPG_EXE /nowhere/gpg'],
+        /^access\.conf:[23]: GPG_\w+_ID: \/nowhere\/gpg: cannot be run: there is no such program; install GnuPG or correct GPG_EXE$/,
+      ],
+    ];
+    for (const [lines, message] of cases) {
+      await t.rejects(load(...lines), { name: 'ConfigError', message }, lines.join('; '));
+    }
+  });
+});

@@ -1,0 +1,86 @@
+import { resolve } from 'node:path';
+import fc from 'fast-check';
+import { UsageError } from 'spa-host';
+import t from 'tap';
+import { formatHelp, readOptions } from '../src/options.ts';
+
+t.test('without options the daemon is to start in the background', async (t) => {
+  t.same(readOptions([]), {
+    task: 'serve',
+    source: { configFile: '/etc/fwknop/fwknopd.conf', overrides: [] },
+    foreground: false,
+    syslog: false,
+    dryRun: false,
+    packetLimit: null,
+  });
+});
+
+t.test('options of fwknopd are tasks, or say what a keyword would', async (t) => {
+  const override = (keyword: string, value: string) => ({ source: { overrides: [{ keyword, value }] } });
+  const cases: readonly (readonly [argv: readonly string[], expected: object])[] = [
+    [['-f', '--syslog-enable'], { foreground: true, syslog: true }],
+    [['-t', '-C5'], { dryRun: true, packetLimit: 5 }],
+    [['-c', 'x/f.conf'], { source: { configFile: resolve('x/f.conf') } }],
+    [['-a', 'a.conf'], override('ACCESS_FILE', resolve('a.conf'))],
+    [['-r', '/r'], override('FWKNOP_RUN_DIR', '/r')],
+    [['-p', '/p'], override('FWKNOP_PID_FILE', '/p')],
+    [['-d', '/d/digest.cache'], override('DIGEST_FILE', '/d/digest.cache')],
+    [['-i', 'eth1'], override('PCAP_INTF', 'eth1')],
+    [['-P', 'udp port 7'], override('PCAP_FILTER', 'udp port 7')],
+    [['-U'], override('ENABLE_UDP_SERVER', 'Y')],
+    [['-vvv'], override('VERBOSE', '3')],
+    [['--gpg-home-dir', '/g'], override('GPG_HOME_DIR', '/g')],
+    [['--gpg-exe', 'gpg2'], override('GPG_EXE', 'gpg2')],
+    [['-S'], { task: 'status' }],
+    [['-K'], { task: 'kill' }],
+    [['-R'], { task: 'restart' }],
+    [['-D'], { task: 'dump-config' }],
+    [['--exit-parse-config'], { task: 'exit-parse-config' }],
+    [['--fw-list'], { task: 'fw-list' }],
+    [['--fw-list-all'], { task: 'fw-list-all' }],
+    [['--fw-flush'], { task: 'fw-flush' }],
+    [['-V', '-K'], { task: 'version' }],
+    [['-K', '-h'], { task: 'help' }],
+  ];
+  for (const [argv, expected] of cases) t.match(readOptions(argv), expected, argv.join(' '));
+});
+
+t.test('a wrong command line is an error that says what to write', async (t) => {
+  const cases: readonly (readonly [argv: readonly string[], message: string])[] = [
+    [['now'], 'unexpected argument "now"; --help lists the options'],
+    [['-K', '-R'], '--kill and --restart exclude each other; choose one'],
+    [['-DS'], '--dump-config and --status exclude each other; choose one'],
+    [['-C', 'many'], '--packet-limit: "many" is no number of packets; write one as in 100'],
+    [['--key-gen'], '--key-gen: keys are not made here; run openssl rand -base64 32, once for each key'],
+    [['-n'], '--nfq-capture: packets come through a UDP socket; leave the option out'],
+    [
+      ['-O', 'x'],
+      '--override-config: one file is read; put its lines at the end of fwknopd.conf, the last one counts',
+    ],
+  ];
+  for (const [argv, message] of cases) {
+    t.throws(() => readOptions(argv), { name: 'UsageError', message }, argv.join(' '));
+  }
+});
+
+t.test('any arguments give options or a UsageError', async () => {
+  const argument = fc.oneof(
+    fc.string(),
+    fc.constantFrom('-f', '-C', '--fw', '-vc', '--', '--pcap', 'x', '-K'),
+  );
+  fc.assert(
+    fc.property(fc.array(argument), (argv) => {
+      try {
+        readOptions(argv);
+      } catch (error) {
+        if (!(error instanceof UsageError)) throw error;
+      }
+    }),
+  );
+});
+
+t.test('the help offers what there is, in lines that fit', async (t) => {
+  const help = formatHelp();
+  t.notMatch(help, 'access-folder');
+  t.notOk(help.split('\n').some((line) => line.length > 110));
+});
