@@ -5,13 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HmacKey, openPacket, parsePacket, readCertificates, readSecretKeys } from 'spa-core';
+import { lackingPrograms } from 'spa-lab';
 import t, { type Test } from 'tap';
 
 const CLIENT = fileURLToPath(new URL('../src/bin/spa-client.js', import.meta.url));
-const hasGpg = spawnSync('gpg', ['--version']).error === undefined;
-const hasFwknop = spawnSync('fwknop', ['--version']).error === undefined;
-if (!(hasGpg && hasFwknop) && process.env.CI !== undefined) throw new Error('gpg or fwknop is missing');
-const skip = hasGpg ? false : 'gpg is not installed';
+const skip = lackingPrograms('gpg');
 
 const PASSPHRASE = 'correct horse';
 const HMAC = 'an-hmac-key';
@@ -285,32 +283,22 @@ HMAC_KEY ${HMAC}
     t.notMatch(wrong.stderr, /\bwrong\b/);
   });
 
-  t.test(
-    '-T prints the fields as fwknop does',
-    { skip: hasFwknop ? false : 'fwknop is not installed' },
-    async (t) => {
-      const keys = [
-        '-g',
-        '--gpg-recipient-key',
-        'rsa@bastion.example',
-        '--gpg-signer-key',
-        'open@op.example',
-      ];
-      const argv = [...keys, '--gpg-no-signing-pw', '-f', '60', '--gpg-exe', '/usr/bin/gpg'];
-      const [ours, theirs] = await Promise.all([
-        client(argv),
-        run('fwknop', ['--no-save-args', '-D', '127.0.0.1', ...REQUEST, '--gpg-home-dir', home, ...argv]),
-      ]);
-      const blank = (dump: string): string =>
-        dump
-          .replaceAll(/: [\w+/]{16,}$/gm, ': …')
-          .replaceAll(/\d{16}:/g, 'R:')
-          .replaceAll(/\b1\d{9}\b/g, 'T');
-      const withoutPacket = (dump: string): string =>
-        blank(dump).replace(/^.*signing passphrase not required\n/, '');
-      t.equal(withoutPacket(ours.stdout), withoutPacket(theirs.stdout));
-    },
-  );
+  t.test('-T prints the fields as fwknop does', { skip: lackingPrograms('fwknop') }, async (t) => {
+    const keys = ['-g', '--gpg-recipient-key', 'rsa@bastion.example', '--gpg-signer-key', 'open@op.example'];
+    const argv = [...keys, '--gpg-no-signing-pw', '-f', '60', '--gpg-exe', '/usr/bin/gpg'];
+    const [ours, theirs] = await Promise.all([
+      client(argv),
+      run('fwknop', ['--no-save-args', '-D', '127.0.0.1', ...REQUEST, '--gpg-home-dir', home, ...argv]),
+    ]);
+    const blank = (dump: string): string =>
+      dump
+        .replaceAll(/: [\w+/]{16,}$/gm, ': …')
+        .replaceAll(/\d{16}:/g, 'R:')
+        .replaceAll(/\b1\d{9}\b/g, 'T');
+    const withoutPacket = (dump: string): string =>
+      blank(dump).replace(/^.*signing passphrase not required\n/, '');
+    t.equal(withoutPacket(ours.stdout), withoutPacket(theirs.stdout));
+  });
 });
 
 t.test('a locked key without a known passphrase: gpg signs, and its pinentry asks', { skip }, async (t) => {

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -6,12 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HmacKey, type OpenedPacket, openPacket, parseDigestName, parsePacket, SymmetricKey } from 'spa-core';
+import { lackingPrograms } from 'spa-lab';
 import t, { type Test } from 'tap';
 
 const CLIENT = fileURLToPath(new URL('../src/bin/spa-client.js', import.meta.url));
-const hasFwknop = spawnSync('fwknop', ['--version']).error === undefined;
-if (!hasFwknop && process.env.CI !== undefined) throw new Error('fwknop is missing');
-const withFwknop = hasFwknop ? false : 'fwknop is not installed';
 
 delete process.env.SPOOF_USER;
 const home = mkdtempSync(join(tmpdir(), 'spa-client-'));
@@ -328,35 +326,39 @@ t.test('a packet that no fwknopd would take is not sent', async (t) => {
   });
 });
 
-t.test('asks for keys on the terminal without showing them', { skip: withoutScript() }, async (t) => {
-  const rc = file('rc-ask', '[default]\nACCESS tcp/22\nALLOW_IP source\nUSE_HMAC Y\n');
-  const command = `${process.execPath} ${CLIENT} --rc-file ${rc} -T`;
-  const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
-  children.push(child);
-  let screen = '';
-  const answers = [
-    ['Enter encryption key: ', 'hush\r'],
-    ['Enter HMAC key: ', 'hushhush\r'],
-  ] as const;
-  let asked = 0;
-  child.stdout.on('data', (chunk) => {
-    screen += chunk;
-    const next = answers[asked];
-    if (next === undefined || !screen.includes(next[0])) return;
-    asked += 1;
-    // A moment for the terminal to stop showing what is typed.
-    setTimeout(() => child.stdin.write(next[1]), 100);
-  });
-  const [code] = await once(child, 'close');
-  t.equal(code, 0);
-  t.notMatch(screen, 'hush');
-  const packet = /Final SPA Data: (\S+)/.exec(screen)?.[1] ?? '';
-  await open(Buffer.from(packet), 'hush', 'hushhush');
-});
+t.test(
+  'asks for keys on the terminal without showing them',
+  { skip: lackingPrograms('script') },
+  async (t) => {
+    const rc = file('rc-ask', '[default]\nACCESS tcp/22\nALLOW_IP source\nUSE_HMAC Y\n');
+    const command = `${process.execPath} ${CLIENT} --rc-file ${rc} -T`;
+    const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    children.push(child);
+    let screen = '';
+    const answers = [
+      ['Enter encryption key: ', 'hush\r'],
+      ['Enter HMAC key: ', 'hushhush\r'],
+    ] as const;
+    let asked = 0;
+    child.stdout.on('data', (chunk) => {
+      screen += chunk;
+      const next = answers[asked];
+      if (next === undefined || !screen.includes(next[0])) return;
+      asked += 1;
+      // A moment for the terminal to stop showing what is typed.
+      setTimeout(() => child.stdin.write(next[1]), 100);
+    });
+    const [code] = await once(child, 'close');
+    t.equal(code, 0);
+    t.notMatch(screen, 'hush');
+    const packet = /Final SPA Data: (\S+)/.exec(screen)?.[1] ?? '';
+    await open(Buffer.from(packet), 'hush', 'hushhush');
+  },
+);
 
 t.test(
   '-T prints the fields as fwknop does, and with -v the decoded ones',
-  { skip: withFwknop },
+  { skip: lackingPrograms('fwknop') },
   async (t) => {
     const variants = [
       [],
@@ -400,8 +402,4 @@ function blank(dump: string): string {
     )
     .replaceAll(/^( *Encoded Data: )\d{16}:/gm, '$1R:')
     .replaceAll(/\b1\d{9}\b/g, 'T');
-}
-
-function withoutScript(): string | false {
-  return spawnSync('script', ['--version']).error === undefined ? false : 'script(1) is not installed';
 }

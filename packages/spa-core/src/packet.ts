@@ -19,6 +19,8 @@ import { type OpenPgpOpeningKeys, type OpenPgpSealingKeys, openOpenPgp, sealOpen
 import type { Fingerprint } from './openpgp-keys.ts';
 import { decryptSymmetric, encryptSymmetric } from './symmetric.ts';
 
+const KIND_NAMES: Readonly<Record<PacketKind, string>> = { aes: 'AES', openpgp: 'OpenPGP' };
+
 /** Identity of a message for replay protection: SHA-256 of its decrypted text, in hexadecimal. */
 export type MessageId = Brand<string, 'MessageId'>;
 
@@ -94,7 +96,8 @@ export async function openPacket(
   keys: OpeningKeys,
   host: { readonly nowSeconds: number },
 ): Promise<OpenedPacket> {
-  if (packet.kind !== keys.kind) throw new SpaError('packet-kind', `not ${keys.kind}`);
+  if (packet.kind !== keys.kind)
+    throw new SpaError('packet-kind', `no key is for ${KIND_NAMES[packet.kind]} packets`);
   const blobs = authenticate(packet, keys.hmac).map(decodeText);
   const opened = await open(blobs, keys, host.nowSeconds);
   return {

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { lackingPrograms } from 'spa-lab';
 import t from 'tap';
 import {
   exportCertificates,
@@ -12,9 +13,7 @@ import {
   signAndEncrypt,
 } from '../src/index.ts';
 
-const hasGpg = spawnSync('gpg', ['--version']).status === 0;
-if (!hasGpg && process.env.CI !== undefined) throw new Error('gpg is missing');
-const skip = hasGpg ? false : 'gpg is not installed';
+const skip = lackingPrograms('gpg');
 
 function gpg(directory: string, args: readonly string[], input: string | Buffer = ''): Buffer {
   return execFileSync('gpg', ['--homedir', directory, '--batch', '--quiet', ...args], {

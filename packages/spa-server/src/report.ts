@@ -5,7 +5,7 @@ import type { Claim } from './replay/replay-store.ts';
 import type { Log } from './system/log.ts';
 
 /** Lines about ignored packets that are written in one period; the rest is summed up. */
-const IGNORED_LINES = 10;
+const IGNORED_LINES = 20;
 
 /** Tells the operator what became of packets: one line for each authentic one, a bounded number for the rest. */
 export interface Report {

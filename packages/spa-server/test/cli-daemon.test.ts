@@ -2,9 +2,9 @@ import type { ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createNamespacePair, lacking, type Namespace } from 'spa-lab';
 import t, { type Test } from 'tap';
 import { ACCESS, killIfThere, makeSetting, readPid } from './cli-setting.ts';
-import { createNamespacePair, lacking, type Namespace } from './namespace.ts';
 
 const skip = lacking('nft', 'setpriv');
 

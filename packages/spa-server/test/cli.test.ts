@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { CommandResult } from 'spa-lab';
 import t from 'tap';
 import { ACCESS, BIN, KEY, makeSetting } from './cli-setting.ts';
-import type { CommandResult } from './namespace.ts';
 
 t.test('the help teaches: options, examples, exit codes', async (t) => {
   const { status, stdout, stderr } = run([process.execPath, BIN, '--help']);

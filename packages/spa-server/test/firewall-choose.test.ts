@@ -1,12 +1,12 @@
 import { chmod, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createNamespacePair, lacking, type Namespace } from 'spa-lab';
 import t from 'tap';
 import { chooseFirewall } from '../src/firewall/choose.ts';
 import { FirewallError } from '../src/firewall/firewall.ts';
 import { findProgram, searchPath } from '../src/firewall/programs.ts';
 import { rejection } from './firewall-rig.ts';
-import { createNamespacePair, lacking, type Namespace } from './namespace.ts';
 
 const skip = lacking('nft', 'iptables', 'ip6tables');
 

@@ -1,7 +1,7 @@
 import { type IpAddress, type ProtoPort, parseIpAddress, parseProtoPort } from 'spa-core';
+import { addresses } from 'spa-lab';
 import type { Test } from 'tap';
 import type { Door, Firewall, GatePolicy, Grant } from '../src/firewall/firewall.ts';
-import { addresses } from './namespace.ts';
 
 /** One kernel with a firewall in it, and a client that tries its doors. */
 export interface FirewallRig {

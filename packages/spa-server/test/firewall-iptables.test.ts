@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
+import { lacking } from 'spa-lab';
 import t from 'tap';
 import { FirewallError } from '../src/firewall/firewall.ts';
 import { createIptables } from '../src/firewall/iptables.ts';
 import { DEFAULT_IPTABLES_CHAIN, parseIptablesChain } from '../src/firewall/iptables-chain.ts';
 import { client4, client6, grantOf, policy, ssh, testFirewall, web, withRig } from './firewall-contract.ts';
 import { createRealRig, type OperatorRules, type RealRig, rejection } from './firewall-rig.ts';
-import { lacking } from './namespace.ts';
 
 for (const variant of ['nft', 'legacy'] as const) {
   const skip = lacking(`iptables-${variant}`, `ip6tables-${variant}`) || unsupported(`iptables-${variant}`);

@@ -1,10 +1,10 @@
+import { lacking } from 'spa-lab';
 import t from 'tap';
 import { type NftChain, parseNftChain } from '../src/firewall/nft-place.ts';
 import { createNftables } from '../src/firewall/nftables.ts';
 import { client4, client6, grantOf, policy, ssh, testFirewall, withRig } from './firewall-contract.ts';
 import type { FirewallPlan } from './firewall-plan.ts';
 import { createRealRig, DEFAULT_DROP, rejection } from './firewall-rig.ts';
-import { lacking } from './namespace.ts';
 
 const skip = lacking('nft');
 const attached = (chain: string): FirewallPlan => ({

@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { lacking } from 'spa-lab';
 import t from 'tap';
 import { type Firewall, FirewallError } from '../src/firewall/firewall.ts';
 import { createNftables } from '../src/firewall/nftables.ts';
 import { client4, grantOf, policy, ssh, testFirewall, web, withRig } from './firewall-contract.ts';
 import type { FirewallPlan } from './firewall-plan.ts';
 import { createRealRig, DEFAULT_DROP, rejection } from './firewall-rig.ts';
-import { lacking } from './namespace.ts';
 
 const skip = lacking('nft');
 const own: FirewallPlan = { kind: 'nftables', placement: { mode: 'own', table: 'spa' } };

@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { IpAddress } from 'spa-core';
+import { addresses, createNamespacePair, type NamespacePair } from 'spa-lab';
 import type { Firewall } from '../src/firewall/firewall.ts';
 import type { FirewallRig } from './firewall-contract.ts';
 import { policy, ssh, web } from './firewall-contract.ts';
 import { type FirewallPlan, makeFirewall } from './firewall-plan.ts';
-import { addresses, createNamespacePair, type NamespacePair } from './namespace.ts';
 import { createNetworkProbe } from './network-probe.ts';
 
 /** A rig with the real firewall of a namespace, and real connections to it. */

@@ -2,14 +2,13 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { lackingPrograms } from 'spa-lab';
 import t from 'tap';
 import { parseAccessConfig } from '../src/config/access-config.ts';
 import type { Stanza } from '../src/decision/stanza.ts';
 import { loadKeys } from '../src/keys/load-keys.ts';
 
-const hasGpg = spawnSync('gpg', ['--version']).status === 0;
-if (!hasGpg && process.env.CI !== undefined) throw new Error('gpg is missing');
-const skip = hasGpg ? false : 'gpg is not installed';
+const skip = lackingPrograms('gpg');
 
 const PASSPHRASE = 'correct horse battery';
 

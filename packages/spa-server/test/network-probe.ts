@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { Namespace } from './namespace.ts';
+import type { Namespace } from 'spa-lab';
 
 /** `silent` is what a packet meets that is dropped: nothing, until the time limit. */
 export type ProbeAnswer = 'open' | 'refused' | 'silent' | 'done';

@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { promisify } from 'node:util';
 
@@ -9,6 +9,8 @@ export interface GnupgHome {
   readonly fingerprint: string;
   /** The certificate, armored. */
   exportCertificate(): Promise<string>;
+  /** The secret key, armored. */
+  exportSecretKey(): Promise<string>;
   /** Takes somebody's certificate and certifies it locally with the key of this home. */
   certify(other: GnupgHome): Promise<void>;
   /** Ends the home's gpg-agent; the files are the caller's. */
@@ -29,6 +31,19 @@ export async function createGnupgHome(
   algorithm: keyof typeof ALGORITHMS,
 ): Promise<GnupgHome> {
   mkdirSync(path, { recursive: true, mode: 0o700 });
+  try {
+    return await fillGnupgHome(path, userId, algorithm);
+  } catch (error) {
+    endAgent(path);
+    throw error;
+  }
+}
+
+async function fillGnupgHome(
+  path: string,
+  userId: string,
+  algorithm: keyof typeof ALGORITHMS,
+): Promise<GnupgHome> {
   const gpg = async (args: readonly string[], input?: string): Promise<string> => {
     const running = run('gpg', [
       '--homedir',
@@ -53,14 +68,20 @@ export async function createGnupgHome(
     path,
     fingerprint,
     exportCertificate,
+    exportSecretKey: () => gpg(['--passphrase', '', '--armor', '--export-secret-keys', fingerprint]),
     certify: async (other) => {
       await gpg(['--import'], await other.exportCertificate());
       await gpg(['--yes', '--quick-lsign-key', other.fingerprint]);
     },
-    close: () => {
-      execFileSync('gpgconf', ['--homedir', path, '--kill', 'all'], { stdio: 'ignore' });
-    },
+    close: () => endAgent(path),
   };
+}
+
+/** The agent's sockets may lie in a folder of their own below /run/user. */
+function endAgent(path: string): void {
+  for (const order of [['--kill', 'all'], ['--remove-socketdir']]) {
+    spawnSync('gpgconf', ['--homedir', path, ...order], { stdio: 'ignore' });
+  }
 }
 
 const run = promisify(execFile);

@@ -1,14 +1,15 @@
 export { type Daemon, type DaemonConfig, PROGRAMS, startFwknopd, startSpaServer } from './daemons.ts';
 export { createGnupgHome, type GnupgHome } from './gnupg-home.ts';
+export { inhabitants } from './inhabitants.ts';
 export { createLab, doorCloses, doorOpens, type Lab } from './lab.ts';
 export {
   addresses,
   type CommandResult,
   createNamespacePair,
-  lacking,
   type Namespace,
   type NamespacePair,
 } from './namespace.ts';
+export { lacking, lackingPrograms } from './programs.ts';
 export { type Reach, reach, sendDatagram } from './reach.ts';
 export { dropEverything } from './rulesets.ts';
 export { createScratch, type Scratch } from './scratch.ts';

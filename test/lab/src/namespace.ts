@@ -7,9 +7,9 @@
  * Neither reaches anything else. Works as root and inside `unshare -Urn`. The namespaces have no names: each lives as long as
  * a `cat` whose stdin is a pipe from this process, so that nothing stays behind even if the test is killed.
  */
-import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { inhabitants, networkOf } from './inhabitants.ts';
+import { environment } from './programs.ts';
 
 /** The addresses of {@link createNamespacePair}. `other` is a second address of the client's. */
 export const addresses = {
@@ -32,6 +32,8 @@ export interface CommandResult {
 export interface Namespace {
   /** A process that lives in it: `nsenter -t PID -n` enters. */
   readonly pid: number;
+  /** The kernel's name for it: see {@link inhabitants}. */
+  readonly network: string;
   /** What to put before a command's name so that it runs there: `['nsenter', '-t', '123', '-n', '--']`. */
   readonly enter: readonly string[];
   /** The interface at its end of the cable. */
@@ -48,19 +50,24 @@ export interface Namespace {
 export interface NamespacePair {
   readonly client: Namespace;
   readonly server: Namespace;
-  /** Kills what was started in them and takes them away. Never rejects; may be called twice. */
+  /** Kills all that lives in them and takes them away. Never rejects; may be called twice. */
   dispose(): Promise<void>;
 }
 
 /** Two fresh hosts, joined, with their addresses up. Rejects if this process may not make them. */
 export async function createNamespacePair(): Promise<NamespacePair> {
   const children = new Set<ChildProcess>();
+  const networks: string[] = [];
   const dispose = async (): Promise<void> => {
+    // First what was left by programs started here, such as ssh's session; the holders keep the names of the namespaces.
+    for (const pid of inhabitants(networks.splice(0))) kill(pid);
     await Promise.all([...children].map(end));
   };
   try {
     const client = await createNamespace(children, 'veth1');
+    networks.push(client.network);
     const server = await createNamespace(children, 'veth0');
+    networks.push(server.network);
     await server.must(ip('link', 'add', 'veth0', 'type', 'veth', 'peer', 'name', 'veth1'));
     await server.must(ip('link', 'set', 'veth1', 'netns', String(client.pid)));
     await server.must(['ip', '-batch', '-'], bringUp('veth0', [addresses.server4], [addresses.server6]));
@@ -71,26 +78,6 @@ export async function createNamespacePair(): Promise<NamespacePair> {
     await dispose();
     throw error;
   }
-}
-
-/**
- * Why tests that need these programs and namespaces cannot run here, or false: what tap's `skip` takes.
- * @throws Error instead of a reason if the environment has CI: there nothing may be skipped.
- */
-export function lacking(...programs: readonly string[]): string | false {
-  const reason = whyNot(['unshare', 'nsenter', 'ip', ...programs]);
-  if (reason !== false && process.env.CI) throw new Error(`in CI nothing is skipped: ${reason}`);
-  return reason;
-}
-
-function whyNot(programs: readonly string[]): string | false {
-  const directories = environment().PATH?.split(':') ?? [];
-  const missing = programs.filter(
-    (program) => !directories.some((directory) => isExecutable(directory, program)),
-  );
-  if (missing.length > 0) return `not installed: ${missing.join(', ')}`;
-  const probe = spawnSync('unshare', ['-n', '--', 'true'], { env: environment() });
-  return probe.status === 0 ? false : 'not permitted to make network namespaces: needs root or unshare -Urn';
 }
 
 async function createNamespace(children: Set<ChildProcess>, device: string): Promise<Namespace> {
@@ -105,7 +92,7 @@ async function createNamespace(children: Set<ChildProcess>, device: string): Pro
   const holder = start(['unshare', '-n', '--', 'cat'], { stdio: ['pipe', 'ignore', 'inherit'] });
   const pid = holder.pid;
   if (pid === undefined) throw new Error('unshare cannot be started');
-  await hasLeft(pid);
+  const network = await networkAfterLeaving(pid);
   // What runs there dies with this process, however that ends.
   const enter = ['nsenter', '-t', String(pid), '-n', '--', 'setpriv', '--pdeathsig', 'KILL', '--'];
 
@@ -128,6 +115,7 @@ async function createNamespace(children: Set<ChildProcess>, device: string): Pro
 
   return {
     pid,
+    network,
     enter,
     device,
     spawn: (command, options = {}) => start([...enter, ...command], options),
@@ -141,10 +129,11 @@ async function createNamespace(children: Set<ChildProcess>, device: string): Pro
 }
 
 /** Waits until `pid` is in a network namespace other than ours. */
-async function hasLeft(pid: number): Promise<void> {
-  const ours = readlinkSync('/proc/self/ns/net');
+async function networkAfterLeaving(pid: number): Promise<string> {
+  const ours = networkOf(process.pid);
   for (let tries = 0; tries < 500; tries++) {
-    if (readlinkSync(`/proc/${pid}/ns/net`) !== ours) return;
+    const network = networkOf(pid);
+    if (network !== ours) return network;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   throw new Error('unshare -n made no namespace within 5 s');
@@ -154,15 +143,30 @@ function ip(...args: readonly string[]): readonly string[] {
   return ['ip', ...args];
 }
 
-/** Duplicate address detection would leave IPv6 addresses unusable for a second. */
+/**
+ * Duplicate address detection would leave IPv6 addresses unusable for a second. The first address is the one that
+ * connections come from unless they ask for another.
+ */
 function bringUp(device: string, addresses4: readonly string[], addresses6: readonly string[]): string {
   return [
     'link set lo up',
     ...addresses4.map((address) => `address add ${address}/24 dev ${device}`),
-    ...addresses6.map((address) => `address add ${address}/64 dev ${device} nodad`),
+    ...addresses6.map((address, index) => {
+      const lifetime = index === 0 ? '' : ' preferred_lft 0';
+      return `address add ${address}/64 dev ${device} nodad${lifetime}`;
+    }),
     `link set ${device} up`,
     '',
   ].join('\n');
+}
+
+/** It may have ended meanwhile. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 /** Kills one child and waits for its end. */
@@ -171,19 +175,4 @@ async function end(child: ChildProcess): Promise<void> {
   const exited = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGKILL');
   await exited;
-}
-
-/** Firewall programs live in sbin, and an interactive nft writes a history into the home directory. */
-function environment(): NodeJS.ProcessEnv {
-  const path = `${process.env.PATH ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`;
-  return { ...process.env, LC_ALL: 'C', PATH: path };
-}
-
-function isExecutable(directory: string, program: string): boolean {
-  try {
-    accessSync(join(directory, program), constants.X_OK);
-    return directory !== '';
-  } catch {
-    return false;
-  }
 }

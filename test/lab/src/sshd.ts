@@ -8,6 +8,8 @@ import { until } from './until.ts';
 export interface Sshd {
   /** Options of ssh that name the key and trust the host: what stands before the destination. */
   readonly clientOptions: readonly string[];
+  /** The same, and who logs in, as lines of a configuration file: ssh_config(5). */
+  readonly clientConfig: readonly string[];
   /** Who logs in: `root`, or the person who runs an unprivileged lab. */
   readonly user: string;
 }
@@ -47,6 +49,7 @@ export async function startSshd(namespace: Namespace, scratch: Scratch): Promise
     ].join('\n'),
   );
   const uid = process.env[OUTSIDE_UID];
+  const user = process.env[OUTSIDE_USER] ?? 'root';
   await makeStartable(namespace, uid);
   // An unprivileged sshd serves its own user only; below our uid 0 that user is one namespace further in.
   const asOutside =
@@ -70,7 +73,11 @@ export async function startSshd(namespace: Namespace, scratch: Scratch): Promise
       ...['-F', 'none', '-i', clientKey, '-o', `UserKnownHostsFile=${scratch.path('known_hosts')}`],
       ...['-o', 'IdentitiesOnly=yes', '-o', 'BatchMode=yes', '-o', 'LogLevel=ERROR'],
     ],
-    user: process.env[OUTSIDE_USER] ?? 'root',
+    clientConfig: [
+      ...[`User ${user}`, `IdentityFile ${clientKey}`, `UserKnownHostsFile ${scratch.path('known_hosts')}`],
+      ...['IdentitiesOnly yes', 'BatchMode yes', 'LogLevel ERROR'],
+    ],
+    user,
   };
 }
 

@@ -1,0 +1,34 @@
+import type { FirewallConfig } from '../config/server-config.ts';
+import { chooseFirewall } from './choose.ts';
+import type { Firewall } from './firewall.ts';
+import { createIptables } from './iptables.ts';
+import type { NftPlacement } from './nft-place.ts';
+import { createNftables } from './nftables.ts';
+
+/** The name of our own table, in mode own. */
+const OWN_TABLE = 'spa';
+
+/** The firewall that the configuration asks for. @throws FirewallError if the host has none. */
+export async function firewallFromConfig(config: FirewallConfig): Promise<Firewall> {
+  const choice = await chooseFirewall({
+    firewall: config.kind,
+    ownTable: OWN_TABLE,
+    chain: config.iptables,
+    ...(config.program === null ? {} : { program: config.program }),
+  });
+  const now = Date.now;
+  switch (choice.kind) {
+    case 'nftables':
+      return createNftables({ command: [choice.nft], placement: placementOf(config), now });
+    case 'iptables': {
+      const ip6tables = choice.ip6tables === null ? null : [choice.ip6tables];
+      return createIptables({ iptables: [choice.iptables], ip6tables, chain: config.iptables, now });
+    }
+  }
+}
+
+function placementOf(config: FirewallConfig): NftPlacement {
+  return config.nftAttach === null
+    ? { mode: 'own', table: OWN_TABLE }
+    : { mode: 'attach', chain: config.nftAttach };
+}
