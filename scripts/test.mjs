@@ -1,0 +1,35 @@
+// Runs the compiled tests: all, or those whose path contains one of the words given (npm test -- interop).
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const packages = readdirSync(`${root}packages`).map((name) => ({
+  sources: `packages/${name}/test`,
+  compiled: `packages/${name}/dist/test`,
+}));
+const folders = [
+  ...packages,
+  { sources: 'test/interop', compiled: 'test/dist/interop' },
+  { sources: 'test/e2e', compiled: 'test/dist/e2e' },
+];
+const words = process.argv.slice(2);
+const files = folders
+  .flatMap(({ sources, compiled }) =>
+    readdirSync(root + sources)
+      .filter((file) => file.endsWith('.test.ts'))
+      .map((file) => `${compiled}/${file.replace(/ts$/, 'js')}`),
+  )
+  .filter((file) => words.length === 0 || words.some((word) => file.includes(word)));
+if (files.length === 0) {
+  console.error(`test: no test has ${words.join(' or ')} in its path`);
+  process.exit(64);
+}
+
+// The tests of real programs mostly wait for doors to close; more of them at once would starve each other.
+const child = spawn(process.execPath, ['--test', '--test-concurrency=2', '--test-reporter=spec', ...files], {
+  cwd: root,
+  stdio: 'inherit',
+});
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));
