@@ -14,6 +14,6 @@ export function createScratch(): Scratch {
   const root = mkdtempSync(join(tmpdir(), 'spa-'));
   return {
     path: (...name) => join(root, ...name),
-    remove: () => rmSync(root, { recursive: true, force: true }),
+    remove: () => rmSync(root, { recursive: true, force: true, maxRetries: 5 }),
   };
 }

@@ -1,0 +1,50 @@
+/** Tells the story on a stream: titles of steps, what was seen and how long it took, what a file or program says. */
+export interface Narrator {
+  /** A new step: what follows belongs to it. */
+  step(title: string): void;
+  /** Something that was checked and holds. Its time is that since the last thing told. */
+  fact(text: string): void;
+  /** Words of others, as they are: a command, a file, the line of a log. */
+  quote(text: string): void;
+  /** The end, good or bad. */
+  end(mood: 'good' | 'bad', text: string): void;
+  /** The step that is under way; null before the first. */
+  current(): string | null;
+}
+
+/** Where the times stand. */
+const TIME_COLUMN = 84;
+
+/** Codes of ECMA-48; none of them in a pipe. */
+const STYLES = { strong: 1, faint: 2, good: 32, bad: 31 } as const;
+
+/** A narrator with colours if `stream` is a terminal and NO_COLOR is not set. `now` is in milliseconds. */
+export function createNarrator(stream: NodeJS.WriteStream, now: () => number): Narrator {
+  const hasColours = stream.isTTY === true && !process.env.NO_COLOR;
+  const style = (name: keyof typeof STYLES, text: string): string =>
+    hasColours ? `\u001b[${STYLES[name]}m${text}\u001b[0m` : text;
+  const line = (text: string): void => {
+    stream.write(`${text}\n`);
+  };
+  let steps = 0;
+  let title: string | null = null;
+  let last = now();
+  return {
+    step: (text) => {
+      steps += 1;
+      title = `${steps}. ${text}`;
+      line(`\n${style('strong', title)}`);
+      last = now();
+    },
+    fact: (text) => {
+      const seconds = ((now() - last) / 1000).toFixed(2).padStart(5);
+      last = now();
+      line(`   ${style('good', 'ok')} ${text.padEnd(TIME_COLUMN)} ${style('faint', `${seconds} s`)}`);
+    },
+    quote: (text) => {
+      for (const each of text.trimEnd().split('\n')) line(style('faint', `      ${each}`));
+    },
+    end: (mood, text) => line(`\n${style(mood, text)}`),
+    current: () => title,
+  };
+}
