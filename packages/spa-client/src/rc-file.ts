@@ -1,5 +1,4 @@
-import { ConfigError, type ConfigLine, parseConfigLine, readGuardedFile } from 'spa-host';
-import { nearest } from './nearest.ts';
+import { ConfigError, type ConfigLine, nearest, parseConfigLine, readGuardedFile } from 'spa-host';
 import {
   isSecretKeyword,
   keywords,

@@ -1,6 +1,7 @@
 export { ConfigError, type ConfigPlace } from './config-error.ts';
 export { type ConfigLine, parseConfigLine, parseConfigLines } from './config-lines.ts';
 export { ExitCode } from './exit-code.ts';
+export { nearest, probablyMeant } from './nearest.ts';
 export {
   exportCertificates,
   exportOneCertificate,

@@ -1,4 +1,4 @@
-import { ConfigError, type ConfigLine, type ConfigPlace } from 'spa-host';
+import { ConfigError, type ConfigLine, type ConfigPlace, probablyMeant } from 'spa-host';
 
 /** Reads the value of one keyword. @throws ConfigError at `place`, which says what to write instead. */
 export type ReadValue<T> = (value: string, place: ConfigPlace) => T;
@@ -77,37 +77,9 @@ export function findRepeated(
 /** A word that resembles no keyword is not repeated: a key or pass phrase may have slipped onto a line of its own. */
 function unknownKeyword(table: KeywordTable, keyword: string, place: ConfigPlace): ConfigError {
   const where = { file: place.file, ...(place.line === undefined ? {} : { line: place.line }) };
-  const nearest = nearestKeyword(Object.keys(table), keyword);
-  if (nearest === null) {
+  const meant = probablyMeant(keyword, Object.keys(table));
+  if (meant === null) {
     return new ConfigError(where, 'this line starts with no known keyword; correct it or remove it');
   }
-  return new ConfigError(where, `"${keyword}" is no keyword; did you mean ${nearest}?`);
-}
-
-function nearestKeyword(known: readonly string[], keyword: string): string | null {
-  const asked = keyword.toUpperCase().slice(0, MAX_KEYWORD_LENGTH);
-  let nearest: string | null = null;
-  let least = Math.min(MAX_TYPOS, Math.floor(asked.length / 3)) + 1;
-  for (const candidate of known) {
-    const distance = editDistance(asked, candidate);
-    if (distance < least) [nearest, least] = [candidate, distance];
-  }
-  return nearest;
-}
-
-const MAX_KEYWORD_LENGTH = 40;
-const MAX_TYPOS = 3;
-
-/** Levenshtein: how many letters to insert, delete or change. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, change));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
+  return new ConfigError(where, `"${keyword}" is no keyword; did you mean ${meant}?`);
 }
