@@ -1,0 +1,80 @@
+import { createLab, type Daemon, type Lab, startFwknopd, startSpaServer } from 'spa-lab';
+import type { Mode } from './modes.ts';
+import { type Operator, startOperator } from './operator.ts';
+
+/** A daemon with its firewall, on a bastion of its own. */
+export interface Contestant {
+  readonly name: string;
+  readonly lab: Lab;
+  readonly operator: Operator;
+  /** Starts the daemon with the stanza of `mode`. */
+  start(mode: Mode): Promise<Daemon>;
+  /** Takes the open door out of the kernel, past the daemon. */
+  shut(): Promise<void>;
+}
+
+/** How a contestant is made. */
+export interface ContestantPlan {
+  readonly name: string;
+  readonly firewall: 'nftables' | 'iptables';
+  start(lab: Lab, mode: Mode): Promise<Daemon>;
+  shut(lab: Lab): Promise<void>;
+}
+
+/** The daemon that the others are compared with. */
+export const PEER: ContestantPlan = {
+  name: 'fwknopd, iptables',
+  firewall: 'iptables',
+  start: (lab, { access }) => startFwknopd(lab.bastion, lab.scratch, { access }),
+  shut: shutInIptables,
+};
+
+/** Our daemon with each of its firewalls. */
+export const OURS: readonly ContestantPlan[] = [
+  {
+    name: 'spa-server, nftables',
+    firewall: 'nftables',
+    start: startOurs('FIREWALL nftables', 'NFT_MODE attach', 'NFT_ATTACH_CHAIN inet filter input'),
+    shut: async ({ bastion }) => {
+      await bastion.must(['nft', 'flush', 'set', 'inet', 'filter', 'spa_doors4']);
+    },
+  },
+  {
+    name: 'spa-server, iptables',
+    firewall: 'iptables',
+    start: startOurs('FIREWALL iptables'),
+    shut: shutInIptables,
+  },
+];
+
+/** Builds the bastion, sshd behind a firewall that drops everything, and somebody who knocks. No daemon runs yet. */
+export async function createContestant(plan: ContestantPlan): Promise<Contestant> {
+  const lab = await createLab(plan.firewall);
+  try {
+    const operator = await startOperator(lab.operator);
+    return {
+      name: plan.name,
+      lab,
+      operator,
+      start: (mode) => plan.start(lab, mode),
+      shut: () => plan.shut(lab),
+    };
+  } catch (error) {
+    await lab.dispose();
+    throw error;
+  }
+}
+
+function startOurs(...server: readonly string[]): ContestantPlan['start'] {
+  return (lab, { access }) => startSpaServer(lab.bastion, lab.scratch, { server, access });
+}
+
+/** Both daemons keep their doors in fwknop's chain; the rule that lets packets in to ours stays. */
+async function shutInIptables({ bastion }: Lab): Promise<void> {
+  const rules = (await bastion.must(['iptables', '-S', 'FWKNOP_INPUT'])).split('\n');
+  const position = rules
+    .filter((rule) => rule.startsWith('-A '))
+    .findIndex((rule) => rule.includes('--dport 22 '));
+  if (position < 0) throw new Error('there is no door in FWKNOP_INPUT');
+  await bastion.must(['iptables', '-D', 'FWKNOP_INPUT', String(position + 1)]);
+}

@@ -1,0 +1,107 @@
+import { randomBytes } from 'node:crypto';
+import {
+  HmacKey,
+  parseIpAddress,
+  randomDigits,
+  readCertificates,
+  readSecretKeys,
+  type Sealing,
+  SymmetricKey,
+  sealPacket,
+} from 'spa-core';
+import { addresses, createGnupgHome, type GnupgHome, type Scratch } from 'spa-lab';
+
+/** One way to make packets, and the stanza that opens them. */
+export interface Mode {
+  readonly name: string;
+  /** Lines of access.conf, the same for every daemon. */
+  readonly access: readonly string[];
+  /** A fresh packet that asks for tcp/22. */
+  seal(): Promise<string>;
+}
+
+/** The modes, and the end of what they need. */
+export interface Modes {
+  readonly all: readonly Mode[];
+  /** Ends the agents of the GnuPG homes. */
+  dispose(): void;
+}
+
+/** A door stays open until it is shut by force: none closes, and no daemon sweeps, while something is measured. */
+const DOOR_SECONDS = 300;
+
+/** Makes keys for AES, OpenPGP with RSA and OpenPGP with elliptic curves, all of them with HMAC-SHA256. */
+export async function createModes(scratch: Scratch): Promise<Modes> {
+  const homes: GnupgHome[] = [];
+  const createHome = async (name: string, algorithm: 'rsa2048' | 'ecc'): Promise<GnupgHome> => {
+    const path = scratch.path(`${algorithm}-${name}`);
+    const home = await createGnupgHome(path, `${name} <${name}@${algorithm}.example>`, algorithm);
+    homes.push(home);
+    return home;
+  };
+  const openPgp = async (name: string, algorithm: 'rsa2048' | 'ecc'): Promise<Mode> => {
+    const bastion = await createHome('bastion', algorithm);
+    const operator = await createHome('operator', algorithm);
+    await bastion.certify(operator);
+    const [signer] = await readSecretKeys(Buffer.from(await operator.exportSecretKey()));
+    const [recipient] = await readCertificates(Buffer.from(await bastion.exportCertificate()));
+    if (signer === undefined || recipient === undefined) throw new Error('gpg exported no key');
+    return createMode(name, { kind: 'openpgp', signer, recipient }, [
+      `GPG_HOME_DIR ${bastion.path}`,
+      `GPG_DECRYPT_ID ${bastion.fingerprint}`,
+      'GPG_ALLOW_NO_PW Y',
+      'GPG_REQUIRE_SIG Y',
+      `GPG_FINGERPRINT_ID ${operator.fingerprint}`,
+    ]);
+  };
+  const dispose = (): void => {
+    for (const home of homes) home.close();
+  };
+  try {
+    const key = randomBytes(32);
+    const aes = createMode('AES', { kind: 'aes', key: new SymmetricKey(key) }, [
+      `KEY_BASE64 ${key.toString('base64')}`,
+    ]);
+    const rsa = await openPgp('GPG, RSA-2048', 'rsa2048');
+    const ecc = await openPgp('GPG, ed25519/cv25519', 'ecc');
+    return { all: [aes, rsa, ecc], dispose };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+}
+
+function createMode(name: string, encryption: Sealing, keyLines: readonly string[]): Mode {
+  const hmacKey = randomBytes(64);
+  const keys = { encryption, hmac: new HmacKey(hmacKey, 'sha256') };
+  return {
+    name: `${name}, HMAC`,
+    access: [
+      'SOURCE ANY',
+      ...keyLines,
+      `HMAC_KEY_BASE64 ${hmacKey.toString('base64')}`,
+      'OPEN_PORTS tcp/22',
+      `FW_ACCESS_TIMEOUT ${DOOR_SECONDS}`,
+    ],
+    seal: () => {
+      const nowSeconds = Math.floor(Date.now() / 1000);
+      return sealPacket(
+        {
+          randomValue: randomDigits(randomBytes),
+          username: 'operator',
+          timestampSeconds: nowSeconds,
+          version: '3.0.0',
+          messageType: 1,
+          request: {
+            source: parseIpAddress(addresses.client4),
+            ports: [{ protocol: 'tcp', port: 22 }],
+          },
+          clientTimeoutSeconds: null,
+          digest: 'sha256',
+        },
+        keys,
+        { nowSeconds, random: randomBytes },
+      );
+    },
+  };
+}

@@ -1,0 +1,86 @@
+/**
+ * The operator's end of the measurement: a process that lives in the operator's network and does what it is told over
+ * IPC, so that no start of a process is measured.
+ */
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { connect, type Socket } from 'node:net';
+
+/** What the prober is told to do. */
+export type ProberOrder =
+  /** Sends the packet, then starts a connection every millisecond until one is established. */
+  | { readonly kind: 'knock'; readonly packet: string }
+  /** The same without a packet: what the method itself costs when the door is open already. */
+  | { readonly kind: 'connect' }
+  /** Starts one connection, which must come to nothing within `limitMs`. */
+  | { readonly kind: 'silent'; readonly limitMs: number };
+
+/** What it answers: microseconds from just before the packet left to the first established connection, or a failure. */
+export type ProberAnswer =
+  | { readonly kind: 'established'; readonly microseconds: number }
+  | { readonly kind: 'silent' }
+  | { readonly kind: 'failed'; readonly reason: string };
+
+/** A door that has not opened by then does not open. */
+const LIMIT_MS = 5_000;
+const CONNECT_EVERY_MS = 1;
+
+const [host = '', udpPort = '', tcpPort = ''] = process.argv.slice(2);
+const udp = await connectUdp();
+process.on('message', (order: ProberOrder) => void obey(order).then(answer));
+process.on('disconnect', () => process.exit());
+answer({ kind: 'silent' });
+
+async function obey(order: ProberOrder): Promise<ProberAnswer> {
+  switch (order.kind) {
+    case 'knock':
+      return untilEstablished(LIMIT_MS, CONNECT_EVERY_MS, () => udp.send(order.packet));
+    case 'connect':
+      return untilEstablished(LIMIT_MS, CONNECT_EVERY_MS, () => {});
+    case 'silent': {
+      const outcome = await untilEstablished(order.limitMs, LIMIT_MS, () => {});
+      if (outcome.kind === 'established') return { kind: 'failed', reason: 'the door is still open' };
+      return { kind: 'silent' };
+    }
+  }
+}
+
+function untilEstablished(limitMs: number, everyMs: number, begin: () => void): Promise<ProberAnswer> {
+  return new Promise((resolve) => {
+    const sockets: Socket[] = [];
+    const finish = (outcome: ProberAnswer): void => {
+      clearInterval(interval);
+      clearTimeout(limit);
+      for (const socket of sockets) socket.destroy();
+      resolve(outcome);
+    };
+    const attempt = (): void => {
+      const socket = connect({ host, port: Number(tcpPort) });
+      sockets.push(socket);
+      socket.on('error', (error) => finish({ kind: 'failed', reason: error.message }));
+      socket.on('connect', () => {
+        const microseconds = Number(process.hrtime.bigint() - startedAt) / 1000;
+        finish({ kind: 'established', microseconds });
+      });
+    };
+    const limit = setTimeout(
+      () => finish({ kind: 'failed', reason: `no door opened within ${limitMs} ms` }),
+      limitMs,
+    );
+    const startedAt = process.hrtime.bigint();
+    begin();
+    const interval = setInterval(attempt, everyMs);
+    attempt();
+  });
+}
+
+/** A connected socket sends at once, in the call itself. */
+function connectUdp(): Promise<UdpSocket> {
+  const socket = createSocket('udp4');
+  return new Promise((resolve) => {
+    socket.connect(Number(udpPort), host, () => resolve(socket));
+  });
+}
+
+function answer(message: ProberAnswer): void {
+  process.send?.(message);
+}
