@@ -1,7 +1,6 @@
 export { ConfigError, type ConfigPlace } from './config-error.ts';
 export { type ConfigLine, parseConfigLine, parseConfigLines } from './config-lines.ts';
 export { ExitCode } from './exit-code.ts';
-export { nearest, probablyMeant } from './nearest.ts';
 export {
   exportCertificates,
   exportOneCertificate,
@@ -11,6 +10,7 @@ export {
   listFingerprints,
   signAndEncrypt,
 } from './gnupg.ts';
+export { nearest, probablyMeant } from './nearest.ts';
 export {
   type CommandLine,
   formatOptions,
