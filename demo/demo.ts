@@ -9,6 +9,8 @@ import { ENDING_SIGNALS, exitCodeOf, mayMakeHosts } from './private-hosts.ts';
 import { createStage, type Stage } from './stage.ts';
 import { tellStory } from './story.ts';
 
+const LOG_LINES = 10;
+
 process.exitCode = (await mayMakeHosts(fileURLToPath(import.meta.url))) ?? (await perform());
 
 async function perform(): Promise<number> {
@@ -16,10 +18,11 @@ async function perform(): Promise<number> {
   const narrator = createNarrator(process.stdout, () => performance.now());
   const stage = createStage(narrator);
   const interruption = interruptOnSignals(stage);
+  narrator.title('A bastion that nobody can see: real nftables, sshd, GnuPG and daemon');
   try {
     await tellStory(stage);
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
-    narrator.end('good', `All of it was seen to hold. ${seconds} s in all.`);
+    narrator.end('good', `All of it was seen to hold, in ${seconds} s.`);
     return ExitCode.ok;
   } catch (error) {
     await stage.clear();
@@ -34,8 +37,6 @@ async function perform(): Promise<number> {
     return ExitCode.failure;
   }
 }
-
-const LOG_LINES = 10;
 
 /** Which signal has interrupted the stage; null: none. A reader of our output who goes away counts as SIGPIPE. */
 function interruptOnSignals(stage: Stage): () => NodeJS.Signals | null {

@@ -1,5 +1,7 @@
 /** Tells the story on a stream: titles of steps, what was seen and how long it took, what a file or program says. */
 export interface Narrator {
+  /** What the story is about. */
+  title(text: string): void;
   /** A new step: what follows belongs to it. */
   step(title: string): void;
   /** Something that was checked and holds. Its time is that since the last thing told. */
@@ -12,8 +14,9 @@ export interface Narrator {
   current(): string | null;
 }
 
-/** Where the times stand. */
-const TIME_COLUMN = 84;
+/** Lines fit into a terminal of 80 columns. */
+const FACT_WIDTH = 66;
+const QUOTE_WIDTH = 74;
 
 /** Codes of ECMA-48; none of them in a pipe. */
 const STYLES = { strong: 1, faint: 2, good: 32, bad: 31 } as const;
@@ -27,24 +30,31 @@ export function createNarrator(stream: NodeJS.WriteStream, now: () => number): N
     stream.write(`${text}\n`);
   };
   let steps = 0;
-  let title: string | null = null;
+  let current: string | null = null;
   let last = now();
   return {
+    title: (text) => line(style('strong', text)),
     step: (text) => {
       steps += 1;
-      title = `${steps}. ${text}`;
-      line(`\n${style('strong', title)}`);
+      current = `${steps}. ${text}`;
+      line(`\n${style('strong', current)}`);
       last = now();
     },
     fact: (text) => {
       const seconds = ((now() - last) / 1000).toFixed(2).padStart(5);
       last = now();
-      line(`   ${style('good', 'ok')} ${text.padEnd(TIME_COLUMN)} ${style('faint', `${seconds} s`)}`);
+      line(`   ${style('good', 'ok')} ${text.padEnd(FACT_WIDTH)} ${style('faint', `${seconds} s`)}`);
     },
     quote: (text) => {
-      for (const each of text.trimEnd().split('\n')) line(style('faint', `      ${each}`));
+      for (const each of text.trimEnd().split('\n').flatMap(wrap)) line(style('faint', `      ${each}`));
     },
     end: (mood, text) => line(`\n${style(mood, text)}`),
-    current: () => title,
+    current: () => current,
   };
+}
+
+/** A line in pieces of at most {@link QUOTE_WIDTH}, unless a word is longer. */
+function wrap(line: string): readonly string[] {
+  const pieces = new RegExp(`\\S.{0,${QUOTE_WIDTH - 2}}(?=\\s|$)|\\S+`, 'g');
+  return line.match(pieces) ?? [];
 }

@@ -23,8 +23,8 @@ export const SERVER_CONFIG: readonly string[] = [
 ];
 
 /** The bastion's access.conf. */
-export function accessConfig({ operator, bastion, hmacKey }: Keys): readonly string[] {
-  return [
+export function accessConfig({ operator, bastion, hmacKey }: Keys): string {
+  return lines(
     'SOURCE                  ANY',
     `GPG_HOME_DIR            ${bastion.path}`,
     `GPG_DECRYPT_ID          ${bastion.fingerprint}`,
@@ -35,12 +35,12 @@ export function accessConfig({ operator, bastion, hmacKey }: Keys): readonly str
     'OPEN_PORTS              tcp/22',
     'REQUIRE_SOURCE_ADDRESS  Y',
     `FW_ACCESS_TIMEOUT       ${DOOR_SECONDS}`,
-  ];
+  );
 }
 
 /** The operator's ~/.fwknoprc. */
-export function rcFile({ operator, bastion, hmacKey }: Keys): readonly string[] {
-  return [
+export function rcFile({ operator, bastion, hmacKey }: Keys): string {
+  return lines(
     `[${REGION}]`,
     `SPA_SERVER         ${addresses.server4}`,
     `ALLOW_IP           ${addresses.client4}`,
@@ -50,31 +50,31 @@ export function rcFile({ operator, bastion, hmacKey }: Keys): readonly string[] 
     `GPG_SIGNER         ${operator.fingerprint}`,
     `GPG_RECIPIENT      ${bastion.fingerprint}`,
     'GPG_NO_SIGNING_PW  Y',
-    `HMAC_KEY_BASE64  ${hmacKey}`,
-  ];
+    `HMAC_KEY_BASE64    ${hmacKey}`,
+  );
 }
 
 /** Writes the operator's home directory: ~/.fwknoprc and ~/.ssh/config. Its path. */
 export function writeHome(lab: Lab, keys: Keys): string {
   const home = lab.scratch.path('home');
   mkdirSync(join(home, '.ssh'), { recursive: true, mode: 0o700 });
-  const host = [`Host ${addresses.server4}`, ...lab.sshd.clientConfig];
-  const files = { '.fwknoprc': rcFile(keys), '.ssh/config': host };
-  for (const [name, lines] of Object.entries(files)) {
-    writeFileSync(join(home, name), `${lines.join('\n')}\n`, { mode: 0o600 });
+  const host = lines(`Host ${addresses.server4}`, ...lab.sshd.clientConfig);
+  for (const [name, content] of Object.entries({ '.fwknoprc': rcFile(keys), '.ssh/config': host })) {
+    writeFileSync(join(home, name), content, { mode: 0o600 });
   }
   return home;
 }
 
-/** Lines of a file as they may be shown: without the shared secret, and with short names of keys. */
-export function showable(lines: readonly string[], { operator, bastion, hmacKey }: Keys): string {
-  return [operator, bastion].reduce(
-    (text, { fingerprint }) => text.replaceAll(fingerprint, short(fingerprint)),
-    lines.join('\n').replace(hmacKey, '(64 secret bytes)'),
-  );
+/** Lines of a file or a log as they may be shown: without the shared secret, and with short names of keys. */
+export function showable(text: string, { hmacKey }: Keys): string {
+  return text.replace(hmacKey, '(64 secret bytes)').replaceAll(/\b[0-9A-F]{40}\b/g, short);
 }
 
 /** The first and the last digits of a fingerprint. */
 export function short(fingerprint: string): string {
   return `${fingerprint.slice(0, 8)}...${fingerprint.slice(-8)}`;
+}
+
+function lines(...all: readonly string[]): string {
+  return all.map((line) => `${line}\n`).join('');
 }

@@ -66,18 +66,18 @@ async function makeHosts({ narrator, step, atEnd }: Stage): Promise<Lab> {
   step('Two hosts with a cable between them');
   const lab = await createLab('nftables');
   atEnd(lab.dispose);
-  narrator.fact(`operator ${OPERATOR} and bastion ${BASTION}, each a network namespace`);
+  narrator.fact(`operator ${OPERATOR} and bastion ${BASTION}: a network namespace each`);
   for (const host of [lab.operator, lab.bastion]) {
     const routes = await Promise.all(
       ['-4', '-6'].map((family) => host.must(['ip', family, 'route', 'show', 'default'])),
     );
     expect('no way leads outside', routes.join(''), '');
   }
-  narrator.fact('neither has a route to anything else: nothing reaches the outside');
+  narrator.fact('neither has a route to anything else');
   const chain = await lab.bastion.must(['nft', 'list', 'chain', 'inet', 'filter', 'input']);
   expectMatch("the bastion's firewall", chain, /policy drop/);
   expect('sshd seen from the bastion itself', await reach(lab.bastion, BASTION), 'open');
-  narrator.fact('the bastion runs sshd on port 22, and its nftables drop whatever comes in');
+  narrator.fact("sshd listens on the bastion's port 22; its nftables drop the rest");
   return lab;
 }
 
@@ -98,7 +98,7 @@ async function makeKeys({ narrator, step, atEnd }: Stage, lab: Lab): Promise<Key
   narrator.fact(`bastion   ${short(bastion.fingerprint)}  ed25519, cv25519`);
   await Promise.all([operator.certify(bastion), bastion.certify(operator)]);
   await Promise.all([expectCertified(lab, operator, bastion), expectCertified(lab, bastion, operator)]);
-  narrator.fact('each has signed the other: gpg --check-sigs finds both signatures good');
+  narrator.fact('each has signed the other; gpg --check-sigs finds both good');
   return { operator, bastion, hmacKey: randomBytes(64).toString('base64') };
 }
 
@@ -125,14 +125,17 @@ async function startDaemon(
   const { narrator, step } = stage;
   step("The daemon on the bastion, the region in the operator's home");
   const access = accessConfig(keys);
-  const daemon = await startSpaServer(lab.bastion, lab.scratch, { server: SERVER_CONFIG, access });
+  const daemon = await startSpaServer(lab.bastion, lab.scratch, {
+    server: SERVER_CONFIG,
+    access: [access],
+  });
   stage.daemon = daemon;
-  narrator.fact('spa-server listens on 62201/udp and never answers; its access.conf:');
+  narrator.fact('spa-server listens on 62201/udp; its access.conf:');
   narrator.quote(showable(access, keys));
   const home = writeHome(lab, keys);
   const list = await lab.operator.must(operatorRuns(home, PROGRAMS.sshbh, '--list'));
   expect('sshbh --list', list, `${REGION}  ${BASTION}\n`);
-  narrator.fact(`sshbh --list knows the region ${REGION}; ~/.fwknoprc of the operator:`);
+  narrator.fact(`sshbh --list knows ${REGION}; the operator's ~/.fwknoprc:`);
   narrator.quote(showable(rcFile(keys), keys));
   return { daemon, home };
 }
@@ -140,7 +143,7 @@ async function startDaemon(
 async function findDoorClosed({ narrator, step, lab }: Scene): Promise<void> {
   step('The door is closed');
   expect('tcp/22 from the operator', await reach(lab.operator, BASTION, SILENCE), 'silent');
-  narrator.fact(`tcp/22: nothing answers the operator, not even a refusal, for ${SILENCE.limitMs / 1000} s`);
+  narrator.fact(`tcp/22: for ${SILENCE.limitMs / 1000} s nothing answers the operator, not even a refusal`);
 }
 
 async function logIn({ narrator, step, lab, home, daemon, keys }: Scene): Promise<void> {
@@ -150,9 +153,9 @@ async function logIn({ narrator, step, lab, home, daemon, keys }: Scene): Promis
   const output = await lab.operator.must(sshbh(home, 'echo "$SSH_CONNECTION"'));
   narrator.quote(output);
   expectMatch('what the session says', output, new RegExp(`^${OPERATOR} \\d+ ${BASTION} 22\\n$`));
-  narrator.fact('from Enter to the output and back at the prompt');
+  narrator.fact('from Enter to the output, and back at the prompt');
   const opened = await logLine(daemon, /opened tcp\/22 for .*/, seen);
-  narrator.quote(opened.replace(keys.operator.fingerprint, short(keys.operator.fingerprint)));
+  narrator.quote(showable(opened, keys));
   expectMatch('the daemon', opened, new RegExp(`for ${OPERATOR}, .*signed by ${keys.operator.fingerprint}`));
   narrator.fact('the daemon knows who it was, by the OpenPGP signature');
 }
@@ -162,12 +165,12 @@ async function keepStrangerOut({ narrator, step, lab, home }: Scene): Promise<Se
   const [program = '', ...args] = sshbh(home, 'cat');
   const session = createSession(lab.operator.spawn([program, ...args], { stdio: 'pipe' }));
   await session.echoes('hello');
-  narrator.fact('a second ssh session, which stays: it echoes what it is told');
+  narrator.fact('a second session, which stays: it echoes what it is told');
   const stranger = await reach(lab.operator, BASTION, { ...SILENCE, localAddress: STRANGER });
   // Open for the operator after the stranger has tried: so it was open all the while.
   expect('tcp/22 from the operator', await reach(lab.operator, BASTION), 'open');
   expect(`tcp/22 from ${STRANGER}`, stranger, 'silent');
-  narrator.fact(`tcp/22: open for ${OPERATOR}; its neighbour ${STRANGER} gets no answer`);
+  narrator.fact(`tcp/22: open for ${OPERATOR}, silent for its neighbour ${STRANGER}`);
   return session;
 }
 
@@ -181,7 +184,7 @@ async function outliveDoor({ narrator, step, lab }: Scene, session: Session): Pr
   narrator.fact('the session that was open goes on: it still echoes');
 }
 
-async function replay({ narrator, step, lab, home, daemon }: Scene): Promise<void> {
+async function replay({ narrator, step, lab, home, daemon, keys }: Scene): Promise<void> {
   step('Somebody has recorded a packet and sends it again');
   const file = lab.scratch.path('recorded');
   narrator.quote(`$ spa-client -n ${REGION} -f 1 -B recorded`);
@@ -189,13 +192,11 @@ async function replay({ narrator, step, lab, home, daemon }: Scene): Promise<voi
   const packet = readFileSync(file, 'utf8').trim();
   await doorOpens(lab);
   await doorCloses(lab);
-  narrator.fact(
-    `a fresh packet of ${packet.length} characters opened the door for the 1 s that it asked for`,
-  );
+  narrator.fact(`a new packet (${packet.length} characters) opens the door for 1 s, as it asks`);
   const seen = daemon.log().length;
   await sendDatagram(lab.operator, BASTION, packet, { localAddress: STRANGER });
   const denied = await logLine(daemon, /denied .*/, seen);
-  narrator.quote(denied.replace(/signed by [0-9A-F]{40}/, 'signed by the operator'));
+  narrator.quote(showable(denied, keys));
   expectMatch('the daemon', denied, /replay/);
   for (const localAddress of [OPERATOR, STRANGER]) {
     expect(

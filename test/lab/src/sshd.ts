@@ -31,6 +31,7 @@ export async function startSshd(namespace: Namespace, scratch: Scratch): Promise
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
   }
   copyFileSync(`${clientKey}.pub`, scratch.path('authorized_keys'));
+  mkdirSync(scratch.path('login-home'));
   writeFileSync(scratch.path('known_hosts'), `* ${readFileSync(`${hostKey}.pub`, 'utf8')}`);
   writeFileSync(
     scratch.path('sshd_config'),
@@ -43,6 +44,9 @@ export async function startSshd(namespace: Namespace, scratch: Scratch): Promise
       'KbdInteractiveAuthentication no',
       'PermitRootLogin prohibit-password',
       'StrictModes no',
+      // The shell's start-up files in the real home are somebody's own: slow, or harmed by a session that is killed.
+      `SetEnv HOME=${scratch.path('login-home')} SHLVL=1`,
+      'PermitUserRC no',
       'UseDNS no',
       `UsePAM ${isRootLocked() ? 'yes' : 'no'}`,
       '',
