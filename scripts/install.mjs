@@ -6,6 +6,8 @@
  *     node scripts/install.mjs --system    and the Debian packages of the demo
  *     node scripts/install.mjs --all       and those of all tests
  *
+ * With --no-npm it leaves node_modules alone, for root in somebody else's checkout.
+ *
  * Exit status: 0 all is there, 1 an installer failed (it said why), 64 wrong option, 69 something is missing that
  * only root, or you, can install.
  */
@@ -15,6 +17,7 @@ import { basename, delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const OPTIONS = ['--system', '--all', '--no-npm'];
 const OLDEST_NODE = [20, 19];
 const EXIT = { failure: 1, usage: 64, unavailable: 69 };
 
@@ -49,21 +52,23 @@ class Failure extends Error {
 }
 
 try {
-  const programs = wantedPrograms(process.argv.slice(2));
+  const options = readOptions(process.argv.slice(2));
   checkNode();
-  await installSystemPackages(programs);
-  await installNpmPackages();
+  await installSystemPackages(wantedPrograms(options));
+  if (!options.includes('--no-npm')) await installNpmPackages();
 } catch (error) {
   if (!(error instanceof Failure)) throw error;
   console.error(error.message);
   process.exitCode = error.status;
 }
 
+function readOptions(options) {
+  const unknown = options.find((option) => !OPTIONS.includes(option));
+  if (unknown === undefined) return options;
+  throw new Failure(EXIT.usage, `install: "${unknown}" is no option; there are ${OPTIONS.join(', ')}`);
+}
+
 function wantedPrograms(options) {
-  const unknown = options.find((option) => option !== '--system' && option !== '--all');
-  if (unknown !== undefined) {
-    throw new Failure(EXIT.usage, `install: "${unknown}" is no option; there are --system and --all`);
-  }
   if (options.includes('--all')) return { ...DEMO_PROGRAMS, ...TEST_PROGRAMS };
   return options.includes('--system') ? DEMO_PROGRAMS : {};
 }
@@ -89,7 +94,7 @@ async function installSystemPackages(programs) {
   if (process.getuid() !== 0) {
     throw new Failure(
       EXIT.unavailable,
-      `install: Debian packages are missing; please type: sudo apt-get install --no-install-recommends ${list}`,
+      `install: Debian packages are missing; please type: ${commandForRoot(missing)}`,
     );
   }
   await withoutStartingServices(missing, async () => {
@@ -97,6 +102,15 @@ async function installSystemPackages(programs) {
     const install = ['apt-get', 'install', '-y', '-qq', '--no-install-recommends', ...missing];
     await run(`apt-get install ${list}`, install, { DEBIAN_FRONTEND: 'noninteractive' });
   });
+}
+
+/** apt-get on its own would also start the services. */
+function commandForRoot(missing) {
+  const apt = `sudo apt-get install --no-install-recommends ${missing.join(' ')}`;
+  if (!missing.some((name) => SERVICES[name] !== undefined)) return apt;
+  const options = process.argv.slice(2).filter((option) => option !== '--no-npm');
+  const ours = [process.execPath, process.argv[1], ...options, '--no-npm'].join(' ');
+  return `sudo ${ours} (or, which also starts their services: ${apt})`;
 }
 
 /** Programs are wanted, not daemons: what the packages bring is neither started now nor at the next boot. */
