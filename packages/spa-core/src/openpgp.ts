@@ -83,13 +83,7 @@ export async function openOpenPgp(
     const verified = await verifySignature(keys, signature);
     if (verified !== null) return { text, ...verified };
   }
-  const signers = decrypted.signatures.map((signature) => signature.keyID.toHex().toUpperCase());
-  throw new SpaError(
-    'signature',
-    signers.length === 0
-      ? 'the packet is not signed'
-      : `no permitted operator made the signature of key ${signers.join(', ')}`,
-  );
+  throw new SpaError('signature', describeSigners(decrypted.signatures));
 }
 
 type LibraryDate = ReturnType<typeof dateOf>;
@@ -132,6 +126,14 @@ async function decryptMessage(
   } catch {
     throw new SpaError('decrypt', 'the packet does not decrypt');
   }
+}
+
+/** Anybody can put hundreds of signatures into a packet: a line for the operator names only the first. */
+function describeSigners(signatures: readonly LibrarySignature[]): string {
+  const [first, ...others] = signatures.map((signature) => signature.keyID.toHex().toUpperCase());
+  if (first === undefined) return 'the packet is not signed';
+  const more = others.length === 0 ? '' : `, nor ${others.length} more`;
+  return `no permitted operator made the signature of key ${first}${more}`;
 }
 
 function nativeSessionKey(keys: OpenPgpOpeningKeys, blob: Buffer): SessionKey | null {
