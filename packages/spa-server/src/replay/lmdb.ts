@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { open } from 'lmdb';
+import { findDamage } from './lmdb-data-file.ts';
 import { type Claim, type ClaimedMessage, ReplayError, type ReplayStore } from './replay-store.ts';
 
 // One entry per message: 6 octets of its time, so that old ones lie together, and 32 of its identity. Beside them, in
@@ -18,6 +19,9 @@ const NOTHING = Buffer.alloc(0);
 export async function openReplayStore(path: string, nowSeconds: number): Promise<ReplayStore> {
   const root = attempt(path, () => {
     mkdirSync(path, { recursive: true, mode: 0o700 });
+    const damage = findDamage(path);
+    if (damage !== null)
+      throw new Error(`${damage}; remove the folder: what was sent before is then refused`);
     return open({ path, noSubdir: false, maxDbs: 2, encoding: 'binary', keyEncoding: 'binary' });
   });
   const messages = root.openDB<Buffer, Buffer>({
@@ -34,10 +38,16 @@ export async function openReplayStore(path: string, nowSeconds: number): Promise
     }),
   );
 
+  /** Within a transaction: another process may have raised it. */
+  function readFloor(): number {
+    floor = Math.max(floor, meta.get('floor') ?? floor);
+    return floor;
+  }
+
   function claim(message: ClaimedMessage): Claim {
-    if (message.timestampSeconds < floor) return 'before-floor';
     const key = keyOf(message.timestampSeconds, Buffer.from(message.id, 'hex'));
     return root.transactionSync(() => {
+      if (message.timestampSeconds < readFloor()) return 'before-floor';
       if (messages.doesExist(key)) return 'replayed';
       messages.putSync(key, NOTHING);
       return 'claimed';
@@ -59,8 +69,12 @@ export async function openReplayStore(path: string, nowSeconds: number): Promise
     claim: async (message) => attempt(path, () => claim(message)),
     raiseFloor: async (floorSeconds) => {
       if (floorSeconds <= floor) return;
-      attempt(path, () => root.transactionSync(() => meta.putSync('floor', floorSeconds)));
-      floor = floorSeconds;
+      attempt(path, () =>
+        root.transactionSync(() => {
+          floor = Math.max(readFloor(), floorSeconds);
+          meta.putSync('floor', floor);
+        }),
+      );
       while (attempt(path, prune)) await new Promise(setImmediate);
     },
     close: () => root.close(),
