@@ -4,10 +4,13 @@ import type { Grant } from './firewall/firewall.ts';
 import type { Claim } from './replay/replay-store.ts';
 import type { Log } from './system/log.ts';
 
-/** Lines about ignored packets that are written in one period; the rest is summed up. */
-const IGNORED_LINES = 20;
+/** Lines about packets that anybody can send, or send again, in one period; the rest is summed up. */
+const LINES_PER_PERIOD = 20;
 
-/** Tells the operator what became of packets: one line for each authentic one, a bounded number for the rest. */
+/**
+ * Tells the operator what became of packets. Each message that its sender's key made anew has its line; whatever
+ * somebody without a key can cause, by junk or with a packet that was caught, has a bounded number.
+ */
 export interface Report {
   granted(datagram: Datagram, opened: Authentic, grant: Grant, expiresAt: number): void;
   denied(datagram: Datagram, opened: Authentic, reason: DenyReason): void;
@@ -15,7 +18,7 @@ export interface Report {
   notClaimed(datagram: Datagram, opened: Authentic, claim: Exclude<Claim, 'claimed'>): void;
   failed(datagram: Datagram, opened: Authentic, error: Error): void;
   ignored(source: IpAddress, code: IgnoreCode | 'overload', detail: string): void;
-  /** Ends a period: one line that sums up the ignored packets that had none of their own. */
+  /** Ends a period: sums up the packets that had no line of their own. */
   summarize(): void;
 }
 
@@ -33,8 +36,8 @@ const UNCLAIMED: Readonly<Record<Exclude<Claim, 'claimed'>, string>> = {
 
 /** A report that writes to `log`. */
 export function createReport(log: Log): Report {
-  const counts = new Map<string, number>();
-  let lines = 0;
+  const junk = createQuota();
+  const repeated = createQuota();
 
   return {
     granted: (datagram, opened, grant, expiresAt) => {
@@ -48,29 +51,59 @@ export function createReport(log: Log): Report {
       log.warning(`denied ${request(opened)}: ${DENIALS[reason]}; ${describe(datagram, opened)}`);
     },
     outdated: (datagram, opened, differenceSeconds) => {
+      if (!repeated.allows('outdated')) return;
       const off = differenceSeconds > 0 ? `${differenceSeconds} s old` : `${-differenceSeconds} s ahead`;
       log.warning(
         `denied ${request(opened)}: it is ${off}, check both clocks; ${describe(datagram, opened)}`,
       );
     },
     notClaimed: (datagram, opened, claim) => {
+      if (!repeated.allows(claim)) return;
       log.warning(`denied ${request(opened)}: ${UNCLAIMED[claim]}; ${describe(datagram, opened)}`);
     },
     failed: (datagram, opened, error) => {
+      if (!repeated.allows('failed')) return;
       log.error(`could not open ${request(opened)}: ${error.message}; ${describe(datagram, opened)}`);
     },
     ignored: (source, code, detail) => {
-      lines += 1;
-      if (lines <= IGNORED_LINES) log.info(`ignored a packet from ${source}: ${detail} (${code})`);
-      else counts.set(code, (counts.get(code) ?? 0) + 1);
+      if (junk.allows(code)) log.info(`ignored a packet from ${source}: ${detail} (${code})`);
     },
     summarize: () => {
+      const ignored = junk.renew();
+      const denied = repeated.renew();
+      if (ignored !== null) log.info(`ignored ${ignored}`);
+      if (denied !== null) log.warning(`denied ${denied}`);
+    },
+  };
+}
+
+/** So many lines in a period. */
+interface Quota {
+  /** True if there may be a line; otherwise the packet is counted. */
+  allows(code: string): boolean;
+  /** Begins a period; what was counted in the last, `3 more packets: hmac 2, decrypt 1`, or null. */
+  renew(): string | null;
+}
+
+function createQuota(): Quota {
+  const counts = new Map<string, number>();
+  let lines = 0;
+  return {
+    allows: (code) => {
+      if (lines < LINES_PER_PERIOD) {
+        lines += 1;
+        return true;
+      }
+      counts.set(code, (counts.get(code) ?? 0) + 1);
+      return false;
+    },
+    renew: () => {
       lines = 0;
-      if (counts.size === 0) return;
+      if (counts.size === 0) return null;
       const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
       const parts = [...counts].map(([code, count]) => `${code} ${count}`);
-      log.info(`ignored ${total} more packets: ${parts.join(', ')}`);
       counts.clear();
+      return `${total} more packets: ${parts.join(', ')}`;
     },
   };
 }
