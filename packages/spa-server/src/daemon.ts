@@ -30,53 +30,66 @@ export interface DaemonParts {
   readonly packetLimit: number | null;
 }
 
+/** What a daemon opens doors with, and what it remembers messages in. It closes both when it ends. */
+export interface DaemonPorts {
+  readonly firewall: Firewall;
+  readonly replay: ReplayStore;
+}
+
 /** A daemon that listens. */
 export interface Daemon {
-  /** Goes on with another configuration; open doors and remembered messages stay. @throws FirewallError */
+  /**
+   * Goes on with another configuration; open doors and remembered messages stay.
+   * @throws FirewallError and then the configuration is the same as before.
+   */
   reload(config: ServerConfig, stanzas: readonly Stanza[]): Promise<void>;
-  /** Ends: what was begun is finished, then firewall and store are left in order. */
+  /** Ends: what was begun is finished, then firewall and store are left in order. @throws FirewallError */
   close(): Promise<void>;
-  /** Resolves when the daemon has ended. */
+  /** Resolves when the daemon has ended; rejects if {@link Daemon.close} does. */
   readonly closed: Promise<void>;
 }
 
 /**
- * Starts the daemon; resolves when packets are received and doors can be opened.
- * @throws FirewallError, ReplayError, or the system's error if the port cannot be had; then the port is free again.
+ * Starts the daemon; resolves when packets are received and doors can be opened. `openPorts` gives what it speaks to
+ * instead of the firewall and the store that the configuration names.
+ * @throws FirewallError, ReplayError, or the system's error if the port cannot be had; then nothing is left behind.
  */
-export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
-  const { config, log } = parts;
-  let daemon: RunningDaemon | null = null;
+export async function startDaemon(
+  parts: DaemonParts,
+  openPorts: (parts: DaemonParts) => Promise<DaemonPorts> = openConfiguredPorts,
+): Promise<Daemon> {
+  const { config, log, stanzas } = parts;
+  let receiver: RunningDaemon | null = null;
   const report = createReport(log);
   const udp = await listenUdp({
     address: config.listenAddress,
     port: config.udpPort,
-    onDatagram: (datagram) => daemon?.receive(datagram),
+    onDatagram: (datagram) => receiver?.receive(datagram),
     onWrongLength: (source) => report.ignored(source, 'packet-length', 'no packet has this length'),
   });
-  try {
-    const replay = await openReplay(parts);
-    const firewall = parts.dryRun
-      ? createMemoryFirewall({ now: Date.now })
-      : await firewallFromConfig(config.firewall);
-    daemon = new RunningDaemon(parts, { udp, replay, firewall, report });
-    await daemon.install({ flush: config.firewall.flushAtInit });
-    await reach(replay.floorSeconds);
-    log.info(
-      `listening on ${udp.places.join(' and ')}; firewall: ${firewall.name}; ${parts.stanzas.length} stanzas`,
-    );
-    return daemon;
-  } catch (error) {
+  const ports = await openPorts(parts).catch(async (error) => {
     await udp.close();
     throw error;
+  });
+  const daemon = new RunningDaemon(parts, { ...ports, udp, report });
+  try {
+    await daemon.install({ flush: config.firewall.flushAtInit });
+  } catch (error) {
+    // What kept the rules from being installed may keep them from being removed: the first failure is what counts.
+    await daemon.close().catch(() => {});
+    throw error;
   }
+  await reach(ports.replay.floorSeconds, parts);
+  receiver = daemon;
+  log.info(
+    `listening on ${udp.places.join(' and ')}; firewall: ${ports.firewall.name}; ${stanzas.length} stanzas`,
+  );
+  return daemon;
 }
 
-/** What a daemon speaks to. */
-interface Ports {
+/** What a running daemon speaks to. */
+interface Ports extends DaemonPorts {
   readonly udp: UdpListener;
-  readonly replay: ReplayStore;
-  readonly firewall: Firewall;
   readonly report: Report;
 }
 
@@ -84,13 +97,14 @@ class RunningDaemon implements Daemon {
   readonly closed: Promise<void>;
   readonly #parts: DaemonParts;
   readonly #ports: Ports;
+  /** What was begun and has not ended. */
   readonly #inFlight = new Set<Promise<void>>();
   readonly #housekeeping: NodeJS.Timeout;
   #config: ServerConfig;
   #stanzas: readonly Stanza[];
   #packets = 0;
   #closing: Promise<void> | null = null;
-  #settleClosed: () => void = () => {};
+  #settleClosed: (outcome: Promise<void>) => void = () => {};
 
   constructor(parts: DaemonParts, ports: Ports) {
     this.#parts = parts;
@@ -100,7 +114,9 @@ class RunningDaemon implements Daemon {
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
-    this.#housekeeping = setInterval(() => void this.#keepHouse(), HOUSEKEEPING_MS).unref();
+    // An end in disorder is told to whoever closes the daemon: nobody has to wait for `closed`.
+    this.closed.catch(() => {});
+    this.#housekeeping = setInterval(() => void this.#begin(this.#keepHouse()), HOUSEKEEPING_MS).unref();
   }
 
   /** One packet, start to end: decide, claim, grant, log. */
@@ -129,34 +145,53 @@ class RunningDaemon implements Daemon {
       this.#ports.report.ignored(datagram.source, 'overload', 'too many packets at once');
       return;
     }
-    const work = this.handle(datagram);
-    this.#inFlight.add(work);
-    void work.then(() => this.#inFlight.delete(work));
+    void this.#begin(this.handle(datagram));
     this.#packets += 1;
     if (this.#packets === this.#parts.packetLimit) void this.close();
   }
 
   async reload(config: ServerConfig, stanzas: readonly Stanza[]): Promise<void> {
+    if (this.#closing === null) await this.#begin(this.#reload(config, stanzas));
+  }
+
+  /** Puts the daemon's own rules in place. @throws FirewallError */
+  install(options: { readonly flush: boolean }): Promise<void> {
+    return this.#installFor(this.#config, this.#stanzas, options);
+  }
+
+  close(): Promise<void> {
+    if (this.#closing === null) {
+      this.#closing = this.#end();
+      this.#settleClosed(this.#closing);
+    }
+    return this.#closing;
+  }
+
+  /** The end waits for `work`. */
+  #begin(work: Promise<void>): Promise<void> {
+    this.#inFlight.add(work);
+    return work.finally(() => this.#inFlight.delete(work));
+  }
+
+  async #reload(config: ServerConfig, stanzas: readonly Stanza[]): Promise<void> {
     for (const keyword of needsRestart(this.#config, config)) {
       this.#parts.log.warning(`${keyword} has changed: restart the daemon for it`);
     }
     const { udpPort, listenAddress, replayStore, firewall } = this.#config;
-    this.#config = { ...config, udpPort, listenAddress, replayStore, firewall };
+    const next = { ...config, udpPort, listenAddress, replayStore, firewall };
+    await this.#installFor(next, stanzas, { flush: false });
+    this.#config = next;
     this.#stanzas = stanzas;
-    await this.install({ flush: false });
   }
 
-  /** Puts the daemon's own rules in place. @throws FirewallError */
-  async install(options: { readonly flush: boolean }): Promise<void> {
-    const spaPort = this.#config.udpPort;
-    const policy = { spaPort, protectedPorts: protectedPorts(this.#config, this.#stanzas) };
+  async #installFor(
+    config: ServerConfig,
+    stanzas: readonly Stanza[],
+    options: { readonly flush: boolean },
+  ): Promise<void> {
+    const policy = { spaPort: config.udpPort, protectedPorts: protectedPorts(config, stanzas) };
     const warnings = await this.#ports.firewall.install(policy, options);
     for (const warning of warnings) this.#parts.log.warning(warning);
-  }
-
-  close(): Promise<void> {
-    this.#closing ??= this.#end();
-    return this.#closing;
   }
 
   /** Somebody may have removed our rules since the last grant: then they are put back, once. */
@@ -187,11 +222,13 @@ class RunningDaemon implements Daemon {
     const { udp, replay, firewall, report } = this.#ports;
     clearInterval(this.#housekeeping);
     await udp.close();
-    await Promise.all(this.#inFlight);
+    await Promise.allSettled(this.#inFlight);
     report.summarize();
-    await firewall.close({ flush: this.#config.firewall.flushAtExit });
-    await replay.close();
-    this.#settleClosed();
+    try {
+      await firewall.close({ flush: this.#config.firewall.flushAtExit });
+    } finally {
+      await replay.close();
+    }
   }
 }
 
@@ -208,15 +245,27 @@ function needsRestart(before: ServerConfig, after: ServerConfig): readonly strin
     .map(([keyword]) => keyword);
 }
 
-async function openReplay({ config, dryRun }: DaemonParts): Promise<ReplayStore> {
-  if (dryRun) return createMemoryReplayStore({ floorSeconds: 0 });
-  return openReplayStore(config.replayStore, nowSeconds());
+async function openConfiguredPorts({ config, dryRun }: DaemonParts): Promise<DaemonPorts> {
+  if (dryRun) {
+    return {
+      firewall: createMemoryFirewall({ now: Date.now }),
+      replay: createMemoryReplayStore({ floorSeconds: 0 }),
+    };
+  }
+  // A firewall holds nothing open before it is first used, so it is chosen first.
+  const firewall = await firewallFromConfig(config.firewall);
+  return { firewall, replay: await openReplayStore(config.replayStore, nowSeconds()) };
 }
 
 /** A new store takes no message of the second it was made in: who is told "ready" may knock at once. */
-async function reach(timeSeconds: number): Promise<void> {
-  const milliseconds = timeSeconds * 1000 - Date.now();
-  if (milliseconds > 0 && milliseconds <= 1000) await sleep(milliseconds);
+async function reach(floorSeconds: number, { config, log }: DaemonParts): Promise<void> {
+  const milliseconds = floorSeconds * 1000 - Date.now();
+  if (milliseconds <= 0) return;
+  if (milliseconds <= 1000) return sleep(milliseconds);
+  const floor = new Date(floorSeconds * 1000).toISOString();
+  log.warning(
+    `no packet made before ${floor} is accepted: this host's clock was ahead; if it is right now, stop the daemon, remove ${config.replayStore} and start it again`,
+  );
 }
 
 function nowSeconds(): number {
