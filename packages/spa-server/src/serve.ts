@@ -5,6 +5,7 @@ import { describeFailure, UnavailableError } from './failure.ts';
 import type { Options } from './options.ts';
 import type { Log } from './system/log.ts';
 import { claimProcessName, findDaemon, removePidFile, writePidFile } from './system/pid-file.ts';
+import { warmUp } from './warm-up.ts';
 
 /** Where the daemon runs: what it logs to, and who waits for it. */
 export interface Surroundings {
@@ -28,7 +29,7 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
   const { dryRun, packetLimit } = options;
   const starting = startDaemon({ config, stanzas, log, dryRun, packetLimit });
   const stopFailed = obeySignals(starting, options, log);
-  const daemon = await starting;
+  const [daemon] = await Promise.all([starting, warmUp(stanzas, Math.floor(Date.now() / 1000))]);
   try {
     writePidFile(config.pidFile);
     surroundings.ready();

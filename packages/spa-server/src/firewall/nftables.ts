@@ -76,6 +76,8 @@ export function createNftables(options: NftablesOptions): Firewall {
     const doors = flush ? [] : await list();
     // The remaining time is rounded down.
     for (const door of doors) remember(door.address, door.port, now() + (door.remainingSeconds + 1) * 1000);
+    // The first grant is not to wait for a process to start.
+    await session.run('');
     return warnings(ruleset, place, policy);
   }
 
