@@ -12,6 +12,8 @@ import { formatMarkdown, formatText, type Series, type Table, tabulate } from '.
 const ROUNDS = 40;
 /** Every daemon is idle for at least that long before a packet, and at most twice as long: no beat of its own is met. */
 const PAUSE_MS = 100;
+/** From the start of the daemons to the first packet: none is busy with its own start any more. */
+const SETTLE_MS = 1_000;
 
 const METHOD = `\
 From the packet sent to the first TCP connection established, daemons idle. Each daemon has a bastion of its own: network
@@ -86,6 +88,7 @@ async function measureMode(
   for (const contestant of contestants) {
     entries.push({ contestant, daemon: await contestant.start(mode), times: [] });
   }
+  await sleep(SETTLE_MS);
   for (let round = 1; round <= ROUNDS; round++) {
     progress(`${mode.name}: packet ${round} of ${ROUNDS}`);
     for (const { contestant, daemon, times } of entries) {
