@@ -117,16 +117,21 @@ function newHeader(first: number, a: number, b: number, c: number, d: number, e:
   return null;
 }
 
-/** True if the text begins with a whole PKESK of version 3 that another packet follows. */
+/**
+ * True if the text begins with a whole PKESK of version 3 that another packet follows. Junk comes here before any HMAC is
+ * looked at, so only the octets that tell are decoded.
+ */
 function beginsWithPkesk(text: string): boolean {
-  const bytes = Buffer.from(text, 'base64');
-  const header = parseHeader(bytes);
-  if (
-    header === null ||
-    (bytes[0] !== OLD_FORMAT_PKESK_ONE_OCTET && bytes[0] !== OLD_FORMAT_PKESK_TWO_OCTETS)
-  ) {
-    return false;
-  }
-  const next = bytes[header.headerLength + header.bodyLength];
-  return bytes[header.headerLength] === PKESK_VERSION && next !== undefined && (next & 0x80) !== 0;
+  const [first = 0, a = 0, b = 0, c = 0, d = 0] = Buffer.from(text.slice(0, 8), 'base64');
+  if (first !== OLD_FORMAT_PKESK_ONE_OCTET && first !== OLD_FORMAT_PKESK_TWO_OCTETS) return false;
+  const header = oldHeader(first, a, b, c, d);
+  if (header === null || octetAt(text, header.headerLength) !== PKESK_VERSION) return false;
+  const next = octetAt(text, header.headerLength + header.bodyLength);
+  return next !== undefined && (next & 0x80) !== 0;
+}
+
+/** One octet of base64 text: of the four characters that hold it. */
+function octetAt(text: string, index: number): number | undefined {
+  const start = Math.floor(index / 3) * 4;
+  return Buffer.from(text.slice(start, start + 4), 'base64')[index % 3];
 }
