@@ -1,5 +1,6 @@
 import { decodeBase64, encodeBase64 } from './base64.ts';
 import { SpaError } from './errors.ts';
+import { oldHeader, parseHeader, TAG } from './openpgp-packets.ts';
 
 // fwknop cuts a fixed prefix off the base64 text and puts it back at the other end. For AES that is exact. For
 // OpenPGP it is "hQ", which fits only a first packet with the header 85 0x: old format, tag 1, two-octet length
@@ -13,7 +14,6 @@ export const PREFIX: Readonly<Record<PacketKind, string>> = { aes: 'U2FsdGVkX1',
 
 const OLD_FORMAT_PKESK_TWO_OCTETS = 0x85;
 const OLD_FORMAT_PKESK_ONE_OCTET = 0x84;
-const PKESK_TAG = 1;
 const PKESK_VERSION = 3;
 
 /** The kind of a packet whose prefix was cut off: the last bits of "Salted__" leave only four first characters. */
@@ -32,7 +32,7 @@ export function frameSymmetric(blob: Uint8Array): string {
  */
 export function frameOpenPgp(message: Uint8Array): string {
   const header = parseHeader(message);
-  if (header === null || header.tag !== PKESK_TAG || header.bodyLength >= 0x1000) {
+  if (header === null || header.tag !== TAG.publicKeyEncryptedSessionKey || header.bodyLength >= 0x1000) {
     throw new RangeError('an OpenPGP message for SPA begins with a public-key encrypted session key');
   }
   const rest = message.subarray(header.headerLength);
@@ -60,61 +60,6 @@ export function decodeText(text: string): Buffer {
   const bytes = decodeBase64(text);
   if (bytes === null) throw new SpaError('packet-base64', 'the packet is not canonical base64');
   return bytes;
-}
-
-/** A PKESK of version 3 (RFC 9580 section 5.1.1) for RSA: whom it is for, and the encrypted session key. */
-export interface RsaSessionKey {
-  /** 16 upper-case hexadecimal digits. */
-  readonly keyId: string;
-  readonly encrypted: Buffer;
-}
-
-/** The first packet of a message, if it is a session key for RSA; null if it is anything else. */
-export function firstRsaSessionKey(message: Buffer): RsaSessionKey | null {
-  const header = parseHeader(message);
-  if (header === null || header.tag !== PKESK_TAG) return null;
-  const body = message.subarray(header.headerLength, header.headerLength + header.bodyLength);
-  const isRsa = body[9] === 1 || body[9] === 2;
-  if (body[0] !== PKESK_VERSION || !isRsa || body.length < 12) return null;
-  const encrypted = body.subarray(12);
-  if (encrypted.length !== Math.ceil(body.readUInt16BE(10) / 8)) return null;
-  return { keyId: body.toString('hex', 1, 9).toUpperCase(), encrypted };
-}
-
-interface Header {
-  readonly tag: number;
-  readonly headerLength: number;
-  readonly bodyLength: number;
-}
-
-/** The first packet's header in old or new format (RFC 9580 section 4.2); null if partial or beyond the end. */
-function parseHeader(message: Uint8Array): Header | null {
-  const [first = 0, a = 0, b = 0, c = 0, d = 0, e = 0] = message;
-  if ((first & 0x80) === 0) return null;
-  const header = (first & 0x40) === 0 ? oldHeader(first, a, b, c, d) : newHeader(first, a, b, c, d, e);
-  return header !== null && header.headerLength + header.bodyLength <= message.length ? header : null;
-}
-
-function oldHeader(first: number, a: number, b: number, c: number, d: number): Header | null {
-  const tag = (first >> 2) & 0x0f;
-  switch (first & 3) {
-    case 0:
-      return { tag, headerLength: 2, bodyLength: a };
-    case 1:
-      return { tag, headerLength: 3, bodyLength: (a << 8) | b };
-    case 2:
-      return { tag, headerLength: 5, bodyLength: ((a << 24) | (b << 16) | (c << 8) | d) >>> 0 };
-    default:
-      return null;
-  }
-}
-
-function newHeader(first: number, a: number, b: number, c: number, d: number, e: number): Header | null {
-  const tag = first & 0x3f;
-  if (a < 192) return { tag, headerLength: 2, bodyLength: a };
-  if (a < 224) return { tag, headerLength: 3, bodyLength: ((a - 192) << 8) + b + 192 };
-  if (a === 255) return { tag, headerLength: 6, bodyLength: ((b << 24) | (c << 16) | (d << 8) | e) >>> 0 };
-  return null;
 }
 
 /**

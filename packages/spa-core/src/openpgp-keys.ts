@@ -1,6 +1,7 @@
-import { createPrivateKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { PrivateKey, PublicKey } from 'openpgp';
 import type { Brand } from './brand.ts';
+import { type DecryptionKey, decryptionKeys, verificationKeys } from './native-keys.ts';
 
 /** A fingerprint (RFC 9580 section 5.5.4) in upper-case hexadecimal: 40 digits (version 4) or 64 (version 6). */
 export type Fingerprint = Brand<string, 'Fingerprint'>;
@@ -23,17 +24,24 @@ export class Certificate {
   readonly keyIds: readonly string[];
   readonly userIds: readonly string[];
   readonly #key: PublicKey;
+  readonly #verificationKeys: ReadonlyMap<string, KeyObject>;
 
   constructor(key: PublicKey) {
     this.fingerprint = key.getFingerprint().toUpperCase() as Fingerprint;
     this.keyIds = key.getKeys().map((part) => part.getKeyID().toHex().toUpperCase());
     this.userIds = key.getUserIDs();
     this.#key = key;
+    this.#verificationKeys = verificationKeys(key);
   }
 
   /** The key of the OpenPGP library. */
   openpgpKey(): PublicKey {
     return this.#key;
+  }
+
+  /** The (sub)key with that key ID as Node takes it; null if there is none, or none that Node verifies with. */
+  verificationKey(keyId: string): KeyObject | null {
+    return this.#verificationKeys.get(keyId) ?? null;
   }
 
   toJSON(): string {
@@ -50,7 +58,7 @@ export class SecretKey {
   /** True if a passphrase is needed before the key can be used: see {@link unlockSecretKey}. */
   readonly isLocked: boolean;
   readonly #key: PrivateKey;
-  readonly #rsaKeys: ReadonlyMap<string, KeyObject>;
+  readonly #decryptionKeys: ReadonlyMap<string, DecryptionKey>;
 
   constructor(key: PrivateKey) {
     this.fingerprint = key.getFingerprint().toUpperCase() as Fingerprint;
@@ -58,7 +66,7 @@ export class SecretKey {
     this.userIds = key.getUserIDs();
     this.isLocked = !key.isDecrypted();
     this.#key = key;
-    this.#rsaKeys = this.isLocked ? new Map() : nativeRsaKeys(key);
+    this.#decryptionKeys = this.isLocked ? new Map() : decryptionKeys(key);
   }
 
   /** The key of the OpenPGP library. */
@@ -66,9 +74,9 @@ export class SecretKey {
     return this.#key;
   }
 
-  /** Node's own form of the RSA (sub)key with that key ID; null if there is none. */
-  rsaKey(keyId: string): KeyObject | null {
-    return this.#rsaKeys.get(keyId) ?? null;
+  /** The (sub)key with that key ID as Node takes it; null if there is none, or none that Node decrypts with. */
+  decryptionKey(keyId: string): DecryptionKey | null {
+    return this.#decryptionKeys.get(keyId) ?? null;
   }
 
   toJSON(): string {
@@ -137,53 +145,4 @@ function splitArmor(data: Uint8Array): readonly (string | Uint8Array)[] {
       .toString('utf8')
       .match(/-----BEGIN PGP[\s\S]*?-----END PGP[^\n]*-----/g) ?? []
   );
-}
-
-interface RsaParams {
-  readonly n: Uint8Array;
-  readonly e: Uint8Array;
-  readonly d: Uint8Array;
-  readonly p: Uint8Array;
-  readonly q: Uint8Array;
-  readonly u: Uint8Array;
-}
-
-/** Node decrypts a session key with RSA 25 times as fast as the library, and needs the key in its own form. */
-function nativeRsaKeys(key: PrivateKey): ReadonlyMap<string, KeyObject> {
-  const keys = new Map<string, KeyObject>();
-  for (const part of key.getKeys()) {
-    const packet = part.keyPacket;
-    const params = { ...packet.publicParams, ...('privateParams' in packet ? packet.privateParams : null) };
-    if (isRsaParams(params)) {
-      keys.set(
-        packet.getKeyID().toHex().toUpperCase(),
-        createPrivateKey({ key: rsaJwk(params), format: 'jwk' }),
-      );
-    }
-  }
-  return keys;
-}
-
-function isRsaParams(params: object): params is RsaParams {
-  return ['n', 'e', 'd', 'p', 'q', 'u'].every((name) => name in params);
-}
-
-/** RFC 7517's form. OpenPGP keeps u = 1/p mod q, so p and q change places. */
-function rsaJwk({ n, e, d, p, q, u }: RsaParams): Record<string, string> {
-  const exponent = (prime: Uint8Array): Uint8Array => bigIntBytes(bytesBigInt(d) % (bytesBigInt(prime) - 1n));
-  const parts = { n, e, d, p: q, q: p, dp: exponent(q), dq: exponent(p), qi: u };
-  const encoded = Object.entries(parts).map(([name, bytes]) => [
-    name,
-    Buffer.from(bytes).toString('base64url'),
-  ]);
-  return { kty: 'RSA', ...Object.fromEntries(encoded) };
-}
-
-function bytesBigInt(bytes: Uint8Array): bigint {
-  return BigInt(`0x${Buffer.from(bytes).toString('hex')}`);
-}
-
-function bigIntBytes(value: bigint): Buffer {
-  const hex = value.toString(16);
-  return Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex');
 }

@@ -1,9 +1,10 @@
 import type { Message, PartialConfig, PublicKey } from 'openpgp';
 import { SpaError } from './errors.ts';
-import { firstRsaSessionKey } from './framing.ts';
 import { PACKET_AGE_MAX_SECONDS } from './limits.ts';
 import { type Certificate, type Fingerprint, KeyError, type SecretKey } from './openpgp-keys.ts';
-import { decryptRsaSessionKey, type SessionKey } from './session-key.ts';
+import { decryptSignedText, type SignedText, verifySignedText } from './openpgp-native.ts';
+import { firstPacket, type OpenPgpPacket, splitPackets, TAG } from './openpgp-packets.ts';
+import { decryptSessionKey, recipientOf, type SessionKey } from './session-key.ts';
 
 /** Who signs and for whom. */
 export interface OpenPgpSealingKeys {
@@ -65,7 +66,7 @@ export async function sealOpenPgp(
 }
 
 /**
- * Decrypts a binary OpenPGP message and verifies its signature.
+ * Decrypts a binary OpenPGP message and verifies its signature: Node's crypto does what is usual, the library all else.
  *
  * The age of the signature is the caller's to check (`signedAtSeconds`): what is refused here is a signature that is
  * more than the longest possible age ahead of `nowSeconds`, or made when its key was not valid.
@@ -76,7 +77,12 @@ export async function openOpenPgp(
   blob: Buffer,
   nowSeconds: number,
 ): Promise<OpenedOpenPgp> {
-  const decrypted = await decryptMessage(keys, blob, dateOf(nowSeconds + PACKET_AGE_MAX_SECONDS));
+  const latest = nowSeconds + PACKET_AGE_MAX_SECONDS;
+  const first = firstPacket(blob);
+  const sessionKey = first === null ? null : nativeSessionKey(keys, first.packet);
+  const usual = sessionKey && first && (await openUsual(keys, first.rest, sessionKey, latest));
+  if (usual !== null) return usual;
+  const decrypted = await decryptMessage(keys, blob, sessionKey, dateOf(latest));
   const text = Buffer.from(decrypted.data).toString('latin1');
   if (!keys.requireSignature) return { text, signer: null, signedAtSeconds: null };
   for (const signature of decrypted.signatures) {
@@ -102,6 +108,7 @@ interface LibrarySignature {
 async function decryptMessage(
   keys: OpenPgpOpeningKeys,
   blob: Buffer,
+  sessionKey: SessionKey | null,
   date: LibraryDate,
 ): Promise<DecryptedMessage> {
   const openpgp = await import('openpgp');
@@ -111,7 +118,6 @@ async function decryptMessage(
     if (!message.getEncryptionKeyIDs().some((id) => ours.has(id.toHex().toUpperCase()))) {
       throw new SpaError('decrypt', 'the packet does not decrypt');
     }
-    const sessionKey = nativeSessionKey(keys, blob);
     const decrypted = await openpgp.decrypt({
       message,
       ...(sessionKey === null
@@ -136,14 +142,52 @@ function describeSigners(signatures: readonly LibrarySignature[]): string {
   return `no permitted operator made the signature of key ${first}${more}`;
 }
 
-function nativeSessionKey(keys: OpenPgpOpeningKeys, blob: Buffer): SessionKey | null {
-  const first = firstRsaSessionKey(blob);
-  if (first === null) return null;
-  for (const secretKey of keys.secretKeys) {
-    const rsaKey = secretKey.rsaKey(first.keyId);
-    if (rsaKey !== null) return decryptRsaSessionKey(rsaKey, first.encrypted);
+/** The session key in a message's first packet, if Node decrypts it with one of our keys. */
+function nativeSessionKey(
+  { secretKeys }: OpenPgpOpeningKeys,
+  { tag, body }: OpenPgpPacket,
+): SessionKey | null {
+  const keyId = tag === TAG.publicKeyEncryptedSessionKey ? recipientOf(body) : null;
+  if (keyId === null) return null;
+  for (const secretKey of secretKeys) {
+    const key = secretKey.decryptionKey(keyId);
+    if (key !== null) return decryptSessionKey(key, body);
   }
   return null;
+}
+
+/** Opens what follows the session key, if it has the usual form and one of `certificates` signed it; null if not. */
+async function openUsual(
+  keys: OpenPgpOpeningKeys,
+  encryptedPart: Buffer,
+  sessionKey: SessionKey,
+  latestSeconds: number,
+): Promise<OpenedOpenPgp | null> {
+  const [encrypted, ...more] = splitPackets(encryptedPart) ?? [];
+  if (!keys.requireSignature || encrypted?.tag !== TAG.symmetricallyEncrypted || more.length > 0) return null;
+  const text = decryptSignedText(encrypted.body, sessionKey);
+  if (text === null || text.createdSeconds > latestSeconds) return null;
+  for (const certificate of keys.certificates) {
+    const key = certificate.verificationKey(text.keyId);
+    if (key === null || !verifySignedText(text, key)) continue;
+    if (!(await couldSign(certificate, text))) continue;
+    const { fingerprint } = certificate;
+    return { text: text.data.toString('latin1'), signer: fingerprint, signedAtSeconds: text.createdSeconds };
+  }
+  return null;
+}
+
+/** True if the library finds that the (sub)key was there and valid for signing when it is said to have signed. */
+async function couldSign(certificate: Certificate, { keyId, createdSeconds }: SignedText): Promise<boolean> {
+  const key = certificate.openpgpKey();
+  const part = key.getKeys().find((candidate) => candidate.getKeyID().toHex().toUpperCase() === keyId);
+  if (part === undefined || part.getCreationTime() > dateOf(createdSeconds)) return false;
+  try {
+    await key.getSigningKey(part.getKeyID(), dateOf(createdSeconds));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function verificationKeys(keys: OpenPgpOpeningKeys): PublicKey[] {

@@ -1,4 +1,15 @@
-import { constants, type KeyObject, privateDecrypt, randomBytes } from 'node:crypto';
+import {
+  constants,
+  createDecipheriv,
+  createHash,
+  createPublicKey,
+  diffieHellman,
+  type KeyObject,
+  privateDecrypt,
+  randomBytes,
+} from 'node:crypto';
+import type { DecryptionKey } from './native-keys.ts';
+import { readMpi } from './openpgp-packets.ts';
 
 /** A session key of an OpenPGP message, as the OpenPGP library takes it. */
 export interface SessionKey {
@@ -13,6 +24,67 @@ const LAYOUTS = [
   { algorithm: 'aes256', number: 9, keyBytes: 32 },
 ] as const;
 
+const PKESK_VERSION = 3;
+const RSA_ALGORITHMS = [1, 2];
+const ECDH = 18;
+
+/** Key ID that a PKESK of version 3 (RFC 9580 section 5.1.1) names, 16 upper-case digits; null if `body` is none. */
+export function recipientOf(body: Buffer): string | null {
+  return body[0] === PKESK_VERSION && body.length > 10 ? body.toString('hex', 1, 9).toUpperCase() : null;
+}
+
+/** The session key in the body of a PKESK of version 3; null if it cannot be for `key`. */
+export function decryptSessionKey(key: DecryptionKey, body: Buffer): SessionKey | null {
+  const algorithm = body[9] ?? 0;
+  const first = readMpi(body.subarray(10));
+  if (first === null) return null;
+  switch (key.kind) {
+    case 'rsa':
+      if (!RSA_ALGORITHMS.includes(algorithm) || first.rest.length > 0) return null;
+      return decryptRsaSessionKey(key.key, first.value);
+    case 'x25519':
+      return algorithm === ECDH ? decryptX25519SessionKey(key, first.value, first.rest) : null;
+  }
+}
+
+/**
+ * RFC 9580 section 11.5: a shared secret with the sender's ephemeral `point`, from it a key, and with that the wrapped
+ * session key. Null if it is not ours or was damaged; the wrapping (RFC 3394) is authenticated, so nothing is guessed.
+ */
+function decryptX25519SessionKey(
+  { key, hash, wrapKeyBytes, parameters }: DecryptionKey & { readonly kind: 'x25519' },
+  point: Buffer,
+  wrapped: Buffer,
+): SessionKey | null {
+  if (point.length !== 33 || point[0] !== 0x40 || wrapped[0] !== wrapped.length - 1) return null;
+  try {
+    const jwk = { kty: 'OKP', crv: 'X25519', x: point.toString('base64url', 1) };
+    const secret = diffieHellman({
+      privateKey: key,
+      publicKey: createPublicKey({ key: jwk, format: 'jwk' }),
+    });
+    const derived = createHash(hash)
+      .update(Buffer.of(0, 0, 0, 1))
+      .update(secret)
+      .update(parameters)
+      .digest();
+    const wrapKey = derived.subarray(0, wrapKeyBytes);
+    const unwrap = createDecipheriv(`id-aes${wrapKeyBytes * 8}-wrap`, wrapKey, Buffer.alloc(8, 0xa6));
+    return readSessionKey(Buffer.concat([unwrap.update(wrapped.subarray(1)), unwrap.final()]));
+  } catch {
+    return null;
+  }
+}
+
+/** Algorithm number, key, two octets of checksum, and padding as in PKCS#5. */
+function readSessionKey(octets: Buffer): SessionKey | null {
+  const layout = LAYOUTS.find(({ number }) => number === octets[0]);
+  if (layout === undefined || octets.length < layout.keyBytes + 3) return null;
+  const data = octets.subarray(1, 1 + layout.keyBytes);
+  const sum = data.reduce((total, octet) => total + octet, 0) & 0xffff;
+  return octets.readUInt16BE(1 + layout.keyBytes) === sum ? { algorithm: layout.algorithm, data } : null;
+}
+
 /**
  * The session key that was encrypted to an RSA key with PKCS#1 v1.5 padding (RFC 8017 section 7.2).
  *
@@ -20,7 +92,7 @@ const LAYOUTS = [
  * and the work is the same for every block, so that neither result nor time tells an attacker which it was.
  */
 export function decryptRsaSessionKey(key: KeyObject, encrypted: Uint8Array): SessionKey {
-  const size = (key.asymmetricKeyDetails?.modulusLength ?? 0) / 8;
+  const size = Math.ceil((key.asymmetricKeyDetails?.modulusLength ?? 0) / 8);
   const padded = Buffer.alloc(size);
   padded.set(encrypted.subarray(-size), Math.max(0, size - encrypted.length));
   return unpadSessionKey(rawDecrypt(key, padded), randomBytes(32));

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { candidateTexts, firstRsaSessionKey, frameOpenPgp, packetKind } from '../src/framing.ts';
+import { candidateTexts, frameOpenPgp, packetKind } from '../src/framing.ts';
 import { type OpenPgpVectors, readVectors } from './vectors.ts';
 
 /** The header of some packet that follows. */
@@ -85,21 +85,6 @@ t.test('the first character tells AES from OpenPGP in every packet of the stock 
     if (packet !== undefined) t.equal(packetKind(packet), 'openpgp', name);
   }
 });
-
-t.test(
-  'of a session key for RSA the recipient and the whole number are read, of others nothing',
-  async (t) => {
-    const rsa = [3, 1, 2, 3, 4, 5, 6, 7, 0xab, 1, 0, 9, 1, 0xff];
-    const message = (body: readonly number[]): Buffer => Buffer.from([0x84, body.length, ...body, NEXT]);
-    t.same(firstRsaSessionKey(message(rsa)), { keyId: '01020304050607AB', encrypted: Buffer.of(1, 0xff) });
-    t.equal(firstRsaSessionKey(message(rsa.with(0, 6))), null, 'another version');
-    t.equal(firstRsaSessionKey(message(rsa.with(9, 18))), null, 'ECDH');
-    t.equal(firstRsaSessionKey(message([...rsa, 0])), null, 'more than the number');
-    t.equal(firstRsaSessionKey(message(rsa.slice(0, -1))), null, 'less than the number');
-    t.equal(firstRsaSessionKey(message(rsa.slice(0, 11))), null, 'no number');
-    t.equal(firstRsaSessionKey(Buffer.alloc(0)), null);
-  },
-);
 
 /** The body of a session key packet of version 3 with so many octets. */
 function sessionKey(octets: number): number[] {

@@ -1,0 +1,82 @@
+/** Numbers of packets (RFC 9580 section 5). */
+export const TAG = {
+  publicKeyEncryptedSessionKey: 1,
+  signature: 2,
+  onePassSignature: 4,
+  literalData: 11,
+  symmetricallyEncrypted: 18,
+} as const;
+
+/** One packet of an OpenPGP message. */
+export interface OpenPgpPacket {
+  readonly tag: number;
+  readonly body: Buffer;
+}
+
+/** The first packet of `message`, and what follows it; null if its header is odd or its length partial. */
+export function firstPacket(
+  message: Buffer,
+): { readonly packet: OpenPgpPacket; readonly rest: Buffer } | null {
+  const header = parseHeader(message);
+  if (header === null) return null;
+  const end = header.headerLength + header.bodyLength;
+  const body = message.subarray(header.headerLength, end);
+  return { packet: { tag: header.tag, body }, rest: message.subarray(end) };
+}
+
+/** The packets that `message` consists of, to its last octet; null if {@link firstPacket} is null for one of them. */
+export function splitPackets(message: Buffer): readonly OpenPgpPacket[] | null {
+  const packets: OpenPgpPacket[] = [];
+  for (let rest = message; rest.length > 0; ) {
+    const first = firstPacket(rest);
+    if (first === null) return null;
+    packets.push(first.packet);
+    rest = first.rest;
+  }
+  return packets;
+}
+
+/** The multiprecision integer (RFC 9580 section 3.2) at the beginning of `octets`; null if it is not whole. */
+export function readMpi(octets: Buffer): { readonly value: Buffer; readonly rest: Buffer } | null {
+  if (octets.length < 2) return null;
+  const end = 2 + Math.ceil(octets.readUInt16BE(0) / 8);
+  return end <= octets.length ? { value: octets.subarray(2, end), rest: octets.subarray(end) } : null;
+}
+
+/** The header of a packet: what it is, and how long. */
+export interface Header {
+  readonly tag: number;
+  readonly headerLength: number;
+  readonly bodyLength: number;
+}
+
+/** The first packet's header in old or new format (RFC 9580 section 4.2); null if partial or beyond the end. */
+export function parseHeader(message: Uint8Array): Header | null {
+  const [first = 0, a = 0, b = 0, c = 0, d = 0, e = 0] = message;
+  if ((first & 0x80) === 0) return null;
+  const header = (first & 0x40) === 0 ? oldHeader(first, a, b, c, d) : newHeader(first, a, b, c, d, e);
+  return header !== null && header.headerLength + header.bodyLength <= message.length ? header : null;
+}
+
+/** A header of the old format, by its octets: see {@link parseHeader}. */
+export function oldHeader(first: number, a: number, b: number, c: number, d: number): Header | null {
+  const tag = (first >> 2) & 0x0f;
+  switch (first & 3) {
+    case 0:
+      return { tag, headerLength: 2, bodyLength: a };
+    case 1:
+      return { tag, headerLength: 3, bodyLength: (a << 8) | b };
+    case 2:
+      return { tag, headerLength: 5, bodyLength: ((a << 24) | (b << 16) | (c << 8) | d) >>> 0 };
+    default:
+      return null;
+  }
+}
+
+function newHeader(first: number, a: number, b: number, c: number, d: number, e: number): Header | null {
+  const tag = first & 0x3f;
+  if (a < 192) return { tag, headerLength: 2, bodyLength: a };
+  if (a < 224) return { tag, headerLength: 3, bodyLength: ((a - 192) << 8) + b + 192 };
+  if (a === 255) return { tag, headerLength: 6, bodyLength: ((b << 24) | (c << 16) | (d << 8) | e) >>> 0 };
+  return null;
+}
