@@ -1,3 +1,5 @@
+import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
 import { createLab, type Daemon, type Lab, startFwknopd, startSpaServer } from 'spa-lab';
 import type { Mode } from './modes.ts';
 import { type Operator, startOperator } from './operator.ts';
@@ -66,7 +68,22 @@ export async function createContestant(plan: ContestantPlan): Promise<Contestant
 }
 
 function startOurs(...server: readonly string[]): ContestantPlan['start'] {
-  return (lab, { access }) => startSpaServer(lab.bastion, lab.scratch, { server, access });
+  return async (lab, { access }) => {
+    const folder = makeMemoryFolder();
+    const run = folder === null ? [] : [`FWKNOP_RUN_DIR ${folder}`];
+    return startSpaServer(lab.bastion, lab.scratch, { server: [...run, ...server], access });
+  };
+}
+
+const TMPFS_MAGIC = 0x01021994;
+
+/** A run folder in memory, as every host has one; null if this one has none. It is gone when the bench ends. */
+function makeMemoryFolder(): string | null {
+  const parent = ['/run', '/dev/shm'].find((path) => statfsSync(path).type === TMPFS_MAGIC);
+  if (parent === undefined) return null;
+  const folder = mkdtempSync(join(parent, 'spa-bench-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 /** Both daemons keep their doors in fwknop's chain; the rule that lets packets in to ours stays. */

@@ -7,9 +7,10 @@ import type { Datagram } from './decision/verdict.ts';
 import { type Firewall, FirewallError, type Grant } from './firewall/firewall.ts';
 import { firewallFromConfig } from './firewall/from-config.ts';
 import { createMemoryFirewall } from './firewall/memory.ts';
-import { openReplayStore } from './replay/lmdb.ts';
+import { replayFromConfig, volatileReplayFolder } from './replay/from-config.ts';
 import { createMemoryReplayStore } from './replay/memory.ts';
 import { ReplayError, type ReplayStore } from './replay/replay-store.ts';
+import { MARK_AHEAD_SECONDS } from './replay/two-stores.ts';
 import { createReport, type Report } from './report.ts';
 import type { Log } from './system/log.ts';
 import { listenUdp, type UdpListener } from './transport/udp.ts';
@@ -177,8 +178,8 @@ class RunningDaemon implements Daemon {
     for (const keyword of needsRestart(this.#config, config)) {
       this.#parts.log.warning(`${keyword} has changed: restart the daemon for it`);
     }
-    const { udpPort, listenAddress, replayStore, firewall } = this.#config;
-    const next = { ...config, udpPort, listenAddress, replayStore, firewall };
+    const { udpPort, listenAddress, runFolder, replayStore, firewall } = this.#config;
+    const next = { ...config, udpPort, listenAddress, runFolder, replayStore, firewall };
     await this.#installFor(next, stanzas, { flush: false });
     this.#config = next;
     this.#stanzas = stanzas;
@@ -237,6 +238,7 @@ function needsRestart(before: ServerConfig, after: ServerConfig): readonly strin
   const keywords: Readonly<Record<string, (config: ServerConfig) => unknown>> = {
     UDPSERV_PORT: (config) => config.udpPort,
     LISTEN_ADDRESS: (config) => config.listenAddress,
+    FWKNOP_RUN_DIR: (config) => config.runFolder,
     REPLAY_STORE: (config) => config.replayStore,
     'the firewall': (config) => config.firewall,
   };
@@ -254,7 +256,7 @@ async function openConfiguredPorts({ config, dryRun }: DaemonParts): Promise<Dae
   }
   // A firewall holds nothing open before it is first used, so it is chosen first.
   const firewall = await firewallFromConfig(config.firewall);
-  return { firewall, replay: await openReplayStore(config.replayStore, nowSeconds()) };
+  return { firewall, replay: await replayFromConfig(config, nowSeconds) };
 }
 
 /** A new store takes no message of the second it was made in: who is told "ready" may knock at once. */
@@ -263,8 +265,15 @@ async function reach(floorSeconds: number, { config, log }: DaemonParts): Promis
   if (milliseconds <= 0) return;
   if (milliseconds <= 1000) return sleep(milliseconds);
   const floor = new Date(floorSeconds * 1000).toISOString();
+  if (milliseconds <= MARK_AHEAD_SECONDS * 1000) {
+    log.warning(
+      `no packet made before ${floor} is accepted: this host has just crashed, or its run folder was lost`,
+    );
+    return;
+  }
+  const folders = [config.replayStore, volatileReplayFolder(config)].filter((folder) => folder !== null);
   log.warning(
-    `no packet made before ${floor} is accepted: this host's clock was ahead; if it is right now, stop the daemon, remove ${config.replayStore} and start it again`,
+    `no packet made before ${floor} is accepted: this host's clock was ahead; if it is right now, stop the daemon, remove ${folders.join(' and ')} and start it again`,
   );
 }
 

@@ -29,6 +29,7 @@ t.test('an empty file gives the defaults', async (t) => {
     protectPorts: null,
     accessFile: '/etc/fwknop/access.conf',
     pidFile: '/run/fwknop/fwknopd.pid',
+    runFolder: '/run/fwknop',
     replayStore: '/var/lib/spa-server/replay',
     gnupg: { directory: '/root/.gnupg', program: 'gpg' },
     syslog: { identity: 'spa-server', facility: 'daemon' },

@@ -31,6 +31,7 @@ function configLines(config: ServerConfig, stanzas: readonly Stanza[]): readonly
     ['FLUSH_IPT_AT_EXIT', yesNo(firewall.flushAtExit)],
     ['ACCESS_FILE', config.accessFile],
     ['FWKNOP_PID_FILE', config.pidFile],
+    ['FWKNOP_RUN_DIR', config.runFolder],
     ['REPLAY_STORE', config.replayStore],
     ['GPG_HOME_DIR', gnupg.directory ?? NOT_SET],
     ['GPG_EXE', gnupg.program],

@@ -53,6 +53,8 @@ export interface ServerConfig {
   readonly protectPorts: readonly ProtoPort[] | null;
   readonly accessFile: string;
   readonly pidFile: string;
+  /** `FWKNOP_RUN_DIR`. */
+  readonly runFolder: string;
   /** Folder of the replay store. */
   readonly replayStore: string;
   /** Where stanzas without a `GPG_HOME_DIR` of their own have their keys. */
@@ -102,6 +104,7 @@ export function parseServerConfig(
     protectPorts: settings.PROTECT_PORTS?.value ?? null,
     accessFile: settings.ACCESS_FILE?.value ?? '/etc/fwknop/access.conf',
     pidFile: settings.FWKNOP_PID_FILE?.value ?? join(runFolder, 'fwknopd.pid'),
+    runFolder,
     replayStore: settings.REPLAY_STORE?.value ?? chooseReplayStore(settings.DIGEST_FILE?.value, runFolder),
     gnupg,
     syslog: {

@@ -1,10 +1,10 @@
 import { mkdirSync } from 'node:fs';
 import { open } from 'lmdb';
 import { findDamage } from './lmdb-data-file.ts';
-import { type Claim, type ClaimedMessage, ReplayError, type ReplayStore } from './replay-store.ts';
+import { type Claim, type ClaimedMessage, type DurableReplayStore, ReplayError } from './replay-store.ts';
 
 // One entry per message: 6 octets of its time, so that old ones lie together, and 32 of its identity. Beside them, in
-// a database of its own, the floor. Every transaction is on the disk before it returns.
+// a database of its own, the floor and the mark. Every transaction is on the disk before it returns.
 
 const TIME_BYTES = 6;
 const PRUNE_BATCH = 10_000;
@@ -16,7 +16,7 @@ const NOTHING = Buffer.alloc(0);
  * Of an empty store the next second is the floor: whatever was stamped until now may have been accepted before.
  * @throws ReplayError
  */
-export async function openReplayStore(path: string, nowSeconds: number): Promise<ReplayStore> {
+export async function openReplayStore(path: string, nowSeconds: number): Promise<DurableReplayStore> {
   const root = attempt(path, () => {
     mkdirSync(path, { recursive: true, mode: 0o700 });
     const damage = findDamage(path);
@@ -38,18 +38,22 @@ export async function openReplayStore(path: string, nowSeconds: number): Promise
     }),
   );
 
-  /** Within a transaction: another process may have raised it. */
+  /** Another process may have raised it. */
   function readFloor(): number {
     floor = Math.max(floor, meta.get('floor') ?? floor);
     return floor;
   }
 
+  function look(message: ClaimedMessage): Exclude<Claim, 'claimed'> | null {
+    if (message.timestampSeconds < readFloor()) return 'before-floor';
+    return messages.doesExist(keyOfMessage(message)) ? 'replayed' : null;
+  }
+
   function claim(message: ClaimedMessage): Claim {
-    const key = keyOf(message.timestampSeconds, Buffer.from(message.id, 'hex'));
     return root.transactionSync(() => {
-      if (message.timestampSeconds < readFloor()) return 'before-floor';
-      if (messages.doesExist(key)) return 'replayed';
-      messages.putSync(key, NOTHING);
+      const known = look(message);
+      if (known !== null) return known;
+      messages.putSync(keyOfMessage(message), NOTHING);
       return 'claimed';
     });
   }
@@ -66,6 +70,13 @@ export async function openReplayStore(path: string, nowSeconds: number): Promise
     get floorSeconds() {
       return floor;
     },
+    get markSeconds() {
+      return attempt(path, () => meta.get('mark') ?? 0);
+    },
+    setMark: async (seconds) => {
+      attempt(path, () => meta.putSync('mark', seconds));
+    },
+    look: async (message) => attempt(path, () => look(message)),
     claim: async (message) => attempt(path, () => claim(message)),
     raiseFloor: async (floorSeconds) => {
       if (floorSeconds <= floor) return;
@@ -79,6 +90,10 @@ export async function openReplayStore(path: string, nowSeconds: number): Promise
     },
     close: () => root.close(),
   };
+}
+
+function keyOfMessage({ timestampSeconds, id }: ClaimedMessage): Buffer {
+  return keyOf(timestampSeconds, Buffer.from(id, 'hex'));
 }
 
 function keyOf(timestampSeconds: number, id: Buffer): Buffer {

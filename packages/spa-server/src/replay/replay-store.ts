@@ -24,13 +24,23 @@ export interface ReplayStore {
   readonly floorSeconds: number;
   /**
    * Burns a message: looks and remembers in one step, so that two claims of one message never both succeed.
-   * When it resolves, no crash, of the process or of the host, undoes it.
+   * When it resolves, no crash, of the process or of the host, lets the message be claimed again.
    * @throws ReplayError
    */
   claim(message: ClaimedMessage): Promise<Claim>;
   /** Forgets the messages stamped before `floorSeconds` and refuses them from now on. @throws ReplayError */
   raiseFloor(floorSeconds: number): Promise<void>;
   close(): Promise<void>;
+}
+
+/** A store that survives the host. It also keeps a number that means nothing to it: the mark. */
+export interface DurableReplayStore extends ReplayStore {
+  /** Seconds since 1970; 0 until it is set. */
+  readonly markSeconds: number;
+  /** When it resolves, the mark is on the disk. @throws ReplayError */
+  setMark(seconds: number): Promise<void>;
+  /** Why a claim of this message would fail, without claiming it; null if it would not. @throws ReplayError */
+  look(message: ClaimedMessage): Promise<Exclude<Claim, 'claimed'> | null>;
 }
 
 /** The store did not do what it was told. One line. */
