@@ -66,7 +66,9 @@ export function createReport(log: Log): Report {
       log.error(`could not open ${request(opened)}: ${error.message}; ${describe(datagram, opened)}`);
     },
     ignored: (source, code, detail) => {
-      if (junk.allows(code)) log.info(`ignored a packet from ${source}: ${detail} (${code})`);
+      const line = `ignored a packet from ${source}: ${detail} (${code})`;
+      if (junk.allows(code)) log.info(line);
+      else log.debug(line);
     },
     summarize: () => {
       const ignored = junk.renew();

@@ -88,10 +88,17 @@ export function portsOf(text: string): readonly ProtoPort[] {
 }
 
 /** A log that can be read: `info: …`. */
-export function createReadableLog(): Log & { readonly lines: readonly string[] } {
+export function createReadableLog(): Log & {
+  readonly lines: readonly string[];
+  readonly debugLines: readonly string[];
+} {
   const lines: string[] = [];
+  const debugLines: string[] = [];
   const at = (level: keyof Log) => (line: string) => {
     lines.push(`${level}: ${line}`);
   };
-  return { lines, debug: at('debug'), info: at('info'), warning: at('warning'), error: at('error') };
+  const debug = (line: string) => {
+    debugLines.push(line);
+  };
+  return { lines, debugLines, debug, info: at('info'), warning: at('warning'), error: at('error') };
 }

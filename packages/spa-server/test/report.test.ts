@@ -53,6 +53,7 @@ t.test(
     t.equal(log.lines[0], 'info: ignored a packet from 192.0.2.7: no good (hmac)');
     report.summarize();
     t.same(log.lines.slice(20), ['info: ignored 30 more packets: hmac 20, overload 10']);
+    t.equal(log.debugLines.length, 30, 'with --verbose each has a line');
   },
 );
 
