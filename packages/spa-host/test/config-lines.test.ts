@@ -47,14 +47,16 @@ t.test('the place is as complete as what is known', async (t) => {
   t.same(parseConfigLine('f', 7, 'A b'), { file: 'f', line: 7, keyword: 'A', value: 'b' });
 });
 
-t.test('any text gives lines or a ConfigError', async () => {
-  fc.assert(
-    fc.property(fc.string({ unit: 'binary' }), (text) => {
-      try {
-        parseConfigLines('f', text);
-      } catch (error) {
-        if (!(error instanceof ConfigError)) throw error;
-      }
-    }),
+t.test('any text gives lines or a ConfigError', async (t) => {
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        try {
+          parseConfigLines('f', text);
+        } catch (error) {
+          if (!(error instanceof ConfigError)) throw error;
+        }
+      }),
+    ),
   );
 });
