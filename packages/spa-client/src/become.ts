@@ -44,11 +44,12 @@ function runChild(file: string, args: readonly string[]): Promise<number> {
   const forwarded = ['SIGTERM', 'SIGHUP'] as const;
   const ignore = (): void => {};
   for (const signal of ignored) process.on(signal, ignore);
-  const child = spawn(file, args, { stdio: 'inherit' });
   const forward = (signal: NodeJS.Signals): void => {
     child.kill(signal);
   };
+  // Before the child is there: a signal that comes while it starts must not leave it behind.
   for (const signal of forwarded) process.on(signal, forward);
+  const child = spawn(file, args, { stdio: 'inherit' });
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code, signal) => {
