@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { lacking } from 'spa-lab';
+import { readFileSync } from 'node:fs';
+import { inhabitants, lacking, networkOf } from 'spa-lab';
 import t from 'tap';
 import { type Firewall, FirewallError } from '../src/firewall/firewall.ts';
 import { createNftables } from '../src/firewall/nftables.ts';
@@ -131,11 +131,16 @@ function attempts(firewall: Firewall): readonly (() => Promise<unknown>)[] {
   ];
 }
 
-/** The sessions that this process has in the network namespace of process `inside`. */
-function sessions(inside: number): readonly string[] {
-  const namespace = readlinkSync(`/proc/${inside}/ns/net`);
-  return readdirSync('/proc/self/task')
-    .flatMap((task) => readFileSync(`/proc/self/task/${task}/children`, 'utf8').split(' '))
-    .filter((pid) => pid !== '' && readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'nft')
-    .filter((pid) => readlinkSync(`/proc/${pid}/ns/net`) === namespace);
+/** The sessions with nft in the network namespace of process `inside`. */
+function sessions(inside: number): readonly number[] {
+  return inhabitants([networkOf(inside)]).filter((pid) => commandOf(pid) === 'nft');
+}
+
+/** The name of a process's program; null if it has ended. */
+function commandOf(pid: number): string | null {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return null;
+  }
 }

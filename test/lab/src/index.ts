@@ -1,6 +1,6 @@
 export { type Daemon, type DaemonConfig, PROGRAMS, startFwknopd, startSpaServer } from './daemons.ts';
 export { createGnupgHome, type GnupgHome } from './gnupg-home.ts';
-export { inhabitants } from './inhabitants.ts';
+export { inhabitants, networkOf } from './inhabitants.ts';
 export { createLab, doorCloses, doorOpens, type Lab } from './lab.ts';
 export {
   addresses,
