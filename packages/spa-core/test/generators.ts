@@ -17,6 +17,18 @@ export const username: fc.Arbitrary<string> = fc.string({
   maxLength: 48,
 });
 
+/** A request as most are: tcp/22 for whoever sends it. */
+export const plainRequest: Message = {
+  randomValue: '0123456789012345',
+  username: 'alice',
+  timestampSeconds: 1_795_310_900,
+  version: '3.0.0',
+  messageType: 1,
+  request: { source: null, ports: [{ protocol: 'tcp', port: 22 }] },
+  clientTimeoutSeconds: null,
+  digest: 'sha256',
+};
+
 /** Messages that fit into one packet. */
 export const message: fc.Arbitrary<Message> = fc
   .record({

@@ -16,6 +16,7 @@ import t from 'tap';
 import { decryptSignedText, verifySignedText } from '../src/openpgp-native.ts';
 import { firstPacket, splitPackets } from '../src/openpgp-packets.ts';
 import { decryptSessionKey, recipientOf } from '../src/session-key.ts';
+import { plainRequest as message } from './generators.ts';
 import { type OpenPgpVectors, readVectors } from './vectors.ts';
 
 const PAIRS = [
@@ -25,17 +26,7 @@ const PAIRS = [
   ['cli-ecc', 'srv-rsa2048'],
 ] as const;
 
-const nowSeconds = 1_795_310_900;
-const message: Message = {
-  randomValue: '0123456789012345',
-  username: 'alice',
-  timestampSeconds: nowSeconds,
-  version: '3.0.0',
-  messageType: 1,
-  request: { source: null, ports: [{ protocol: 'tcp', port: 22 }] },
-  clientTimeoutSeconds: null,
-  digest: 'sha256',
-};
+const { timestampSeconds: nowSeconds } = message;
 const file = readVectors<OpenPgpVectors>('06-gpg');
 
 for (const [signerName, recipientName] of PAIRS) {

@@ -5,7 +5,6 @@ import {
   decodeMessage,
   encodeMessage,
   HmacKey,
-  type Message,
   type OpeningKeys,
   openPacket,
   parsePacket,
@@ -17,23 +16,13 @@ import {
   sealPacket,
 } from 'spa-core';
 import t from 'tap';
-import { message } from './generators.ts';
+import { message, plainRequest as request } from './generators.ts';
 import { type OpenPgpVectors, readVectors } from './vectors.ts';
 
 const key = new SymmetricKey(Buffer.alloc(32, 1));
 const hmac = new HmacKey(Buffer.alloc(64, 2), 'sha256');
-const nowSeconds = 1_795_310_900;
+const { timestampSeconds: nowSeconds } = request;
 const host = { nowSeconds, random: randomBytes };
-const request: Message = {
-  randomValue: '0123456789012345',
-  username: 'alice',
-  timestampSeconds: nowSeconds,
-  version: '3.0.0',
-  messageType: 1,
-  request: { source: null, ports: [{ protocol: 'tcp', port: 22 }] },
-  clientTimeoutSeconds: null,
-  digest: 'sha256',
-};
 
 t.test('what is encoded decodes to itself', async (t) => {
   t.doesNotThrow(() =>
