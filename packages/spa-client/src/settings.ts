@@ -47,6 +47,10 @@ export interface Settings {
   readonly gpgPassphrase?: Secret;
   readonly gpgNoPassphrase?: boolean;
   readonly verbose?: number;
+  /** Stanzas of other bastions in the same region, tried in this order when this one's door does not open. */
+  readonly fallback?: readonly string[];
+  /** Hosts that ssh reaches through the bastion: patterns of ssh_config(5). */
+  readonly privateHosts?: readonly string[];
 }
 
 /** Every keyword of fwknop's rc file, and ours. */
@@ -55,6 +59,7 @@ export type Keyword =
   | 'ALLOW_IP'
   | 'DIGEST_TYPE'
   | 'ENCRYPTION_MODE'
+  | 'FALLBACK'
   | 'FW_TIMEOUT'
   | 'GPG_EXE'
   | 'GPG_HOMEDIR'
@@ -78,6 +83,7 @@ export type Keyword =
   | 'NAT_PORT'
   | 'NAT_RAND_PORT'
   | 'NO_SAVE_ARGS'
+  | 'PRIVATE_HOSTS'
   | 'RAND_PORT'
   | 'RESOLVE_HTTP_ONLY'
   | 'RESOLVE_IP_HTTP'
@@ -130,6 +136,7 @@ const READERS: Readonly<Record<Keyword, (value: string) => Settings>> = {
   ALLOW_IP: (value) => ({ allowIp: allowIp(value) }),
   DIGEST_TYPE: (value) => ({ digest: digestName(value) }),
   ENCRYPTION_MODE: (value) => onlyValue(value, 'CBC', 'other modes of AES'),
+  FALLBACK: (value) => ({ fallback: stanzaNames(value) }),
   FW_TIMEOUT: (value) => ({ clientTimeoutSeconds: count(value, 0, CLIENT_TIMEOUT_MAX_SECONDS, 'seconds') }),
   GPG_EXE: (value) => ({ gpgProgram: path(value) }),
   GPG_HOMEDIR: (value) => ({ gpgHome: path(value) }),
@@ -153,6 +160,7 @@ const READERS: Readonly<Record<Keyword, (value: string) => Settings>> = {
   NAT_PORT: () => refuse('NAT requests'),
   NAT_RAND_PORT: (value) => onlyNo(value, 'NAT requests'),
   NO_SAVE_ARGS: (value) => withoutEffect(String(yesOrNo(value))),
+  PRIVATE_HOSTS: (value) => ({ privateHosts: hostPatterns(value) }),
   RAND_PORT: (value) => onlyNo(value, 'sending to a random port'),
   RESOLVE_HTTP_ONLY: withoutEffect,
   RESOLVE_IP_HTTP: (value) => onlyNo(value, RESOLVING),
@@ -233,6 +241,22 @@ function host(value: string): string {
   // Never an option of ssh: a name does not begin with a dash.
   if (parseIpAddress(value) !== null || /^[A-Za-z0-9_][\w.-]{0,252}$/.test(value)) return value;
   throw new ValueError(`"${value}" is no host; write a host name or an IP address`);
+}
+
+function stanzaNames(value: string): readonly string[] {
+  const names = value.split(',');
+  if (names.every((name) => name !== '')) return names;
+  throw new ValueError(
+    `"${value}" is no list of stanzas; write names with commas, as in us-east-1b,us-east-1c`,
+  );
+}
+
+function hostPatterns(value: string): readonly string[] {
+  const patterns = value.split(',');
+  if (patterns.every((pattern) => /^!?[A-Za-z0-9_*?:][\w.:*?-]*$/.test(pattern))) return patterns;
+  throw new ValueError(
+    `"${value}" is no list of hosts; write patterns as ssh_config knows them, with commas and no blanks, as in 10.0.1.*,*.internal`,
+  );
 }
 
 function port(value: string): number {
