@@ -35,6 +35,20 @@ const TEST_PROGRAMS = {
   'fwknop-client': ['fwknop'],
   'fwknop-server': ['fwknopd'],
   iptables: ['iptables', 'ip6tables'],
+  // What daily work is done with.
+  rsync: ['rsync'],
+  git: ['git'],
+  'ansible-core': ['ansible'],
+  // Completion, prompts, and the manual.
+  tmux: ['tmux'],
+  bash: ['bash'],
+  zsh: ['zsh'],
+  fish: ['fish'],
+  'man-db': ['man'],
+  'groff-base': ['groff'],
+  // An HTTPS server of the test's own, and the lab's long cable.
+  openssl: ['openssl'],
+  'perl-base': ['perl'],
 };
 
 /** What Debian would start at the next boot once these packages are there; nobody asked for that. */
