@@ -10,4 +10,11 @@ export interface Verb {
 }
 
 /** All verbs. A region of the same name is reached by `sshbh ssh NAME`. */
-export const VERBS: readonly Verb[] = [];
+export const VERBS: readonly Verb[] = [
+  {
+    name: 'list',
+    usage: '[options]',
+    help: 'the regions, with host, key and when last used',
+    run: async (argv) => (await import('./list.ts')).listVerb(argv),
+  },
+];
