@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Namespace } from './namespace.ts';
+import type { Namespace } from './hosts.ts';
 import type { Scratch } from './scratch.ts';
 import { until } from './until.ts';
 

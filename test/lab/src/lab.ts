@@ -1,4 +1,6 @@
-import { addresses, createNamespacePair, type Namespace } from './namespace.ts';
+import type { Cable } from './cable.ts';
+import type { Namespace } from './hosts.ts';
+import { addresses, type CableOptions, createNamespacePair } from './namespace-pair.ts';
 import { reach } from './reach.ts';
 import { dropEverything } from './rulesets.ts';
 import { createScratch, type Scratch } from './scratch.ts';
@@ -9,6 +11,7 @@ import { until } from './until.ts';
 export interface Lab {
   readonly operator: Namespace;
   readonly bastion: Namespace;
+  readonly cable: Cable;
   readonly sshd: Sshd;
   readonly scratch: Scratch;
   /** Logs in by ssh and runs a command there; resolves to what it printed. */
@@ -18,20 +21,20 @@ export interface Lab {
 }
 
 /** Makes both hosts; the bastion's own rules are written for `firewall`. */
-export async function createLab(firewall: 'nftables' | 'iptables'): Promise<Lab> {
+export async function createLab(firewall: 'nftables' | 'iptables', options: CableOptions = {}): Promise<Lab> {
   const scratch = createScratch();
-  const pair = await createNamespacePair();
+  const pair = await createNamespacePair(options);
   const dispose = async (): Promise<void> => {
     await pair.dispose();
     scratch.remove();
   };
   try {
-    const { client: operator, server: bastion } = pair;
+    const { client: operator, server: bastion, cable } = pair;
     await dropEverything(bastion, firewall);
     const sshd = await startSshd(bastion, scratch);
     const login = (command: string, address: string = addresses.server4): Promise<string> =>
       operator.must(['ssh', ...sshd.clientOptions, `${sshd.user}@${address}`, command]);
-    return { operator, bastion, sshd, scratch, login, dispose };
+    return { operator, bastion, cable, sshd, scratch, login, dispose };
   } catch (error) {
     await dispose();
     throw error;

@@ -1,4 +1,4 @@
-import type { Namespace } from './namespace.ts';
+import type { Namespace } from './hosts.ts';
 
 /** What a TCP connection came to. `silent`: nothing was heard within the limit, as with a firewall that drops. */
 export type Reach = 'open' | 'refused' | 'silent';

@@ -1,4 +1,4 @@
-import type { Namespace } from './namespace.ts';
+import type { Namespace } from './hosts.ts';
 
 /** A bastion's own rules in nftables: everything is dropped but what belongs to a connection that was let in. */
 const NFT_DEFAULT_DROP = `

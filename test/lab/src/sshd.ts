@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import type { Namespace } from './namespace.ts';
+import type { Namespace } from './hosts.ts';
 import type { Scratch } from './scratch.ts';
 import { until } from './until.ts';
 

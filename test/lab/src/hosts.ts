@@ -1,25 +1,11 @@
 /**
- * Two hosts of our own in the kernel, for tests against the real firewall: network namespaces joined by a cable.
- *
- *     client  10.77.0.1, 10.77.0.3 ──── veth ──── 10.77.0.2  server
- *             fd77::1,   fd77::3                  fd77::2
- *
- * Neither reaches anything else. Works as root and inside `unshare -Urn`. The namespaces have no names: each lives as long as
- * a `cat` whose stdin is a pipe from this process, so that nothing stays behind even if the test is killed.
+ * Hosts of our own in the kernel, for tests against real firewalls: network namespaces that reach nothing but what they are
+ * joined to. Works as root and inside `unshare -Urn`. The namespaces have no names: each lives as long as a `cat` whose stdin
+ * is a pipe from this process, so that nothing stays behind even if the test is killed.
  */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { inhabitants, networkOf } from './inhabitants.ts';
 import { environment } from './programs.ts';
-
-/** The addresses of {@link createNamespacePair}. `other` is a second address of the client's. */
-export const addresses = {
-  client4: '10.77.0.1',
-  other4: '10.77.0.3',
-  server4: '10.77.0.2',
-  client6: 'fd77::1',
-  other6: 'fd77::3',
-  server6: 'fd77::2',
-} as const;
 
 /** What a command said and how it ended. `status` is null if a signal ended it. */
 export interface CommandResult {
@@ -36,9 +22,9 @@ export interface Namespace {
   readonly network: string;
   /** What to put before a command's name so that it runs there: `['nsenter', '-t', '123', '-n', '--']`. */
   readonly enter: readonly string[];
-  /** The interface at its end of the cable. */
+  /** The interface at its end of the (first) cable. */
   readonly device: string;
-  /** Starts a command there. {@link NamespacePair.dispose} kills it if it still lives. */
+  /** Starts a command there. {@link Hosts.dispose} kills it if it still lives. */
   spawn(command: readonly string[], options?: SpawnOptions): ChildProcess;
   /** Runs a command there to its end; its status is the caller's to look at. Rejects if it cannot be started. */
   run(command: readonly string[], input?: string): Promise<CommandResult>;
@@ -46,41 +32,32 @@ export interface Namespace {
   must(command: readonly string[], input?: string): Promise<string>;
 }
 
-/** The two hosts and their end. */
-export interface NamespacePair {
-  readonly client: Namespace;
-  readonly server: Namespace;
+/** How a host differs from the machine it is on. */
+export interface HostOptions {
+  readonly device: string;
+  /**
+   * Files that only this host sees, by the path that they are seen at: `{ '/etc/hosts': '/tmp/x/hosts' }`. Both exist. What
+   * runs on such a host starts in `/`.
+   */
+  readonly files?: Readonly<Record<string, string>>;
+  /** Variables that differ. */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** Some hosts and their end. */
+export interface Hosts {
+  /** A fresh host, joined to nothing. Rejects if this process may not make one. */
+  add(options: HostOptions): Promise<Namespace>;
+  /** Starts a process that belongs to no host and ends with them all. */
+  spawn(command: readonly string[], options: SpawnOptions): ChildProcess;
   /** Kills all that lives in them and takes them away. Never rejects; may be called twice. */
   dispose(): Promise<void>;
 }
 
-/** Two fresh hosts, joined, with their addresses up. Rejects if this process may not make them. */
-export async function createNamespacePair(): Promise<NamespacePair> {
+/** No hosts yet. */
+export function createHosts(): Hosts {
   const children = new Set<ChildProcess>();
   const networks: string[] = [];
-  const dispose = async (): Promise<void> => {
-    // First what was left by programs started here, such as ssh's session; the holders keep the names of the namespaces.
-    for (const pid of inhabitants(networks.splice(0))) kill(pid);
-    await Promise.all([...children].map(end));
-  };
-  try {
-    const client = await createNamespace(children, 'veth1');
-    networks.push(client.network);
-    const server = await createNamespace(children, 'veth0');
-    networks.push(server.network);
-    await server.must(ip('link', 'add', 'veth0', 'type', 'veth', 'peer', 'name', 'veth1'));
-    await server.must(ip('link', 'set', 'veth1', 'netns', String(client.pid)));
-    await server.must(['ip', '-batch', '-'], bringUp('veth0', [addresses.server4], [addresses.server6]));
-    const { client4, other4, client6, other6 } = addresses;
-    await client.must(['ip', '-batch', '-'], bringUp('veth1', [client4, other4], [client6, other6]));
-    return { client, server, dispose };
-  } catch (error) {
-    await dispose();
-    throw error;
-  }
-}
-
-async function createNamespace(children: Set<ChildProcess>, device: string): Promise<Namespace> {
   const start = (command: readonly string[], options: SpawnOptions): ChildProcess => {
     const [program = '', ...args] = command;
     const child = spawn(program, args, { env: environment(), ...options });
@@ -89,16 +66,44 @@ async function createNamespace(children: Set<ChildProcess>, device: string): Pro
     child.on('error', () => children.delete(child));
     return child;
   };
-  const holder = start(['unshare', '-n', '--', 'cat'], { stdio: ['pipe', 'ignore', 'inherit'] });
+  return {
+    add: async (options) => {
+      const host = await createHost(start, options);
+      networks.push(host.network);
+      for (const [at, file] of Object.entries(options.files ?? {})) {
+        await host.must(['mount', '--bind', file, at]);
+      }
+      return host;
+    },
+    spawn: (command, options) => start([...DIES_WITH_US, ...command], options),
+    dispose: async () => {
+      // First what was left by programs started here, such as ssh's session; the holders keep the names of the namespaces.
+      for (const pid of inhabitants(networks.splice(0))) kill(pid);
+      await Promise.all([...children].map(end));
+    },
+  };
+}
+
+/** What runs on a host dies with this process, however that ends. */
+const DIES_WITH_US = ['setpriv', '--pdeathsig', 'KILL', '--'];
+
+type Start = (command: readonly string[], options: SpawnOptions) => ChildProcess;
+
+async function createHost(
+  start: Start,
+  { device, files, environment: own }: HostOptions,
+): Promise<Namespace> {
+  const namespaces = files === undefined ? ['-n'] : ['-n', '-m'];
+  const holder = start(['unshare', ...namespaces, '--', 'cat'], { stdio: ['pipe', 'ignore', 'inherit'] });
   const pid = holder.pid;
   if (pid === undefined) throw new Error('unshare cannot be started');
   const network = await networkAfterLeaving(pid);
-  // What runs there dies with this process, however that ends.
-  const enter = ['nsenter', '-t', String(pid), '-n', '--', 'setpriv', '--pdeathsig', 'KILL', '--'];
+  const enter = ['nsenter', '-t', String(pid), ...namespaces, '--', ...DIES_WITH_US];
+  const env = { ...environment(), ...own };
 
   const run = (command: readonly string[], input = ''): Promise<CommandResult> =>
     new Promise((resolve, reject) => {
-      const child = start([...enter, ...command], { stdio: 'pipe' });
+      const child = start([...enter, ...command], { env, stdio: 'pipe' });
       let stdout = '';
       let stderr = '';
       child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
@@ -118,7 +123,7 @@ async function createNamespace(children: Set<ChildProcess>, device: string): Pro
     network,
     enter,
     device,
-    spawn: (command, options = {}) => start([...enter, ...command], options),
+    spawn: (command, options = {}) => start([...enter, ...command], { env, ...options }),
     run,
     must: async (command, input) => {
       const { status, stdout, stderr } = await run(command, input);
@@ -137,27 +142,6 @@ async function networkAfterLeaving(pid: number): Promise<string> {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   throw new Error('unshare -n made no namespace within 5 s');
-}
-
-function ip(...args: readonly string[]): readonly string[] {
-  return ['ip', ...args];
-}
-
-/**
- * Duplicate address detection would leave IPv6 addresses unusable for a second. The first address is the one that
- * connections come from unless they ask for another.
- */
-function bringUp(device: string, addresses4: readonly string[], addresses6: readonly string[]): string {
-  return [
-    'link set lo up',
-    ...addresses4.map((address) => `address add ${address}/24 dev ${device}`),
-    ...addresses6.map((address, index) => {
-      const lifetime = index === 0 ? '' : ' preferred_lft 0';
-      return `address add ${address}/64 dev ${device} nodad${lifetime}`;
-    }),
-    `link set ${device} up`,
-    '',
-  ].join('\n');
 }
 
 /** It may have ended meanwhile. */
