@@ -8,6 +8,12 @@ export {
 } from './address.ts';
 export { decodeBase64, encodeBase64 } from './base64.ts';
 export type { Brand } from './brand.ts';
+export {
+  type Certification,
+  type CertificationState,
+  certificationsOf,
+  certifiersOf,
+} from './certification.ts';
 export { DIGEST_NAMES, type DigestName, digestLength, parseDigestName } from './digest.ts';
 export { SpaError, type SpaErrorCode } from './errors.ts';
 export type { PacketKind } from './framing.ts';
@@ -45,3 +51,4 @@ export {
   parseProtoPorts,
 } from './proto-port.ts';
 export { type AccessRequest, formatAccessRequest, parseAccessRequest } from './request.ts';
+export { type KeyUse, type Validity, validityOf } from './validity.ts';
