@@ -42,13 +42,16 @@ export async function exportCertificates(
  * The certificate that `keyId` names, as binary OpenPGP.
  * @throws ConfigError if gpg cannot be run, or if `keyId` names no certificate or several.
  */
-export async function exportOneCertificate(home: GnupgHome, keyId: string): Promise<Buffer> {
-  const [exported, fingerprints] = await Promise.all([
-    mustRunGpg(home, ['--export', '--', keyId], {}),
-    listFingerprints(home, 'public', keyId),
-  ]);
-  mustBeOne(home, 'public', keyId, fingerprints);
-  return exported.output;
+export function exportOneCertificate(home: GnupgHome, keyId: string): Promise<Buffer> {
+  return exportOne(home, keyId, []);
+}
+
+/**
+ * The same with the certifications that are for this home only (`--lsign-key`): to look at, not to hand on.
+ * @throws ConfigError as {@link exportOneCertificate}
+ */
+export function exportOneWithLocalCertifications(home: GnupgHome, keyId: string): Promise<Buffer> {
+  return exportOne(home, keyId, ['--export-options', 'export-local-sigs']);
 }
 
 /**
@@ -118,6 +121,15 @@ interface GpgResult {
   readonly status: number | null;
   readonly output: Buffer;
   readonly complaint: string;
+}
+
+async function exportOne(home: GnupgHome, keyId: string, options: readonly string[]): Promise<Buffer> {
+  const [exported, fingerprints] = await Promise.all([
+    mustRunGpg(home, [...options, '--export', '--', keyId], {}),
+    listFingerprints(home, 'public', keyId),
+  ]);
+  mustBeOne(home, 'public', keyId, fingerprints);
+  return exported.output;
 }
 
 async function mustRunGpg(home: GnupgHome, args: readonly string[], input: GpgInput): Promise<GpgResult> {

@@ -4,6 +4,7 @@ export { ExitCode } from './exit-code.ts';
 export {
   exportCertificates,
   exportOneCertificate,
+  exportOneWithLocalCertifications,
   exportSecretKey,
   type GnupgHome,
   type GnupgSealing,
