@@ -133,7 +133,7 @@ async function startDaemon(
   narrator.quote(showable(access, keys));
   const home = writeHome(lab, keys);
   const list = await lab.operator.must(operatorRuns(home, PROGRAMS.sshbh, '--list'));
-  expect('sshbh --list', list, `${REGION}  ${BASTION}\n`);
+  expectMatch('sshbh --list', list, new RegExp(`^${REGION}  ${BASTION}  OpenPGP .* never\\n$`));
   narrator.fact(`sshbh --list knows ${REGION}; the operator's ~/.fwknoprc:`);
   narrator.quote(showable(rcFile(keys), keys));
   return { daemon, home };
@@ -148,7 +148,7 @@ async function findDoorClosed({ narrator, step, lab }: Scene): Promise<void> {
 async function logIn({ narrator, step, lab, home, daemon, keys }: Scene): Promise<void> {
   step('sshbh: one packet, then ssh');
   const seen = daemon.log().length;
-  narrator.quote(`$ sshbh -F ~/.ssh/config ${REGION} 'echo "$SSH_CONNECTION"'`);
+  narrator.quote(`$ sshbh -F ~/.ssh/config ${REGION} -- 'echo "$SSH_CONNECTION"'`);
   const output = await lab.operator.must(sshbh(home, 'echo "$SSH_CONNECTION"'));
   narrator.quote(output);
   expectMatch('what the session says', output, new RegExp(`^${OPERATOR} \\d+ ${BASTION} 22\\n$`));
@@ -223,9 +223,9 @@ async function leaveNothing({ narrator, step, lab, daemon, clear }: Scene): Prom
   narrator.fact('hosts, processes and files are gone');
 }
 
-/** The command line of `sshbh REGION COMMAND` for the operator. ssh looks into the home that passwd names; -F says which. */
+/** The command line of `sshbh REGION -- COMMAND` for the operator. ssh looks into the home that passwd names; -F says which. */
 function sshbh(home: string, command: string): readonly string[] {
-  return operatorRuns(home, PROGRAMS.sshbh, '-F', `${home}/.ssh/config`, REGION, command);
+  return operatorRuns(home, PROGRAMS.sshbh, '-F', `${home}/.ssh/config`, REGION, '--', command);
 }
 
 function operatorRuns(home: string, program: string, ...args: readonly string[]): readonly string[] {

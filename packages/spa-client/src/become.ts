@@ -9,18 +9,15 @@ import { ConfigError } from 'spa-host';
  * @throws ConfigError if there is no such program.
  */
 export async function becomeProgram(program: string, args: readonly string[]): Promise<number> {
-  const file = findProgram(program, process.env.PATH ?? '');
+  const file = findProgram(program);
   const { execve } = process as ReplaceableProcess;
   if (execve !== undefined) return execve.call(process, file, [program, ...args], process.env);
   return runChild(file, args);
 }
 
-/** From Node 22.15 on, not on Windows. Its warning "experimental" would come only after we are gone. */
-type ReplaceableProcess = {
-  readonly execve?: (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => never;
-};
-
-function findProgram(program: string, path: string): string {
+/** The file that a program's name means. @throws ConfigError if there is none on PATH. */
+export function findProgram(program: string): string {
+  const { PATH: path = '' } = process.env;
   const candidates = program.includes('/')
     ? [program]
     : path.split(delimiter).map((directory) => join(directory === '' ? '.' : directory, program));
@@ -28,6 +25,11 @@ function findProgram(program: string, path: string): string {
   if (found === undefined) throw new ConfigError({ file: program }, 'there is no such program on PATH');
   return found;
 }
+
+/** From Node 22.15 on, not on Windows. Its warning "experimental" would come only after we are gone. */
+type ReplaceableProcess = {
+  readonly execve?: (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => never;
+};
 
 function isExecutable(file: string): boolean {
   try {

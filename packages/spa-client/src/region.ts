@@ -1,4 +1,4 @@
-import { ConfigError } from 'spa-host';
+import { ConfigError, nearest } from 'spa-host';
 import { DEFAULT_STANZA, type RcFile, stanzaSettings } from './rc-file.ts';
 import type { Settings } from './settings.ts';
 
@@ -28,6 +28,7 @@ export interface Region {
  * @throws ConfigError if there is no such stanza, or it or one of its `FALLBACK` is wrong.
  */
 export function readRegion(rcFile: RcFile, name: string): Region {
+  mustKnow(rcFile, name);
   const first = readBastion(rcFile, name);
   const others = (first.settings.fallback ?? []).filter((stanza) => stanza !== name);
   return {
@@ -51,6 +52,13 @@ export function regionNames(rcFile: RcFile): readonly string[] {
 
 const SSH_PORT = 22;
 const DEFAULTS: Settings = { access: [{ protocol: 'tcp', port: SSH_PORT }], allowIp: null };
+
+function mustKnow(rcFile: RcFile, name: string): void {
+  if (rcFile.stanzas.some((stanza) => stanza.name.toLowerCase() === name.toLowerCase())) return;
+  const [suggestion] = nearest(name, regionNames(rcFile));
+  const hint = suggestion === undefined ? 'it has none with SPA_SERVER' : `did you mean ${suggestion}?`;
+  throw new ConfigError({ file: rcFile.file }, `there is no region ${name}; ${hint}`);
+}
 
 function readBastion(rcFile: RcFile, name: string): Bastion {
   const settings = { ...DEFAULTS, ...stanzaSettings(rcFile, name) };

@@ -1,14 +1,11 @@
 import { createSocket } from 'node:dgram';
-import type { LookupAddress } from 'node:dns';
 import { lookup } from 'node:dns/promises';
 import type { Destination } from './compose.ts';
 
-/** A server's name, resolved once. */
+/** One address of a server. */
 export interface Server {
   readonly address: string;
   readonly family: 4 | 6;
-  /** True if the name has addresses of both families: who connects later has to be told which one was meant. */
-  readonly isDualStack: boolean;
 }
 
 /** The packet could not be sent. The message is one line that names the host. */
@@ -20,29 +17,39 @@ export class SendError extends Error {
 export async function resolveServer(
   destination: Pick<Destination, 'host' | 'family' | 'preferredFamily'>,
 ): Promise<Server> {
-  const { host, family, preferredFamily } = destination;
-  let addresses: readonly LookupAddress[];
-  try {
-    addresses = await lookup(host, { all: true, verbatim: true, family: family ?? 0 });
-  } catch (error) {
-    const kind = family === null ? 'address' : `IPv${family} address`;
-    throw new SendError(`${host}: no ${kind} found (${(error as NodeJS.ErrnoException).code})`);
-  }
-  const chosen = addresses.find((candidate) => candidate.family === preferredFamily) ?? addresses[0];
-  if (chosen === undefined) throw new SendError(`${host}: no address found`);
-  return {
-    address: chosen.address,
-    family: chosen.family === 6 ? 6 : 4,
-    isDualStack: addresses.some((candidate) => candidate.family !== chosen.family),
-  };
+  const servers = await resolveServers(destination.host, destination.family);
+  const preferred = servers.find((server) => server.family === destination.preferredFamily);
+  return preferred ?? servers[0];
 }
 
-/** Sends `packet` as one datagram. @throws SendError if the system refuses; nothing says that it arrived. */
+/**
+ * All addresses of a host, in the system's own order (RFC 6724); `family` null: of both families.
+ * @throws SendError if it has none.
+ */
+export async function resolveServers(
+  host: string,
+  family: 4 | 6 | null,
+): Promise<readonly [Server, ...Server[]]> {
+  const addresses = await lookup(host, { all: true, verbatim: true, family: family ?? 0 }).catch((error) => {
+    const kind = family === null ? 'address' : `IPv${family} address`;
+    throw new SendError(`${host}: no ${kind} found (${(error as NodeJS.ErrnoException).code})`);
+  });
+  const [first, ...others] = addresses.map(
+    (found): Server => ({ address: found.address, family: found.family === 6 ? 6 : 4 }),
+  );
+  if (first === undefined) throw new SendError(`${host}: no address found`);
+  return [first, ...others];
+}
+
+/**
+ * Sends `packet` as one datagram. Resolves to the local address that it left from.
+ * @throws SendError if the system refuses; nothing says that it arrived.
+ */
 export function sendPacket(
   packet: string,
   server: Server,
   ports: Pick<Destination, 'port' | 'sourcePort'>,
-): Promise<void> {
+): Promise<string> {
   const socket = createSocket(server.family === 6 ? 'udp6' : 'udp4');
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void => {
@@ -51,12 +58,16 @@ export function sendPacket(
       reject(new SendError(`${server.address} port ${ports.port}/udp: the packet was not sent (${code})`));
     };
     socket.once('error', fail);
-    const send = (): void =>
-      socket.send(packet, ports.port, server.address, (error) => {
+    // Connected, it knows its own address.
+    const send = (): void => socket.connect(ports.port, server.address);
+    socket.once('connect', () =>
+      socket.send(packet, (error) => {
         if (error !== null) return fail(error);
+        const { address } = socket.address();
         socket.close();
-        resolve();
-      });
+        resolve(address);
+      }),
+    );
     if (ports.sourcePort === null) send();
     else socket.bind(ports.sourcePort, send);
   });

@@ -5,6 +5,7 @@ import { KeyError, SpaError } from 'spa-core';
 import { ConfigError, ExitCode, UsageError } from 'spa-host';
 import { defaultUsername } from '../compose.ts';
 import { SendError } from '../send.ts';
+import { SshError } from '../ssh-settings.ts';
 
 /** Exit codes that differ between programs. */
 export interface FailureCodes {
@@ -41,6 +42,12 @@ export function say(line: string): void {
   }
 }
 
+/** What was asked for, on stdout; the exit code of success. */
+export function print(text: string): 0 {
+  process.stdout.write(text);
+  return 0;
+}
+
 /** Version of this package. */
 export function packageVersion(): string {
   const file = new URL('../../../package.json', import.meta.url);
@@ -69,7 +76,7 @@ function exitCodeOf(error: unknown, codes: FailureCodes): number | null {
   if (error instanceof UsageError) return ExitCode.usage;
   if (error instanceof ConfigError || error instanceof KeyError) return ExitCode.config;
   if (error instanceof SpaError) return ExitCode.config;
-  if (error instanceof SendError) return codes.connection;
+  if (error instanceof SendError || error instanceof SshError) return codes.connection;
   return null;
 }
 

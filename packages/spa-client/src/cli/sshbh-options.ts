@@ -3,12 +3,20 @@ import { formatOptions, type Option, parseCommandLine, UsageError } from 'spa-ho
 /** What a command line of sshbh says. */
 export interface SshbhCommand {
   readonly orders: SshbhOrders;
-  /** The stanza's name and, before an @, ssh's user; null if none is given. */
-  readonly region: { readonly name: string; readonly user: string | null } | null;
-  /** ssh's own options that stand before the region. */
+  /** The bastion to go to or through; null if none is given. */
+  readonly region: UserAt | null;
+  /** A private host behind it; null: the bastion itself. */
+  readonly host: UserAt | null;
+  /** ssh's own options, wherever they stood. */
   readonly sshOptions: readonly string[];
-  /** All that stands after the region, for ssh. */
-  readonly sshArguments: readonly string[];
+  /** For ssh, after the host: the command, after a `--` if sshbh had one there. */
+  readonly command: readonly string[];
+}
+
+/** `USER@NAME`; `user` null if there is only a name. */
+export interface UserAt {
+  readonly name: string;
+  readonly user: string | null;
 }
 
 /** Options of sshbh itself, by long name. */
@@ -20,25 +28,31 @@ export interface SshbhOrders {
   readonly wait?: string;
   readonly verbose?: number;
   readonly list?: true;
+  readonly json?: true;
   readonly version?: true;
   readonly help?: true;
 }
 
 /**
- * Reads sshbh's command line. Before the region stand sshbh's own options, and ssh's too: rsync, scp and git put some there.
+ * Reads `[options] [USER@]REGION [[USER@]HOST] [ssh options] [-- COMMAND...]`. Options of ssh may stand anywhere; before
+ * the region, a letter that sshbh has too is sshbh's.
  * @throws UsageError
  */
 export function parseSshbhCommand(argv: readonly string[]): SshbhCommand {
   const { own, ssh, regionAt } = splitAtRegion(argv);
-  const { values } = parseCommandLine(OPTIONS, own);
-  if (values.ipv4 && values.ipv6) throw new UsageError('-4 and -6 contradict each other; give one');
-  const region = argv[regionAt];
-  return {
-    orders: values,
-    region: region === undefined ? null : parseRegion(region),
-    sshOptions: ssh,
-    sshArguments: argv.slice(regionAt + 1),
-  };
+  const rest = splitAfterRegion(argv.slice(regionAt + 1));
+  return { ...readOwn(own, argv[regionAt]), ...rest, sshOptions: [...ssh, ...rest.sshOptions] };
+}
+
+/**
+ * Reads the command line of ssh itself with a region for a host: `[options] [USER@]REGION [COMMAND...]`. What stands after
+ * the region is ssh's.
+ * @throws UsageError
+ */
+export function parseAsSsh(argv: readonly string[]): SshbhCommand {
+  const { own, ssh, regionAt } = splitAtRegion(argv, LONG_OPTIONS);
+  const command = argv.slice(regionAt + 1);
+  return { ...readOwn(own, argv[regionAt]), host: null, sshOptions: ssh, command };
 }
 
 /** The options' part of the help. */
@@ -46,21 +60,41 @@ export function formatSshbhOptions(): string {
   return formatOptions(OPTIONS);
 }
 
+/** All options of sshbh without a verb. */
+export function sshbhOptions(): readonly Option[] {
+  return OPTIONS;
+}
+
 // biome-ignore format: a table, one option a row
 const OPTIONS = [
-  { long: 'ipv4', short: '4', help: "knock and connect on the region's IPv4 address" },
-  { long: 'ipv6', short: '6', help: "knock and connect on the region's IPv6 address" },
+  { long: 'ipv4', short: '4', help: "only the bastion's IPv4 addresses" },
+  { long: 'ipv6', short: '6', help: "only the bastion's IPv6 addresses" },
   { long: 'rc-file', argument: 'FILE', help: 'the file with the regions (~/.fwknoprc)' },
   { long: 'ssh', argument: 'PROGRAM', help: 'the program to become (ssh)' },
   { long: 'wait', argument: 'SECONDS', help: 'how long to wait for the door (10)' },
   { long: 'verbose', short: 'v', count: true, help: 'say what happens; -v for ssh goes after the region' },
   { long: 'list', help: 'list the regions and exit' },
+  { long: 'json', help: 'with --list: for programs' },
   { long: 'version', short: 'V', help: 'print the version and exit' },
   { long: 'help', short: 'h', help: 'print this and exit' },
 ] as const satisfies readonly Option[];
 
+/** Those that cannot be taken for ssh's. */
+const LONG_OPTIONS: readonly Option[] = OPTIONS.map(({ long, ...row }) =>
+  'argument' in row ? { long, argument: row.argument, help: row.help } : { long, help: row.help },
+);
+
 /** ssh's options that take a value (ssh(1)). */
-const SSH_OPTIONS_WITH_VALUE = 'BbcDEeFIiJLlmOopQRSWw';
+const SSH_OPTIONS_WITH_VALUE = 'BbcDEeFIiJLlmOopPQRSWw';
+
+function readOwn(
+  own: readonly string[],
+  region: string | undefined,
+): Pick<SshbhCommand, 'orders' | 'region'> {
+  const { values } = parseCommandLine(OPTIONS, own);
+  if (values.ipv4 && values.ipv6) throw new UsageError('-4 and -6 contradict each other; give one');
+  return { orders: values, region: region === undefined ? null : parseUserAt(region) };
+}
 
 interface SplitArguments {
   readonly own: readonly string[];
@@ -68,19 +102,35 @@ interface SplitArguments {
   readonly regionAt: number;
 }
 
-function splitAtRegion(argv: readonly string[]): SplitArguments {
+function splitAtRegion(argv: readonly string[], options: readonly Option[] = OPTIONS): SplitArguments {
   const own: string[] = [];
   const ssh: string[] = [];
   let index = 0;
   for (; index < argv.length && argv[index]?.startsWith('-'); index++) {
     const argument = argv[index] ?? '';
     if (argument === '--') return { own, ssh, regionAt: index + 1 };
-    const isOwn = argument.startsWith('--') || OPTIONS.some((row: Option) => row.short === argument[1]);
+    const isOwn = argument.startsWith('--') || options.some((row) => row.short === argument[1]);
     const takesNext = isOwn ? ownTakesNext(argument) : sshTakesNext(argument);
     (isOwn ? own : ssh).push(...argv.slice(index, index + (takesNext ? 2 : 1)));
     if (takesNext) index++;
   }
   return { own, ssh, regionAt: index };
+}
+
+function splitAfterRegion(argv: readonly string[]): Pick<SshbhCommand, 'host' | 'sshOptions' | 'command'> {
+  const sshOptions: string[] = [];
+  let host: UserAt | null = null;
+  for (let index = 0; index < argv.length; index++) {
+    const argument = argv[index] ?? '';
+    if (argument === '--') return { host, sshOptions, command: argv.slice(index) };
+    if (argument.startsWith('-')) {
+      const takesNext = sshTakesNext(argument);
+      sshOptions.push(...argv.slice(index, index + (takesNext ? 2 : 1)));
+      if (takesNext) index++;
+    } else if (host === null) host = mustBeHost(argument);
+    else throw notAHost(argument);
+  }
+  return { host, sshOptions, command: [] };
 }
 
 /** True for `--rc-file` and its like without `=VALUE`: the next argument is its value. */
@@ -99,7 +149,19 @@ function sshTakesNext(argument: string): boolean {
   return at >= 0 && at === letters.length - 1;
 }
 
-function parseRegion(text: string): { readonly name: string; readonly user: string | null } {
+function mustBeHost(text: string): UserAt {
+  const host = parseUserAt(text);
+  if (/^[\w.:%-]{1,255}$/.test(host.name)) return host;
+  throw notAHost(text);
+}
+
+function notAHost(text: string): UsageError {
+  return new UsageError(
+    `"${text}": a command stands after --, as in sshbh REGION -- ${text}; in the place of ssh, write sshbh ssh`,
+  );
+}
+
+function parseUserAt(text: string): UserAt {
   const at = text.lastIndexOf('@');
   return at < 0 ? { name: text, user: null } : { name: text.slice(at + 1), user: text.slice(0, at) };
 }

@@ -12,6 +12,24 @@ export interface Verb {
 /** All verbs. A region of the same name is reached by `sshbh ssh NAME`. */
 export const VERBS: readonly Verb[] = [
   {
+    name: 'ssh',
+    usage: '[ssh options] REGION [command...]',
+    help: "ssh's own command line, for programs that run ssh: rsync -e 'sshbh ssh'",
+    run: async (argv) => (await import('./ssh.ts')).sshVerb(argv),
+  },
+  {
+    name: 'open',
+    usage: '[options] REGION',
+    help: 'open the door, and end',
+    run: async (argv) => (await import('./open.ts')).openVerb(argv),
+  },
+  {
+    name: 'connect',
+    usage: '[options] REGION',
+    help: 'open the door and give ssh the connection: for ProxyCommand',
+    run: async (argv) => (await import('./connect.ts')).connectVerb(argv),
+  },
+  {
     name: 'list',
     usage: '[options]',
     help: 'the regions, with host, key and when last used',

@@ -1,0 +1,45 @@
+import { becomeProgram, findProgram } from '../become.ts';
+import { readRcFile } from '../rc-file.ts';
+import { readRegion } from '../region.ts';
+import { inheritedOptions, sshArguments } from '../ssh-command.ts';
+import { INSIDE_SSHBH, isControlSocketLive, readSshSettings } from '../ssh-settings.ts';
+import { CONNECTION_FAILED, enter } from './enter.ts';
+import { defaultRcFile } from './program.ts';
+import type { SshbhCommand, UserAt } from './sshbh-options.ts';
+
+/**
+ * Opens the region's door and becomes ssh: to the bastion, or through it to a host behind.
+ * Resolves to ssh's exit status, or 255 if the door stayed closed.
+ */
+export async function goSsh(command: SshbhCommand, region: UserAt): Promise<number> {
+  const { orders, host, sshOptions } = command;
+  const known = readRegion(readRcFile(orders['rc-file'] ?? defaultRcFile()), region.name);
+  const target = host === null ? null : formatUserAt(host);
+  const ssh = orders.ssh ?? 'ssh';
+  Object.assign(process.env, INSIDE_SSHBH);
+  if (target !== null && (await isShared(target, sshOptions))) {
+    return becomeProgram(ssh, [...sshOptions, target, ...command.command]);
+  }
+  const forBastion = {
+    sshOptions: target === null ? sshOptions : inheritedOptions(sshOptions),
+    user: region.user,
+  };
+  const passage = await enter(known, orders, forBastion, MIN_GRACE_MS);
+  if (passage.state === 'closed') return CONNECTION_FAILED;
+  if (passage.state === 'open') passage.connection.destroy();
+  const order = { user: region.user, target, sshOptions, command: command.command };
+  return becomeProgram(ssh, sshArguments(ssh, passage, order));
+}
+
+/** An open door on a near network answers in less; a packet costs little more than that. */
+const MIN_GRACE_MS = 3;
+
+/** True if a connection to a private host is alive and will be shared. */
+async function isShared(target: string, sshOptions: readonly string[]): Promise<boolean> {
+  const { controlPath } = await readSshSettings(findProgram('ssh'), [...sshOptions, target]);
+  return controlPath !== null && isControlSocketLive(controlPath);
+}
+
+function formatUserAt({ user, name }: UserAt): string {
+  return user === null ? name : `${user}@${name}`;
+}
