@@ -36,7 +36,7 @@ export const PROGRAMS: Readonly<Record<'spaServer' | 'spaClient' | 'sshbh', stri
 /** Starts our daemon in the foreground; resolves when it listens. A second start in `scratch` finds what the first left. */
 export async function startSpaServer(
   host: Namespace,
-  scratch: Scratch,
+  scratch: Pick<Scratch, 'path'>,
   config: DaemonConfig,
 ): Promise<Daemon> {
   const configFile = writeConfig(scratch, {
@@ -55,7 +55,11 @@ export async function startSpaServer(
 }
 
 /** Starts stock fwknopd in the foreground; resolves when it sniffs. */
-export async function startFwknopd(host: Namespace, scratch: Scratch, config: DaemonConfig): Promise<Daemon> {
+export async function startFwknopd(
+  host: Namespace,
+  scratch: Pick<Scratch, 'path'>,
+  config: DaemonConfig,
+): Promise<Daemon> {
   const configFile = writeConfig(scratch, config);
   const run = ['-p', scratch.path('run', 'fwknopd.pid'), '-d', scratch.path('run', 'digest.cache')];
   const access = ['-a', scratch.path('access.conf')];
@@ -73,7 +77,7 @@ export async function startFwknopd(host: Namespace, scratch: Scratch, config: Da
   return daemon;
 }
 
-function writeConfig(scratch: Scratch, { server = [], access }: DaemonConfig): string {
+function writeConfig(scratch: Pick<Scratch, 'path'>, { server = [], access }: DaemonConfig): string {
   mkdirSync(scratch.path('run'), { recursive: true });
   const configFile = scratch.path('fwknopd.conf');
   const accessFile = scratch.path('access.conf');

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -16,4 +16,10 @@ export function createScratch(): Scratch {
     path: (...name) => join(root, ...name),
     remove: () => rmSync(root, { recursive: true, force: true, maxRetries: 5 }),
   };
+}
+
+/** A folder in a scratch folder, which goes with it. */
+export function folderIn(scratch: Pick<Scratch, 'path'>, name: string): Pick<Scratch, 'path'> {
+  mkdirSync(scratch.path(name), { mode: 0o700 });
+  return { path: (...rest) => scratch.path(name, ...rest) };
 }

@@ -10,6 +10,8 @@ export interface Sshd {
   readonly clientOptions: readonly string[];
   /** The same, and who logs in, as lines of a configuration file: ssh_config(5). */
   readonly clientConfig: readonly string[];
+  /** The key that it shows, as it stands in a known_hosts file after the host's names. */
+  readonly hostKey: string;
   /** Who logs in: `root`, or the person who runs an unprivileged lab. */
   readonly user: string;
 }
@@ -23,13 +25,16 @@ export function outsideIdentity(uid: number, user: string): Record<string, strin
   return { [OUTSIDE_UID]: String(uid), [OUTSIDE_USER]: user };
 }
 
-/** Starts sshd on port 22 of `namespace`; it ends with the namespace pair. */
-export async function startSshd(namespace: Namespace, scratch: Scratch): Promise<Sshd> {
-  const hostKey = scratch.path('ssh_host_key');
-  const clientKey = scratch.path('ssh_client_key');
-  for (const key of [hostKey, clientKey]) {
-    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
-  }
+/**
+ * Starts sshd on port 22 of `namespace`; it ends with the namespace. Its files are in `scratch`, one sshd a folder. Who may
+ * log in is `clientKey`, the path of a secret key; left out: a new one.
+ */
+export async function startSshd(
+  namespace: Namespace,
+  scratch: Pick<Scratch, 'path'>,
+  { clientKey = newKey(scratch.path('ssh_client_key')) }: { readonly clientKey?: string } = {},
+): Promise<Sshd> {
+  const hostKey = newKey(scratch.path('ssh_host_key'));
   copyFileSync(`${clientKey}.pub`, scratch.path('authorized_keys'));
   mkdirSync(scratch.path('login-home'));
   writeFileSync(scratch.path('known_hosts'), `* ${readFileSync(`${hostKey}.pub`, 'utf8')}`);
@@ -48,6 +53,7 @@ export async function startSshd(namespace: Namespace, scratch: Scratch): Promise
       `SetEnv HOME=${scratch.path('login-home')} SHLVL=1`,
       'PermitUserRC no',
       'UseDNS no',
+      'Subsystem sftp internal-sftp',
       `UsePAM ${isRootLocked() ? 'yes' : 'no'}`,
       '',
     ].join('\n'),
@@ -81,8 +87,15 @@ export async function startSshd(namespace: Namespace, scratch: Scratch): Promise
       ...[`User ${user}`, `IdentityFile ${clientKey}`, `UserKnownHostsFile ${scratch.path('known_hosts')}`],
       ...['IdentitiesOnly yes', 'BatchMode yes', 'LogLevel ERROR'],
     ],
+    hostKey: readFileSync(`${hostKey}.pub`, 'utf8').trim(),
     user,
   };
+}
+
+/** Makes a key pair without passphrase; the path of its secret half. */
+export function newKey(path: string): string {
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'lab', '-f', path]);
+  return path;
 }
 
 async function makeStartable(namespace: Namespace, uid: string | undefined): Promise<void> {
