@@ -1,6 +1,7 @@
 import {
   FIELD_MAX_LENGTH,
   formatAccessRequest,
+  type IpAddress,
   ipFamily,
   isUsername,
   type Message,
@@ -11,6 +12,12 @@ import {
 } from 'spa-core';
 import { UsageError } from 'spa-host';
 import type { Settings } from './settings.ts';
+
+/** Settings whose own address is known: asking for it takes a network. */
+export interface ResolvedSettings extends Omit<Settings, 'allowIp'> {
+  /** Whom to open for; null: the address that the packet comes from. */
+  readonly allowIp?: IpAddress | null | undefined;
+}
 
 /** What composing takes from the host. */
 export interface ComposeHost {
@@ -43,12 +50,12 @@ export interface Composition {
  * Makes the message that the settings ask for.
  * @throws UsageError if something is missing, or too much for one packet.
  */
-export function compose(settings: Settings, host: ComposeHost): Composition {
+export function compose(settings: ResolvedSettings, host: ComposeHost): Composition {
   const { access, allowIp } = settings;
   if (access === undefined) throw new UsageError('what to open? give -A tcp/22, or ACCESS in the rc file');
   if (allowIp === undefined) {
     throw new UsageError(
-      'whom to open for? give -a ADDRESS, or -s for the address that the packet comes from, or ALLOW_IP in the rc file',
+      'whom to open for? give -a ADDRESS, -s for the address that the packet comes from, or -R for the one that web services see, or ALLOW_IP in the rc file',
     );
   }
   const request = { source: allowIp, ports: access };
@@ -69,16 +76,21 @@ export function compose(settings: Settings, host: ComposeHost): Composition {
       clientTimeoutSeconds,
       digest: settings.digest ?? 'sha256',
     },
-    destination:
-      settings.server === undefined
-        ? null
-        : {
-            host: settings.server,
-            port: settings.serverPort ?? SPA_PORT,
-            sourcePort: settings.sourcePort ?? null,
-            family: settings.serverIpv4Only ? 4 : null,
-            preferredFamily: allowIp === null ? null : ipFamily(allowIp),
-          },
+    destination: destinationOf(settings),
+  };
+}
+
+/** Where the settings send a packet; null if they have no server. */
+export function destinationOf(settings: Settings | ResolvedSettings): Destination | null {
+  const { server, serverPort, sourcePort, serverIpv4Only, allowIp } = settings;
+  if (server === undefined) return null;
+  return {
+    host: server,
+    port: serverPort ?? SPA_PORT,
+    sourcePort: sourcePort ?? null,
+    family: serverIpv4Only ? 4 : null,
+    preferredFamily:
+      allowIp === undefined || allowIp === null || allowIp === 'resolve' ? null : ipFamily(allowIp),
   };
 }
 

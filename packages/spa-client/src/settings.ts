@@ -27,8 +27,12 @@ export interface Settings {
   readonly serverIpv4Only?: boolean;
   readonly sourcePort?: number;
   readonly access?: readonly ProtoPort[];
-  /** Whom to open for; null: the address that the packet comes from. */
-  readonly allowIp?: IpAddress | null;
+  /** Whom to open for; null: the address that the packet comes from; `resolve`: the one that resolvers see. */
+  readonly allowIp?: IpAddress | 'resolve' | null;
+  /** Web services that say which address they see: http:// or https:// URLs, none twice. */
+  readonly resolveUrls?: readonly string[];
+  readonly resolveHttpOnly?: boolean;
+  readonly httpUserAgent?: string;
   readonly clientTimeoutSeconds?: number;
   readonly timeOffsetSeconds?: number;
   readonly digest?: DigestName;
@@ -151,7 +155,7 @@ const READERS: Readonly<Record<Keyword, (value: string) => Settings>> = {
   HMAC_KEY: (value) => ({ hmacKey: { kind: 'given', secret: plainSecret(value) } }),
   HMAC_KEY_BASE64: (value) => ({ hmacKey: { kind: 'given', secret: base64Secret(value) } }),
   HMAC_KEY_FILE: (value) => ({ hmacKey: { kind: 'file', path: path(value) } }),
-  HTTP_USER_AGENT: withoutEffect,
+  HTTP_USER_AGENT: (value) => ({ httpUserAgent: userAgent(value) }),
   KEY: (value) => ({ key: { kind: 'given', secret: plainSecret(value) } }),
   KEY_BASE64: (value) => ({ key: { kind: 'given', secret: base64Secret(value) } }),
   KEY_FILE: (value) => ({ key: { kind: 'file', path: path(value) } }),
@@ -162,10 +166,11 @@ const READERS: Readonly<Record<Keyword, (value: string) => Settings>> = {
   NO_SAVE_ARGS: (value) => withoutEffect(String(yesOrNo(value))),
   PRIVATE_HOSTS: (value) => ({ privateHosts: hostPatterns(value) }),
   RAND_PORT: (value) => onlyNo(value, 'sending to a random port'),
-  RESOLVE_HTTP_ONLY: withoutEffect,
-  RESOLVE_IP_HTTP: (value) => onlyNo(value, RESOLVING),
-  RESOLVE_IP_HTTPS: (value) => onlyNo(value, RESOLVING),
-  RESOLVE_URL: withoutEffect,
+  RESOLVE_HTTP_ONLY: (value) => ({ resolveHttpOnly: yesOrNo(value) }),
+  // fwknop's older name of the next one: HTTPS all the same.
+  RESOLVE_IP_HTTP: (value) => resolving(value),
+  RESOLVE_IP_HTTPS: (value) => resolving(value),
+  RESOLVE_URL: (value) => ({ resolveUrls: urls(value) }),
   SERVER_RESOLVE_IPV4: (value) => ({ serverIpv4Only: yesOrNo(value) }),
   SPA_SERVER: (value) => ({ server: host(value) }),
   SPA_SERVER_PORT: (value) => ({ serverPort: port(value) }),
@@ -178,7 +183,8 @@ const READERS: Readonly<Record<Keyword, (value: string) => Settings>> = {
   // gpg-agent is used whenever no passphrase is given.
   USE_GPG_AGENT: (value) => withoutEffect(String(yesOrNo(value))),
   USE_HMAC: (value) => ({ useHmac: yesOrNo(value) }),
-  USE_WGET_USER_AGENT: withoutEffect,
+  // No wget is ever run.
+  USE_WGET_USER_AGENT: (value) => withoutEffect(String(yesOrNo(value))),
   VERBOSE: (value) => ({ verbose: verbosity(value) }),
   WGET_CMD: withoutEffect,
 };
@@ -192,9 +198,7 @@ const SECRET_KEYWORDS: ReadonlySet<string> = new Set<Keyword>([
   'KEY_BASE64',
 ]);
 
-const RESOLVING = 'asking a web service for your own address';
-
-/** Settings of features whose own keywords are refused: alone they change nothing. */
+/** Settings that fwknop needs and we do not. */
 function withoutEffect(_value: string): Settings {
   return {};
 }
@@ -225,16 +229,37 @@ function doors(value: string): readonly ProtoPort[] {
   );
 }
 
-function allowIp(value: string): IpAddress | null {
+function allowIp(value: string): IpAddress | 'resolve' | null {
   if (value.toLowerCase() === 'source') return null;
-  if (value.toLowerCase() === 'resolve') {
-    throw new ValueError(`${RESOLVING}: not supported; write source or your address`);
-  }
+  if (value.toLowerCase() === 'resolve') return 'resolve';
   const address = parseIpAddress(value);
   if (address === null || address === '::') {
-    throw new ValueError(`"${value}" is no IP address; write an address, or source`);
+    throw new ValueError(`"${value}" is no IP address; write an address, source or resolve`);
   }
   return address === '0.0.0.0' ? null : address;
+}
+
+/** `N` takes back nothing: `ALLOW_IP` has the say. */
+function resolving(value: string): Settings {
+  return yesOrNo(value) ? { allowIp: 'resolve' } : {};
+}
+
+function urls(value: string): readonly string[] {
+  return [...new Set(value.split(',').map(httpUrl))];
+}
+
+function httpUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '')
+    return url.href;
+  throw new ValueError(
+    `"${text}" is no URL to ask; write https://HOST/PATH, or several with commas and no blanks`,
+  );
+}
+
+function userAgent(value: string): string {
+  if (/^[\x20-\x7e]{1,200}$/.test(value)) return value;
+  throw new ValueError('is no user agent; write 1 to 200 printable ASCII characters');
 }
 
 function host(value: string): string {

@@ -2,7 +2,13 @@ import fc from 'fast-check';
 import { decodeMessage, encodeMessage, type IpAddress, isUsername, parseIpAddress } from 'spa-core';
 import { UsageError } from 'spa-host';
 import t from 'tap';
-import { type ComposeHost, compose, defaultUsername, type Settings } from '../src/index.ts';
+import {
+  type ComposeHost,
+  compose,
+  defaultUsername,
+  destinationOf,
+  type ResolvedSettings,
+} from '../src/index.ts';
 
 const host: ComposeHost = {
   nowSeconds: 1_700_000_000,
@@ -43,7 +49,7 @@ t.test('a timeout makes it message type 3, and 0 is no timeout', async (t) => {
 t.test(
   'the destination has the default port, and prefers the family of the address to open for',
   async (t) => {
-    const settings: Settings = { access: ssh, allowIp: null, server: 'x' };
+    const settings: ResolvedSettings = { access: ssh, allowIp: null, server: 'x' };
     t.same(compose(settings, host).destination, {
       host: 'x',
       port: 62201,
@@ -51,7 +57,7 @@ t.test(
       family: null,
       preferredFamily: null,
     });
-    const more: Settings = {
+    const more: ResolvedSettings = {
       ...settings,
       allowIp: address,
       serverPort: 9,
@@ -67,6 +73,11 @@ t.test(
     });
   },
 );
+
+t.test('the destination is known before the own address is', async (t) => {
+  t.match(destinationOf({ server: 'x', allowIp: 'resolve' }), { host: 'x', preferredFamily: null });
+  t.equal(destinationOf({ allowIp: 'resolve' }), null);
+});
 
 t.test('what is missing or too much is a UsageError', async (t) => {
   const ports = Array.from({ length: 40 }, () => ssh[0]);
@@ -107,7 +118,7 @@ t.test(
     fc.assert(
       fc.property(settings, (given) => {
         try {
-          const { message } = compose(given as Settings, host);
+          const { message } = compose(given as ResolvedSettings, host);
           t.same(decodeMessage(encodeMessage(message)).request, message.request);
         } catch (error) {
           if (!(error instanceof UsageError)) throw error;

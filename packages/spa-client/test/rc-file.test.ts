@@ -78,7 +78,7 @@ NO_SAVE_ARGS Y
 RAND_PORT n
 RESOLVE_HTTP_ONLY N
 RESOLVE_IP_HTTPS N
-RESOLVE_URL https://x
+RESOLVE_URL https://x,http://[::1]:8080/ip?k=v,https://x/
 SERVER_RESOLVE_IPV4 Y
 SPA_SERVER bastion.example.com
 SPA_SERVER_PORT 1
@@ -108,6 +108,9 @@ WGET_CMD /usr/bin/wget
     gpgNoPassphrase: false,
     gpgRecipient: 'r@x',
     gpgRecipientKeyFile: join(homedir(), 'r.asc'),
+    httpUserAgent: 'x',
+    resolveHttpOnly: false,
+    resolveUrls: ['https://x/', 'http://[::1]:8080/ip?k=v'],
     gpgSigner: 's@x',
     gpgSignerKeyFile: '/s.asc',
     hmacDigest: 'sha3_256',
@@ -128,18 +131,31 @@ t.test('ALLOW_IP source and 0.0.0.0 are the address that the packet comes from',
   t.same(settings('[default]\nALLOW_IP 0.0.0.0\n'), { allowIp: null });
 });
 
+t.test('three keywords ask resolvers for the own address, and the last word counts', async (t) => {
+  for (const line of ['ALLOW_IP Resolve', 'RESOLVE_IP_HTTPS Y', 'RESOLVE_IP_HTTP y']) {
+    t.same(settings(`[default]\nALLOW_IP source\n${line}\n`), { allowIp: 'resolve' }, line);
+    t.same(settings(`[default]\n${line}\nALLOW_IP source\n`), { allowIp: null }, line);
+  }
+  t.same(settings('[default]\nALLOW_IP resolve\nRESOLVE_IP_HTTPS N\n'), { allowIp: 'resolve' });
+});
+
 t.test('a mistake is said with file, line, keyword and what to write', async (t) => {
   const table: readonly (readonly [string, string])[] = [
     [
       'ACCESS tcp/22, udp/53',
       'ACCESS: "tcp/22," is no list of ports; write protocol/port with commas and no blanks, as in tcp/22,udp/53',
     ],
-    ['ALLOW_IP 010.1.2.3', 'ALLOW_IP: "010.1.2.3" is no IP address; write an address, or source'],
-    ['ALLOW_IP ::', 'ALLOW_IP: "::" is no IP address; write an address, or source'],
+    ['ALLOW_IP 010.1.2.3', 'ALLOW_IP: "010.1.2.3" is no IP address; write an address, source or resolve'],
+    ['ALLOW_IP ::', 'ALLOW_IP: "::" is no IP address; write an address, source or resolve'],
     [
-      'ALLOW_IP resolve',
-      'ALLOW_IP: asking a web service for your own address: not supported; write source or your address',
+      'RESOLVE_URL x.example/ip',
+      'RESOLVE_URL: "x.example/ip" is no URL to ask; write https://HOST/PATH, or several with commas and no blanks',
     ],
+    [
+      'RESOLVE_URL https://a,ftp://b',
+      'RESOLVE_URL: "ftp://b" is no URL to ask; write https://HOST/PATH, or several with commas and no blanks',
+    ],
+    ['HTTP_USER_AGENT é', 'HTTP_USER_AGENT: is no user agent; write 1 to 200 printable ASCII characters'],
     [
       'DIGEST_TYPE crc',
       'DIGEST_TYPE: "crc" is no digest; write one of md5, sha1, sha256, sha384, sha512, sha3_256, sha3_512',

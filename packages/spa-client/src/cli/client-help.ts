@@ -34,6 +34,7 @@ With OpenPGP keys the server knows who you are:
 Then:
   spa-client -n us-east-1                         open what the stanza says
   spa-client -n us-east-1 -a 198.51.100.7         ... for somebody else
+  spa-client -n us-east-1 -R                      ... for the address that web services see (behind NAT)
   spa-client -n us-east-1 -A tcp/443 -f 60        ... another port, for 60 seconds
   spa-client -n us-east-1 -T -v                   look at the packet, send nothing
 
@@ -41,6 +42,7 @@ ${formatClientOptions()}
 
 A long option may be cut short as long as it is unique, and written --option=VALUE.
 -a takes an IPv6 address too; our server understands that, stock fwknopd refuses such a packet.
+-R asks over HTTPS, in the family of the server's address: over IPv6 the packet has your IPv6 address.
 -k and -T print to standard output; everything else that is said goes to standard error.
 
 Exit status: 0 the packet was sent (nobody says that it arrived), 1 it was not sent,

@@ -57,7 +57,7 @@ export function formatClientOptions(): string {
 
 /** An option of fwknop or ours: a short way to write a keyword of the rc file, an order to the program, or a refusal. */
 interface ClientOption extends Option {
-  /** Where the help lists it; none for another spelling of an option, and for a refused one. */
+  /** Where the help lists it; none for another spelling of an option, and for one that is refused or has no effect. */
   readonly group?: (typeof GROUPS)[number][0];
   readonly keyword?: Keyword;
   /** The keyword's value: of an option without argument, or made from its argument. */
@@ -81,7 +81,6 @@ const GROUPS = [
 
 const NAT = 'NAT requests are not supported';
 const COMMANDS = 'having the server run a command is not supported';
-const RESOLVING = 'asking a web service for your own address is not supported; give -a ADDRESS, or -s';
 const SAVING = 'saved command lines hold keys and are not supported; write a stanza into the rc file';
 const RAW = 'raw sockets are not supported';
 const HTTP = 'sending over HTTP is not supported';
@@ -91,6 +90,10 @@ const OPTIONS = [
   { group: 'what', long: 'access', short: 'A', argument: 'LIST', keyword: 'ACCESS', help: 'ports to open: tcp/22 or tcp/22,udp/53' },
   { group: 'what', long: 'allow-ip', short: 'a', argument: 'ADDRESS', keyword: 'ALLOW_IP', help: 'open for this address (IPv6: see below)' },
   { group: 'what', long: 'source-ip', short: 's', keyword: 'ALLOW_IP', value: 'source', help: 'open for the address that the packet comes from' },
+  { group: 'what', long: 'resolve-ip-https', short: 'R', keyword: 'ALLOW_IP', value: 'resolve', help: 'open for the address that web services see' },
+  { group: 'what', long: 'resolve-url', argument: 'URL[,URL...]', keyword: 'RESOLVE_URL', help: 'ask these instead of three well-known ones; more than half must agree' },
+  { group: 'what', long: 'resolve-http-only', keyword: 'RESOLVE_HTTP_ONLY', value: 'Y', help: 'let them be http://: anybody on the way can forge the answer' },
+  { group: 'what', long: 'user-agent', short: 'u', argument: 'TEXT', keyword: 'HTTP_USER_AGENT', help: 'what they are told of the program (spa-client)' },
   { group: 'what', long: 'fw-timeout', short: 'f', argument: 'SECONDS', keyword: 'FW_TIMEOUT', help: 'how long to keep the door open; 0: as the server likes' },
 
   { group: 'where', long: 'destination', short: 'D', argument: 'HOST', keyword: 'SPA_SERVER', help: 'the server: a name, an IPv4 or an IPv6 address' },
@@ -146,24 +149,21 @@ const OPTIONS = [
   { group: 'do', long: 'version', short: 'V', help: 'print the version and exit' },
   { group: 'do', long: 'help', short: 'h', help: 'print this and exit' },
 
+  { long: 'resolve-ip-http', keyword: 'ALLOW_IP', value: 'resolve', help: '' },
+  { long: 'wget-cmd', short: 'w', argument: 'FILE', keyword: 'WGET_CMD', help: '' },
+  { long: 'use-wget-user-agent', keyword: 'USE_WGET_USER_AGENT', value: 'Y', help: '' },
+
   { long: 'server-cmd', short: 'C', argument: 'COMMAND', refused: COMMANDS, help: '' },
   { long: 'nat-access', short: 'N', argument: 'HOST,PORT', refused: NAT, help: '' },
   { long: 'nat-local', refused: NAT, help: '' },
   { long: 'nat-port', argument: 'PORT', refused: NAT, help: '' },
   { long: 'nat-rand-port', refused: NAT, help: '' },
-  { long: 'resolve-ip-http', short: 'R', refused: RESOLVING, help: '' },
-  { long: 'resolve-ip-https', refused: RESOLVING, help: '' },
-  { long: 'resolve-url', argument: 'URL', refused: RESOLVING, help: '' },
-  { long: 'resolve-http-only', refused: RESOLVING, help: '' },
-  { long: 'wget-cmd', short: 'w', argument: 'FILE', refused: RESOLVING, help: '' },
-  { long: 'use-wget-user-agent', refused: RESOLVING, help: '' },
   { long: 'rand-port', short: 'r', refused: 'sending to a random port is not supported', help: '' },
   { long: 'spoof-source', short: 'Q', argument: 'ADDRESS', refused: RAW, help: '' },
   { long: 'spoof-src', argument: 'ADDRESS', refused: RAW, help: '' },
   { long: 'icmp-type', argument: 'NUMBER', refused: RAW, help: '' },
   { long: 'icmp-code', argument: 'NUMBER', refused: RAW, help: '' },
   { long: 'http-proxy', short: 'H', argument: 'URL', refused: HTTP, help: '' },
-  { long: 'user-agent', short: 'u', argument: 'TEXT', refused: HTTP, help: '' },
   { long: 'last-cmd', short: 'l', refused: SAVING, help: '' },
   { long: 'save-args-file', short: 'E', argument: 'FILE', refused: SAVING, help: '' },
   { long: 'show-last', refused: SAVING, help: '' },
@@ -176,7 +176,8 @@ type LongName = (typeof OPTIONS)[number]['long'];
 
 /** Options that say the same thing in two ways: of each set only one may be given. */
 const CONFLICTS: readonly (readonly LongName[])[] = [
-  ['allow-ip', 'source-ip'],
+  ['allow-ip', 'source-ip', 'resolve-ip-https'],
+  ['allow-ip', 'source-ip', 'resolve-ip-http'],
   ['key-rijndael', 'key-base64-rijndael', 'get-key'],
   ['key-hmac', 'key-base64-hmac', 'get-hmac-key'],
   ['time-offset-plus', 'time-offset-minus'],

@@ -3,6 +3,7 @@ import { appendFileSync, existsSync } from 'node:fs';
 import {
   digestLength,
   HMAC_KEY_MAX_BYTES,
+  type IpAddress,
   type Message,
   openPacket,
   PROTOCOL_VERSION,
@@ -12,12 +13,12 @@ import {
   sealPacket,
 } from 'spa-core';
 import { ConfigError, ExitCode, UsageError, writePrivateFile } from 'spa-host';
-import { compose, type Destination } from '../compose.ts';
+import { compose, type Destination, destinationOf } from '../compose.ts';
 import type { DumpedPacket } from '../dump.ts';
 import { generateKeys } from '../generate-keys.ts';
 import { loadPacketKeys, type PacketKeys } from '../packet-keys.ts';
 import { parseRcFile, type RcFile, readRcFile, stanzaSettings } from '../rc-file.ts';
-import { resolveServer, sendPacket } from '../send.ts';
+import { resolveServer, type Server, sendPacket } from '../send.ts';
 import type { Settings } from '../settings.ts';
 import { clientHelp } from './client-help.ts';
 import { type ClientCommand, type Orders, parseClientCommand } from './client-options.ts';
@@ -48,19 +49,25 @@ async function knock({ orders, exposedSecrets }: ClientCommand, settings: Settin
   for (const option of exposedSecrets) {
     say(`spa-client: ${option} shows the key to everybody who lists processes; write it into the rc file`);
   }
+  const isVerbose = (settings.verbose ?? 0) > 0;
+  const own = settings.allowIp === 'resolve' ? await resolveOwnAddress(settings, orders, isVerbose) : null;
+  const allowIp = settings.allowIp === 'resolve' ? own?.address : settings.allowIp;
   const nowSeconds = Math.floor(Date.now() / 1000);
-  const composition = compose(settings, { nowSeconds, random: randomBytes, username: currentUsername() });
+  const composition = compose(
+    { ...settings, allowIp },
+    { nowSeconds, random: randomBytes, username: currentUsername() },
+  );
   const destination = orders.test ? null : mustHaveServer(composition.destination);
   const keys = await loadPacketKeys(settings, secretSource(secretDescriptor(orders)));
   const packet = await sealPacket(composition.message, keys, { nowSeconds, random: randomBytes });
   if (file !== undefined) savePacket(file, packet, append);
 
-  const isVerbose = (settings.verbose ?? 0) > 0;
   const { formatDump } = await import('../dump.ts');
   const dump = { settings, hmac: dumpedHmac(keys, packet), finalData: packet };
   if (isVerbose || orders.test) print(`${formatDump(composition.message, dump)}\n`);
   if (isVerbose) print(formatRoute(settings));
-  if (destination !== null) await sendPacket(packet, await resolveServer(destination), destination);
+  if (destination !== null)
+    await sendPacket(packet, own?.server ?? (await resolveServer(destination)), destination);
   else print('test mode enabled, SPA packet not actually sent.\n');
   if (isVerbose) print(`send_spa_packet: bytes sent: ${destination === null ? 0 : packet.length}\n`);
   if (orders.test) {
@@ -71,6 +78,32 @@ async function knock({ orders, exposedSecrets }: ClientCommand, settings: Settin
     if (isVerbose) print(`\nDump of the Decoded Data\n${again}\n`);
   }
   return ExitCode.ok;
+}
+
+interface OwnAddress {
+  readonly address: IpAddress;
+  /** Where the packet is to go: the address was asked in this one's family. Null: nowhere. */
+  readonly server: Server | null;
+}
+
+/** Without a server (`-T`) it is the IPv4 address, as for fwknop. */
+async function resolveOwnAddress(
+  settings: Settings,
+  orders: Orders,
+  isVerbose: boolean,
+): Promise<OwnAddress> {
+  const found = destinationOf(settings);
+  const destination = orders.test ? found : mustHaveServer(found);
+  const { ownAddress, resolversOf } = await import('../own-address.ts');
+  const resolvers = resolversOf(settings);
+  const server = destination === null ? null : await resolveServer(destination);
+  const address = await ownAddress({
+    resolvers,
+    family: server?.family ?? 4,
+    ...(server === null ? {} : { towards: server.address }),
+    ...(isVerbose ? { note: (line: string) => say(`spa-client: ${line}`) } : {}),
+  });
+  return { address, server };
 }
 
 /** fwknop lets -T run without a server; everything else needs one. */
