@@ -30,6 +30,12 @@ export const VERBS: readonly Verb[] = [
     run: async (argv) => (await import('./connect.ts')).connectVerb(argv),
   },
   {
+    name: 'config',
+    usage: '[options]',
+    help: 'teach plain ssh, scp, rsync, git and ansible to open the doors themselves',
+    run: async (argv) => (await import('./config.ts')).configVerb(argv),
+  },
+  {
     name: 'list',
     usage: '[options]',
     help: 'the regions, with host, key and when last used',
