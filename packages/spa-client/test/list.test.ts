@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { writeRegionState } from '../src/region-state.ts';
 
-const SSHBH = fileURLToPath(new URL('../src/bin/sshbh.js', import.meta.url));
+const SSHBH = fileURLToPath(new URL('../src/bin/sshbh.cjs', import.meta.url));
 const FINGERPRINT = '0123456789ABCDEF0123456789ABCDEF0123CDEF';
 const RC = `[default]
 HMAC_KEY_BASE64  c2VjcmV0LWhtYWMta2V5

@@ -8,7 +8,7 @@ import { HmacKey, openPacket, parsePacket, readCertificates, readSecretKeys } fr
 import { lackingPrograms } from 'spa-lab';
 import t, { type Test } from 'tap';
 
-const CLIENT = fileURLToPath(new URL('../src/bin/spa-client.js', import.meta.url));
+const CLIENT = fileURLToPath(new URL('../src/bin/spa-client.cjs', import.meta.url));
 const skip = lackingPrograms('gpg');
 
 const PASSPHRASE = 'correct horse';

@@ -11,7 +11,7 @@ import { lackingPrograms } from 'spa-lab';
 import t, { type Test } from 'tap';
 import { type OwnAddressOptions, ownAddress, type Resolvers, resolversOf } from '../src/index.ts';
 
-const CLIENT = fileURLToPath(new URL('../src/bin/spa-client.js', import.meta.url));
+const CLIENT = fileURLToPath(new URL('../src/bin/spa-client.cjs', import.meta.url));
 const OWN = '198.51.100.7';
 
 const folder = mkdtempSync(join(tmpdir(), 'spa-own-address-'));

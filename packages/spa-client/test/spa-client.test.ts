@@ -9,7 +9,7 @@ import { HmacKey, type OpenedPacket, openPacket, parseDigestName, parsePacket, S
 import { lackingPrograms } from 'spa-lab';
 import t, { type Test } from 'tap';
 
-const CLIENT = fileURLToPath(new URL('../src/bin/spa-client.js', import.meta.url));
+const CLIENT = fileURLToPath(new URL('../src/bin/spa-client.cjs', import.meta.url));
 
 delete process.env.SPOOF_USER;
 const home = mkdtempSync(join(tmpdir(), 'spa-client-'));

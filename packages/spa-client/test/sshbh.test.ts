@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { HmacKey, openPacket, parsePacket, SymmetricKey } from 'spa-core';
 import t, { type Test } from 'tap';
 
-const SSHBH = fileURLToPath(new URL('../src/bin/sshbh.js', import.meta.url));
+const SSHBH = fileURLToPath(new URL('../src/bin/sshbh.cjs', import.meta.url));
 const KEY = 'a-key-of-the-test';
 const HMAC_KEY = 'another-key-of-the-test';
 /** Writes its process id and what it was given, and then does what the last argument says. Questions (-G) are for the real one. */

@@ -29,8 +29,8 @@ export interface DaemonConfig {
 /** The programs of this repository. */
 export const PROGRAMS: Readonly<Record<'spaServer' | 'spaClient' | 'sshbh', string>> = {
   spaServer: programPath('spa-server/dist/src/bin.js'),
-  spaClient: programPath('spa-client/dist/src/bin/spa-client.js'),
-  sshbh: programPath('spa-client/dist/src/bin/sshbh.js'),
+  spaClient: programPath('spa-client/dist/src/bin/spa-client.cjs'),
+  sshbh: programPath('spa-client/dist/src/bin/sshbh.cjs'),
 };
 
 /** Starts our daemon in the foreground; resolves when it listens. A second start in `scratch` finds what the first left. */

@@ -1,4 +1,4 @@
 #!/usr/bin/env node
 import { runSpaClient } from '../cli/spa-client.ts';
 
-await runSpaClient();
+void runSpaClient();

@@ -1,4 +1,4 @@
 #!/usr/bin/env node
 import { runSshbh } from '../cli/sshbh.ts';
 
-await runSshbh();
+void runSshbh();
