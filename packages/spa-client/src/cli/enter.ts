@@ -55,7 +55,7 @@ export async function enter(
     sshOptions,
     user,
     family: orders.ipv4 ? 4 : orders.ipv6 ? 6 : null,
-    patience: { waitMs, graceMs: graceMs(region.name, minGraceMs) },
+    patience: { waitMs, graceMs: graceMs(region, minGraceMs) },
     secrets: secretSource(null),
     username: currentUsername(),
     note,
@@ -65,7 +65,10 @@ export async function enter(
       note(describe(event));
     },
   }).finally(progress.stop);
-  if (outcome.state === 'open') remember(region, outcome);
+  if (outcome.state === 'open') {
+    const isFresh = outcome.packets > 0 || (isAboutToClose(region) && (await knockAgain(outcome.doorway)));
+    remember(region, outcome, isFresh);
+  }
   if (isPassage(outcome)) {
     note(arrival(outcome));
     sayDetour(region, outcome);
@@ -76,27 +79,43 @@ export async function enter(
 }
 
 const DEFAULT_WAIT_SECONDS = 10;
-/** Doors mostly stay open for half a minute. */
-const DOOR_MS = 30_000;
+/** What a server gives unless the packet says otherwise. */
+const DOOR_SECONDS = 30;
+const LAST_SECONDS_MS = 2_000;
 const MAX_GRACE_MS = 500;
 
 /** How long an open door may take to answer before a packet is sent: longer if it was opened a moment ago. */
-function graceMs(region: string, minGraceMs: number): number {
-  const state = readRegionState(region);
-  if (state === null || Date.now() - state.openedAt > DOOR_MS) return minGraceMs;
+function graceMs(region: Region, minGraceMs: number): number {
+  const state = readRegionState(region.name);
+  if (state === null || Date.now() - state.openedAt > doorMs(region)) return minGraceMs;
   return Math.max(minGraceMs, Math.min(2 * state.roundTripMs + 20, MAX_GRACE_MS));
 }
 
+/** ssh has yet to start and connect: a door in its last seconds would close before that. */
+function isAboutToClose(region: Region): boolean {
+  const leftMs = (readRegionState(region.name)?.openedAt ?? 0) + doorMs(region) - Date.now();
+  return Math.abs(leftMs) < LAST_SECONDS_MS;
+}
+
+function doorMs({ bastions: [{ settings }] }: Region): number {
+  return (settings.clientTimeoutSeconds ?? DOOR_SECONDS) * 1000;
+}
+
+async function knockAgain(doorway: BastionDoorway): Promise<true> {
+  await doorway.send(await doorway.seal());
+  return true;
+}
+
 function remember(
-  region: Region,
-  { doorway, packets, roundTripMs }: Passage & { readonly state: 'open' },
+  { name }: Region,
+  { doorway, roundTripMs }: Passage & { readonly state: 'open' },
+  isFresh: boolean,
 ): void {
   const now = Date.now();
-  const openedAt = packets > 0 ? now : (readRegionState(region.name)?.openedAt ?? 0);
-  writeRegionState(region.name, {
+  writeRegionState(name, {
     lastUsedAt: now,
     address: doorway.server.address,
-    openedAt,
+    openedAt: isFresh ? now : (readRegionState(name)?.openedAt ?? 0),
     roundTripMs: Math.round(roundTripMs * 10) / 10,
   });
 }
@@ -151,7 +170,8 @@ function complaint(
   ];
 }
 
-function parseWait(text: string | undefined): number {
+/** What `--wait` says, in milliseconds; ten seconds if it is not given. @throws UsageError */
+export function parseWait(text: string | undefined): number {
   if (text === undefined) return DEFAULT_WAIT_SECONDS * 1000;
   const seconds = /^\d{1,4}(\.\d{1,3})?$/.test(text) ? Number(text) : 0;
   if (seconds > 0) return Math.round(seconds * 1000);
