@@ -26,14 +26,15 @@ export async function joinByCable(one: CableEnd, other: CableEnd): Promise<Cable
 }
 
 /**
- * Joins two hosts by a cable on which every frame is under way for a while. A process of ours carries the frames from one
- * tap device to the other: the kernels that this is tested on have no netem. Both ends know each other's hardware address:
- * on the way to a real server too, nobody asks for that anew.
+ * Joins two hosts by a cable on which every frame is under way for a while, and `lossPercent` of a hundred are lost. A
+ * process of ours carries the frames from one tap device to the other: the kernels that this is tested on have no netem.
+ * Both ends know each other's hardware address: on the way to a real server too, nobody asks for that anew.
  */
 export async function joinByLongCable(
   hosts: Hosts,
   ends: readonly [CableEnd, CableEnd],
   delayMs: number,
+  lossPercent = 0,
 ): Promise<Cable> {
   const openTaps = ends.flatMap(({ host, device }) => [
     ...enterNetwork(host),
@@ -42,10 +43,13 @@ export async function joinByLongCable(
     OPEN_TAP,
     device,
   ]);
-  const relay = hosts.spawn([...openTaps, ...FIRST, process.execPath, RELAY, String(delayMs)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: environment(),
-  });
+  const relay = hosts.spawn(
+    [...openTaps, ...FIRST, process.execPath, RELAY, String(delayMs), String(lossPercent)],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: environment(),
+    },
+  );
   await new Promise<void>((resolve, reject) => {
     relay.once('error', reject);
     relay.once('exit', () => reject(new Error('the long cable is broken')));

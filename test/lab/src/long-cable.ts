@@ -1,4 +1,7 @@
-/** A process that carries frames between the two tap devices in TAPS, each `argv[2]` milliseconds later. */
+/**
+ * A process that carries frames between the two tap devices in TAPS, each `argv[2]` milliseconds later; of a hundred it
+ * loses `argv[3]`.
+ */
 import { read, writeSync } from 'node:fs';
 
 const FRAME_MAX_BYTES = 2_048;
@@ -7,7 +10,7 @@ const DOWN = 'EIO';
 const RETRY_MS = 5;
 
 const [one = -1, other = -1] = (process.env.TAPS ?? '').trim().split(' ').map(Number);
-const delayMs = Number(process.argv[2]);
+const [delayMs = 0, lossPercent = 0] = process.argv.slice(2).map(Number);
 carry(one, other);
 carry(other, one);
 process.stdout.write('joined\n');
@@ -20,7 +23,7 @@ function carry(from: number, to: number): void {
       setTimeout(carry, RETRY_MS, from, to);
       return;
     }
-    setTimeout(put, delayMs, to, buffer.subarray(0, length));
+    if (Math.random() * 100 >= lossPercent) setTimeout(put, delayMs, to, buffer.subarray(0, length));
     carry(from, to);
   });
 }

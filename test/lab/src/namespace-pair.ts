@@ -29,10 +29,15 @@ export interface NamespacePair {
 export interface CableOptions {
   /** How long a frame is under way, each way; left out: a cable in the kernel, as good as none. */
   readonly delayMs?: number;
+  /** With `delayMs`: how many frames of a hundred are lost, each way. */
+  readonly lossPercent?: number;
 }
 
 /** Two fresh hosts, joined, with their addresses up. Rejects if this process may not make them. */
-export async function createNamespacePair({ delayMs }: CableOptions = {}): Promise<NamespacePair> {
+export async function createNamespacePair({
+  delayMs,
+  lossPercent,
+}: CableOptions = {}): Promise<NamespacePair> {
   const hosts = createHosts();
   try {
     const client = await hosts.add({ device: 'veth1' });
@@ -43,7 +48,9 @@ export async function createNamespacePair({ delayMs }: CableOptions = {}): Promi
       { host: client, device: client.device, addresses: [client4, other4, client6, other6] },
     ] as const;
     const cable =
-      delayMs === undefined ? await joinByCable(...ends) : await joinByLongCable(hosts, ends, delayMs);
+      delayMs === undefined
+        ? await joinByCable(...ends)
+        : await joinByLongCable(hosts, ends, delayMs, lossPercent);
     return { client, server, cable, dispose: hosts.dispose };
   } catch (error) {
     await hosts.dispose();

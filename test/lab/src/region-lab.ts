@@ -61,7 +61,7 @@ export interface RegionLab {
 /** Makes all four hosts; the bastions' own rules are written for `firewall`. `options` are of the cable to the first bastion. */
 export async function createRegionLab(
   firewall: 'nftables' | 'iptables',
-  { delayMs }: CableOptions = {},
+  { delayMs, lossPercent }: CableOptions = {},
 ): Promise<RegionLab> {
   const scratch = createScratch();
   const hosts = createHosts();
@@ -92,7 +92,7 @@ export async function createRegionLab(
       { host: bastion, device: 'veth0', addresses: [server4, nobody4, server6, nobody6] },
       { host: operator, device: 'veth1', addresses: [client4, other4, client6, other6] },
     ] as const;
-    await (delayMs === undefined ? joinByCable(...ends) : joinByLongCable(hosts, ends, delayMs));
+    await (delayMs === undefined ? joinByCable(...ends) : joinByLongCable(hosts, ends, delayMs, lossPercent));
     await joinByCable(
       { host: second, device: 'veth2', addresses: [second4] },
       { host: operator, device: 'veth3', addresses: [operatorToSecond4] },
