@@ -36,6 +36,12 @@ export const VERBS: readonly Verb[] = [
     run: async (argv) => (await import('./config.ts')).configVerb(argv),
   },
   {
+    name: 'doctor',
+    usage: '[options] REGION',
+    help: 'why the door does not open, and what to do',
+    run: async (argv) => (await import('./doctor.ts')).doctorVerb(argv),
+  },
+  {
     name: 'list',
     usage: '[options]',
     help: 'the regions, with host, key and when last used',
