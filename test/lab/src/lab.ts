@@ -42,11 +42,17 @@ export async function createLab(firewall: 'nftables' | 'iptables', options: Cabl
 }
 
 /** Waits until the bastion's port 22 answers the operator. */
-export async function doorOpens(lab: Lab, address: string = addresses.server4): Promise<void> {
+export async function doorOpens(
+  lab: Pick<Lab, 'operator'>,
+  address: string = addresses.server4,
+): Promise<void> {
   await until('the door opens', async () => (await reach(lab.operator, address)) === 'open');
 }
 
 /** Waits until it does not any more. */
-export async function doorCloses(lab: Lab, address: string = addresses.server4): Promise<void> {
+export async function doorCloses(
+  lab: Pick<Lab, 'operator'>,
+  address: string = addresses.server4,
+): Promise<void> {
   await until('the door closes', async () => (await reach(lab.operator, address)) === 'silent');
 }

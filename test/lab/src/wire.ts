@@ -47,7 +47,8 @@ export async function loseArrivals(
   percent: number,
   what = 'udp dport 62201',
 ): Promise<void> {
-  const rule = `add rule inet wire loss ${what} numgen random mod 100 < ${percent} counter name lost drop`;
+  const chance = percent === 100 ? '' : `numgen random mod 100 < ${percent}`;
+  const rule = `add rule inet wire loss ${what} ${chance} counter name lost drop`;
   await host.must(['nft', '-f', '-'], `flush chain inet wire loss\n${percent === 0 ? '' : rule}\n`);
 }
 
