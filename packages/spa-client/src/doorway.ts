@@ -87,12 +87,13 @@ export class DoorwayTry {
 
   /** Between two networks there may be none for a moment. */
   async #sendAgain(): Promise<void> {
-    const packet = await this.doorway.seal();
-    if (this.#options.signal.aborted) return;
-    await this.#send(packet).catch((error) => {
+    try {
+      const packet = await this.doorway.seal();
+      if (!this.#options.signal.aborted) await this.#send(packet);
+    } catch (error) {
       if (!(error instanceof SendError)) throw error;
       this.#knockedFrom = null;
-    });
+    }
   }
 
   /** The network has changed under us: the door, if it is open, is open for somebody else. */
