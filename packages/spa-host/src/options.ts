@@ -1,18 +1,24 @@
 import { parseArgs } from 'node:util';
 
-/** One command-line option. With `argument` (its name in the help) it takes a value; `count` says it may be repeated. */
+/**
+ * One command-line option. With `argument` (its name in the help) it takes a value, with `many` too any number of them;
+ * `count` says it may be repeated.
+ */
 export interface Option {
   readonly long: string;
   readonly short?: string;
   readonly argument?: string;
+  readonly many?: true;
   readonly count?: true;
   readonly help: string;
 }
 
-/** The values that were given, by long name: text, how often (`count`), or true. */
+/** The values that were given, by long name: text, all texts (`many`), how often (`count`), or true. */
 export type OptionValues<Table extends readonly Option[]> = {
   readonly [Row in Table[number] as Row['long']]?: Row extends { readonly argument: string }
-    ? string
+    ? Row extends { readonly many: true }
+      ? readonly string[]
+      : string
     : Row extends { readonly count: true }
       ? number
       : true;
@@ -45,7 +51,7 @@ export function parseCommandLine<const Table extends readonly Option[]>(
     strict: false,
     tokens: true,
   });
-  const values: Record<string, string | number | true> = {};
+  const values: Record<string, OptionValue> = {};
   const positionals: string[] = [];
   for (const token of tokens) {
     if (token.kind === 'positional') positionals.push(token.value);
@@ -83,16 +89,19 @@ function completeLongName(table: readonly Option[], argument: string): string {
   return candidates.length === 1 ? `--${candidates[0]}${match?.[2] ?? ''}` : argument;
 }
 
+type OptionValue = string | readonly string[] | number | true;
+
 function optionValue(
   row: Option,
   rawName: string,
   value: string | undefined,
-  before: string | number | true | undefined,
-): string | number | true {
+  before: OptionValue | undefined,
+): OptionValue {
   if (row.argument !== undefined) {
     if (value === undefined)
       throw new UsageError(`option ${rawName} needs a value: ${rawName} ${row.argument}`);
-    return value;
+    if (row.many !== true) return value;
+    return [...(Array.isArray(before) ? before : []), value];
   }
   if (value !== undefined) throw new UsageError(`option ${rawName} takes no value`);
   if (row.count !== true) return true;

@@ -9,6 +9,7 @@ const TABLE = [
   { long: 'fw-list', help: 'list' },
   { long: 'fw-list-all', help: 'list all' },
   { long: 'verbose', short: 'v', count: true, help: 'say more' },
+  { long: 'listen', short: 'l', argument: 'ADDRESS', many: true, help: 'where else' },
 ] as const;
 
 const parse = (...argv: string[]) => parseCommandLine(TABLE, argv);
@@ -28,6 +29,8 @@ t.test('options are read as getopt_long reads them', async (t) => {
     [['--fw-list'], { 'fw-list': true }],
     [['--fw-list-a'], { 'fw-list-all': true }],
     [['-p', '1', '--port=2'], { port: '2' }],
+    [['-l', 'one'], { listen: ['one'] }],
+    [['-l', 'one', '-fltwo', '--listen=three'], { foreground: true, listen: ['one', 'two', 'three'] }],
   ];
   for (const [argv, values] of cases) t.same(parse(...argv).values, values, argv.join(' '));
 });

@@ -161,7 +161,8 @@ function notAHost(text: string): UsageError {
   );
 }
 
-function parseUserAt(text: string): UserAt {
+/** Splits `[USER@]NAME`. */
+export function parseUserAt(text: string): UserAt {
   const at = text.lastIndexOf('@');
   return at < 0 ? { name: text, user: null } : { name: text.slice(at + 1), user: text.slice(0, at) };
 }
