@@ -3,11 +3,12 @@ import { isatty } from 'node:tty';
 import { UsageError } from 'spa-host';
 import { findProgram } from '../become.ts';
 import type { ClosedDoor, DoorEvent } from '../door.ts';
+import { graceMs, isAboutToClose, rememberDoor } from '../door-memory.ts';
 import type { Region } from '../region.ts';
 import { type BastionDoorway, enterRegion, type Passage } from '../region-door.ts';
-import { readRegionState, writeRegionState } from '../region-state.ts';
 import { currentUsername, say } from './program.ts';
 import { type Progress, startProgress } from './progress.ts';
+import { explainRefusal } from './refusal.ts';
 import { secretSource } from './secret-source.ts';
 
 /** What ssh itself says when it cannot connect. */
@@ -61,63 +62,28 @@ export async function enter(
     note,
     onEvent: (event) => {
       if (event.kind === 'sent') packets++;
-      showProgress(progress, region, event, packets);
+      if (!orders.verbose) showProgress(progress, region, event, packets);
       note(describe(event));
     },
   }).finally(progress.stop);
   if (outcome.state === 'open') {
     const isFresh = outcome.packets > 0 || (isAboutToClose(region) && (await knockAgain(outcome.doorway)));
-    remember(region, outcome, isFresh);
+    rememberDoor(region, outcome, isFresh);
   }
   if (isPassage(outcome)) {
     note(arrival(outcome));
     sayDetour(region, outcome);
     return outcome;
   }
-  for (const line of complaint(region, outcome, waitMs)) say(`sshbh: ${line}`);
+  for (const line of await explainRefusal(region, outcome, waitMs)) say(`sshbh: ${line}`);
   return { state: 'closed', closed: outcome };
 }
 
 const DEFAULT_WAIT_SECONDS = 10;
-/** What a server gives unless the packet says otherwise. */
-const DOOR_SECONDS = 30;
-const LAST_SECONDS_MS = 2_000;
-const MAX_GRACE_MS = 500;
-
-/** How long an open door may take to answer before a packet is sent: longer if it was opened a moment ago. */
-function graceMs(region: Region, minGraceMs: number): number {
-  const state = readRegionState(region.name);
-  if (state === null || Date.now() - state.openedAt > doorMs(region)) return minGraceMs;
-  return Math.max(minGraceMs, Math.min(2 * state.roundTripMs + 20, MAX_GRACE_MS));
-}
-
-/** ssh has yet to start and connect: a door in its last seconds would close before that. */
-function isAboutToClose(region: Region): boolean {
-  const leftMs = (readRegionState(region.name)?.openedAt ?? 0) + doorMs(region) - Date.now();
-  return Math.abs(leftMs) < LAST_SECONDS_MS;
-}
-
-function doorMs({ bastions: [{ settings }] }: Region): number {
-  return (settings.clientTimeoutSeconds ?? DOOR_SECONDS) * 1000;
-}
 
 async function knockAgain(doorway: BastionDoorway): Promise<true> {
   await doorway.send(await doorway.seal());
   return true;
-}
-
-function remember(
-  { name }: Region,
-  { doorway, roundTripMs }: Passage & { readonly state: 'open' },
-  isFresh: boolean,
-): void {
-  const now = Date.now();
-  writeRegionState(name, {
-    lastUsedAt: now,
-    address: doorway.server.address,
-    openedAt: isFresh ? now : (readRegionState(name)?.openedAt ?? 0),
-    roundTripMs: Math.round(roundTripMs * 10) / 10,
-  });
 }
 
 function isPassage(outcome: Passage | ClosedDoor<BastionDoorway>): outcome is Passage {
@@ -154,23 +120,7 @@ function sayDetour(region: Region, passage: Passage): void {
   say(`sshbh: ${region.name}: ${first.host} did not open its door; going through ${host}`);
 }
 
-function complaint(
-  region: Region,
-  { state, doorway, errors }: ClosedDoor<BastionDoorway>,
-  waitMs: number,
-): readonly string[] {
-  const failed = errors.map((error) => `${region.name}: ${error.message}`);
-  if (state === 'unsent' || doorway === null) return failed;
-  const { server, port } = doorway;
-  const answer = state === 'refused' ? 'answers that it is closed' : 'does not answer';
-  const seconds = waitMs / 1000;
-  return [
-    ...failed,
-    `${region.name}: ${server.address} port ${port} ${answer}, ${seconds} s after the first packet`,
-  ];
-}
-
-/** What `--wait` says, in milliseconds; ten seconds if it is not given. @throws UsageError */
+/** Milliseconds of `--wait SECONDS`. @throws UsageError */
 export function parseWait(text: string | undefined): number {
   if (text === undefined) return DEFAULT_WAIT_SECONDS * 1000;
   const seconds = /^\d{1,4}(\.\d{1,3})?$/.test(text) ? Number(text) : 0;
