@@ -1,5 +1,4 @@
 import {
-  addresses,
   arrivals,
   type CableOptions,
   createRegionLab,
@@ -7,10 +6,8 @@ import {
   folderIn,
   type Namespace,
   type RegionLab,
-  reach,
   type Scratch,
   startSpaServer,
-  until,
 } from 'spa-lab';
 import type { Test } from 'tap';
 import { createSecrets, type Secrets } from './packets.ts';
@@ -80,7 +77,6 @@ export async function dailyLab(
     startDaemon: (host, name) => start(host, folderIn(lab.scratch, `daemon-${name}`)),
     closeDoors: async () => {
       await daemon.stop();
-      await until('the door closes', async () => (await reach(lab.operator, addresses.server4)) === 'silent');
       daemon = await start(lab.bastion, files);
     },
     during: async (act) => {
