@@ -161,3 +161,15 @@ t.test('a key that cannot be used is no reason to go on', async (t) => {
   };
   await t.rejects(openDoor([async () => [broken]], PATIENCE, ignore), new TypeError('no key'));
 });
+
+t.test('when the network changes, a packet goes from the new address, and not a flood of them', async (t) => {
+  const { port } = await closedPort(t);
+  const { doorway, packets } = doorwayTo(port);
+  // The packet says it left from elsewhere than the attempts to connect now come from.
+  const moved = { ...doorway, send: (packet: string) => doorway.send(packet).then(() => '192.0.2.1') };
+  await openDoor([async () => [moved]], { waitMs: 1_400, graceMs: 0 }, ignore);
+  t.ok(packets.length >= 3 && packets.length <= 6, `${packets.length} packets in 1.4 s: about one in 250 ms`);
+  const { doorway: still, packets: fewer } = doorwayTo(port);
+  await openDoor([async () => [still]], { waitMs: 1_400, graceMs: 0 }, ignore);
+  t.equal(fewer.length, 2, 'one at once, one after 0.5 s, the next after 1.5 s');
+});
