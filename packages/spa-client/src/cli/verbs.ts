@@ -47,4 +47,10 @@ export const VERBS: readonly Verb[] = [
     help: 'the regions, with host, key and when last used',
     run: async (argv) => (await import('./list.ts')).listVerb(argv),
   },
+  {
+    name: 'completion',
+    usage: 'bash|zsh|fish',
+    help: 'the script that teaches a shell to complete regions',
+    run: async (argv) => (await import('./completion.ts')).completionVerb(argv),
+  },
 ];
