@@ -49,7 +49,7 @@ const OPTIONS = [
 ] as const satisfies readonly Option[];
 
 const NTP_PORT = 123;
-const CLOCK_LIMIT_MS = 1_000;
+const CLOCK_LIMIT_MS = 800;
 
 /** All findings; each goes to `write` as soon as it is there. */
 async function collect(

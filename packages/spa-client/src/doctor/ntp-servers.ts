@@ -41,6 +41,8 @@ function readAll(path: string): readonly string[] {
     return [readFileSync(path, 'utf8')];
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EISDIR') return [];
-    return readdirSync(path).flatMap((name) => readAll(join(path, name)));
+    return readdirSync(path)
+      .sort()
+      .flatMap((name) => readAll(join(path, name)));
   }
 }

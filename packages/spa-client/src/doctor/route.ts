@@ -21,7 +21,9 @@ export function routeTo(
       socket.close();
       resolve({ code: error.code ?? error.message });
     });
-    socket.connect(port, address, () => {
+    // Without a callback: it would hear the error too.
+    socket.connect(port, address);
+    socket.once('connect', () => {
       const from = socket.address().address;
       socket.close();
       resolve({ from });
