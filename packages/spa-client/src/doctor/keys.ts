@@ -41,9 +41,9 @@ function describeSealing(encryption: Sealing): string {
     case 'aes':
       return `an AES key of ${encryption.key.bytes().length} bytes`;
     case 'openpgp':
-      return 'the signing key is used without gpg';
+      return 'the signing key comes from its file';
     case 'external':
-      return 'gpg signs: it asks for a passphrase, or its agent knows it';
+      return 'gpg has the signing key';
   }
 }
 
