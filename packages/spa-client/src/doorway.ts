@@ -31,6 +31,8 @@ export class DoorwayTry {
   isDone = false;
   readonly #options: TryOptions;
   readonly #attempts = new Set<Socket>();
+  /** Where the latest attempt comes from; null: there was no way. */
+  #localAddress: string | null = null;
   /** Where the last packet came from; null: nowhere that still exists. */
   #knockedFrom: string | null = null;
   #knockedAt = 0;
@@ -69,9 +71,8 @@ export class DoorwayTry {
     const { signal } = this.#options;
     for (let pauseMs = FIRST_PAUSE_MS; performance.now() < deadline; pauseMs = nextPause(pauseMs)) {
       await pause(pauseMs, signal);
-      if (signal.aborted) return;
-      const from = this.#dial();
-      if (from !== null && this.#hasMoved(from)) return;
+      if (signal.aborted || this.#hasMoved()) return;
+      this.#dial();
     }
   }
 
@@ -97,12 +98,12 @@ export class DoorwayTry {
   }
 
   /** The network has changed under us: the door, if it is open, is open for somebody else. */
-  #hasMoved(from: string): boolean {
-    return from !== this.#knockedFrom && performance.now() - this.#knockedAt > MOVED_PACKET_MS;
+  #hasMoved(): boolean {
+    if (this.#localAddress === null || this.#localAddress === this.#knockedFrom) return false;
+    return performance.now() - this.#knockedAt > MOVED_PACKET_MS * this.packets;
   }
 
-  /** Starts an attempt; the local address it comes from, null if there is none. */
-  #dial(): string | null {
+  #dial(): void {
     const { address, family } = this.doorway.server;
     const startedAt = performance.now();
     // An IPv6 host has several addresses and may take another for each connection; the door is open for one.
@@ -121,13 +122,16 @@ export class DoorwayTry {
       if (error.code === 'EADDRNOTAVAIL') this.#knockedFrom = null;
     });
     dropOldest(this.#attempts);
-    return socket.localAddress ?? null;
+    // The system chooses it when the attempt begins: in the next tick.
+    process.nextTick(() => {
+      this.#localAddress = socket.localAddress ?? null;
+    });
   }
 }
 
 /** A packet may be lost: a fresh one goes when the last has had this long, and twice as long each time. */
 const FIRST_PACKET_MS = 500;
-/** Even if the network keeps changing: at most a packet in this time. */
+/** Even if the network keeps changing: a packet after this time, the next after twice this time, and so on. */
 const MOVED_PACKET_MS = 250;
 /** The packet needs a moment to get there and be verified. */
 const FIRST_PAUSE_MS = 2;
