@@ -4,6 +4,7 @@ import { UsageError } from 'spa-host';
 import { findProgram } from '../become.ts';
 import type { ClosedDoor, DoorEvent } from '../door.ts';
 import { graceMs, isAboutToClose, rememberDoor } from '../door-memory.ts';
+import type { SecretSource } from '../packet-keys.ts';
 import type { Region } from '../region.ts';
 import { type BastionDoorway, enterRegion, type Passage } from '../region-door.ts';
 import { currentUsername, say } from './program.ts';
@@ -44,6 +45,7 @@ export async function enter(
   orders: EnterOrders,
   { sshOptions, user }: EnterSsh,
   minGraceMs: number,
+  secrets: SecretSource = secretSource(null),
 ): Promise<Passage | Refusal> {
   const waitMs = parseWait(orders.wait);
   const program = findProgram(orders.ssh ?? 'ssh');
@@ -57,7 +59,7 @@ export async function enter(
     user,
     family: orders.ipv4 ? 4 : orders.ipv6 ? 6 : null,
     patience: { waitMs, graceMs: graceMs(region, minGraceMs) },
-    secrets: secretSource(null),
+    secrets,
     username: currentUsername(),
     note,
     onEvent: (event) => {

@@ -72,7 +72,8 @@ function loginName(): string | null {
   }
 }
 
-function exitCodeOf(error: unknown, codes: FailureCodes): number | null {
+/** The exit code for an error whose fault is the operator's or the network's, and whose message says all; null for others. */
+export function exitCodeOf(error: unknown, codes: FailureCodes): number | null {
   if (error instanceof UsageError) return ExitCode.usage;
   if (error instanceof ConfigError || error instanceof KeyError) return ExitCode.config;
   if (error instanceof SpaError) return ExitCode.config;

@@ -30,6 +30,12 @@ export const VERBS: readonly Verb[] = [
     run: async (argv) => (await import('./connect.ts')).connectVerb(argv),
   },
   {
+    name: 'forward',
+    usage: '[options] REGION PORT:HOST:PORT...',
+    help: 'keep a tunnel up',
+    run: async (argv) => (await import('./forward.ts')).forwardVerb(argv),
+  },
+  {
     name: 'config',
     usage: '[options]',
     help: 'teach plain ssh, scp, rsync, git and ansible to open the doors themselves',
