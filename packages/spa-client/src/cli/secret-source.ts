@@ -1,20 +1,36 @@
 import { readFileSync } from 'node:fs';
-import { ConfigError } from 'spa-host';
+import { ConfigError, UsageError } from 'spa-host';
 import type { SecretSource } from '../packet-keys.ts';
 import { Secret } from '../secret.ts';
 
 /**
- * Secrets from a pipe (`descriptor`; null: there is none) and from the person at the terminal.
+ * Secrets from a pipe (`descriptor`; null: there is none) and from a person, who is asked one thing at a time.
  * @throws ConfigError if the descriptor cannot be read or gives nothing.
  */
 export function secretSource(descriptor: number | null): SecretSource {
-  return { piped: descriptor === null ? null : readPipedSecret(descriptor), ask: askOnTerminal };
+  let turn: Promise<unknown> = Promise.resolve();
+  return {
+    piped: descriptor === null ? null : readPipedSecret(descriptor),
+    ask: (what) => {
+      const answer = turn.then(() => askPerson(what));
+      turn = answer.catch(() => {});
+      return answer;
+    },
+  };
 }
 
-/** Most runs ask nothing: only those that do pay for loading the terminal. */
-async function askOnTerminal(what: string): Promise<Secret> {
-  const terminal = await import('./terminal.ts');
-  return terminal.askOnTerminal(what);
+/** On the terminal, or else with a program; most runs ask nothing, and only those that do pay for loading these. */
+async function askPerson(what: string): Promise<Secret> {
+  const [{ askByProgram, askpassOf }, { askOnTerminal, openTerminal }] = await Promise.all([
+    import('./askpass.ts'),
+    import('./terminal.ts'),
+  ]);
+  const askpass = askpassOf(process.env);
+  if (askpass?.beforeTerminal) return askByProgram(askpass.program, what);
+  const terminal = openTerminal();
+  if (terminal !== null) return askOnTerminal(terminal, what);
+  if (askpass !== null) return askByProgram(askpass.program, what);
+  throw new UsageError(`no ${what} is given, and there is no terminal to ask on; write it into the rc file`);
 }
 
 /** The first line of what the pipe gives. */

@@ -5,37 +5,45 @@ import { isatty, ReadStream } from 'node:tty';
 import { UsageError } from 'spa-host';
 import { Secret } from '../secret.ts';
 
-/**
- * Asks for a secret on the terminal, without echo.
- * @throws UsageError if there is no terminal, or the person gives up or gives nothing.
- */
-export async function askOnTerminal(what: string): Promise<Secret> {
-  const terminal = openTerminal(what);
-  writeSync(terminal, `Enter ${what}: `);
-  const input = new ReadStream(terminal);
-  const silence = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const lines = createInterface({ input, output: silence, terminal: true, historySize: 0 });
-  try {
-    const line = await new Promise<string | null>((resolve) => {
-      lines.once('line', resolve);
-      for (const end of ['SIGINT', 'close'] as const) lines.once(end, () => resolve(null));
-    });
-    writeSync(terminal, '\n');
-    if (line === null || line === '') throw new UsageError(`no ${what} was given`);
-    return new Secret(Buffer.from(line, 'utf8'));
-  } finally {
-    lines.close();
-    input.destroy();
-  }
-}
-
-function openTerminal(what: string): number {
+/** The terminal that this process belongs to, whatever stdin is; null if there is none. */
+export function openTerminal(): number | null {
   try {
     const descriptor = openSync('/dev/tty', 'r+');
     if (isatty(descriptor)) return descriptor;
     closeSync(descriptor);
   } catch {
-    // No terminal: said below.
+    // No terminal.
   }
-  throw new UsageError(`no ${what} is given, and there is no terminal to ask on; write it into the rc file`);
+  return null;
+}
+
+/**
+ * Asks for a secret on a terminal, without echo, and closes the terminal's descriptor. Ctrl-C ends the process as it
+ * would without a prompt: by the signal.
+ * @throws UsageError if the person gives nothing.
+ */
+export async function askOnTerminal(terminal: number, what: string): Promise<Secret> {
+  writeSync(terminal, `Enter ${what}: `);
+  const input = new ReadStream(terminal);
+  const silence = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input, output: silence, terminal: true, historySize: 0 });
+  const end = await new Promise<Answer>((resolve) => {
+    lines.once('line', (line) => resolve({ line }));
+    lines.once('SIGINT', () => resolve('interrupted'));
+    lines.once('close', () => resolve('closed'));
+  });
+  writeSync(terminal, '\n');
+  lines.close();
+  input.destroy();
+  if (end === 'interrupted') return interrupt();
+  if (end === 'closed' || end.line === '') throw new UsageError(`no ${what} was given`);
+  return new Secret(Buffer.from(end.line, 'utf8'));
+}
+
+type Answer = { readonly line: string } | 'interrupted' | 'closed';
+
+/** The shell that started us must see the signal, or it would go on with its script. */
+function interrupt(): Promise<never> {
+  process.kill(process.pid, 'SIGINT');
+  return new Promise(() => {});
 }
