@@ -32,6 +32,11 @@ export function inheritedOptions(sshOptions: readonly string[]): readonly string
   });
 }
 
+/** False if ssh is only to tell something (`-G`, `-Q`, `-V`) or to order its own master about (`-O`): no door is needed. */
+export function connects(sshOptions: readonly string[]): boolean {
+  return !sshOptions.some((option) => /^-[46AaCfgKkMNnqsTtvXxYy]*[GOQV]/.test(option));
+}
+
 const SSH_PORT = 22;
 const FORWARD = '[%h]:%p';
 

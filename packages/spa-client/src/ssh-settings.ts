@@ -29,15 +29,14 @@ export const INSIDE_SSHBH: Readonly<Record<string, string>> = { SSHBH: '1' };
  * and the host.
  * @throws SshError
  */
-export function readSshSettings(ssh: string, args: readonly string[]): Promise<SshSettings> {
-  const env = { ...process.env, ...INSIDE_SSHBH };
-  return new Promise((resolve, reject) => {
-    execFile(ssh, ['-G', ...args], { env }, (error, stdout, stderr) => {
-      if (error === null) return resolve(parseSettings(stdout));
-      const said = stderr.trim() || error.message;
-      reject(new SshError(said));
-    });
-  });
+export async function readSshSettings(ssh: string, args: readonly string[]): Promise<SshSettings> {
+  try {
+    return parseSettings(await askSsh(ssh, args));
+  } catch (error) {
+    // With -s (scp and sftp give it) ssh wants a command even here; with RemoteCommand it wants none.
+    if (!(error instanceof SshError) || !error.message.includes('subsystem')) throw error;
+    return parseSettings(await askSsh(ssh, [...args, 'sftp']));
+  }
 }
 
 /** True if a connection of ssh's is alive behind this control socket: a new session opens no other. */
@@ -50,6 +49,17 @@ export function isControlSocketLive(controlPath: string): Promise<boolean> {
     };
     socket.once('connect', () => answer(true));
     socket.once('error', () => answer(false));
+  });
+}
+
+function askSsh(ssh: string, args: readonly string[]): Promise<string> {
+  const env = { ...process.env, ...INSIDE_SSHBH };
+  return new Promise((resolve, reject) => {
+    execFile(ssh, ['-G', ...args], { env }, (error, stdout, stderr) => {
+      if (error === null) return resolve(stdout);
+      const said = stderr.trim() || error.message;
+      reject(new SshError(said));
+    });
   });
 }
 

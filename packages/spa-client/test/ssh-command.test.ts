@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { OpenDoor } from '../src/door.ts';
 import type { BastionDoorway, Passage } from '../src/region-door.ts';
-import { sshArguments } from '../src/ssh-command.ts';
+import { connects, sshArguments } from '../src/ssh-command.ts';
 import type { SshSettings } from '../src/ssh-settings.ts';
 
 const SETTINGS: SshSettings = {
@@ -105,4 +105,13 @@ t.test('a host behind is reached through the door, with what ProxyJump would pas
 t.test('a shared connection needs no options', async (t) => {
   const shared: Passage = { state: 'shared', bastion: BASTION, ssh: SETTINGS };
   t.same(sshArguments('ssh', shared, ORDER), ['bastion.test']);
+});
+
+t.test('an ssh that only tells or orders something needs no door', async (t) => {
+  for (const options of [['-G'], ['-vG'], ['-V'], ['-Q', 'cipher'], ['-O', 'check'], ['-TOexit']]) {
+    t.notOk(connects(options), options.join(' '));
+  }
+  for (const options of [[], ['-v'], ['-l', 'G'], ['-lG'], ['-oVisualHostKey=no'], ['-s'], ['-W', 'O:1']]) {
+    t.ok(connects(options), options.join(' '));
+  }
 });

@@ -1,9 +1,10 @@
 import { becomeProgram, findProgram } from '../become.ts';
 import { readRcFile } from '../rc-file.ts';
-import { readRegion } from '../region.ts';
-import { inheritedOptions, sshArguments } from '../ssh-command.ts';
+import { type Region, readRegion } from '../region.ts';
+import type { Passage } from '../region-door.ts';
+import { connects, inheritedOptions, sshArguments } from '../ssh-command.ts';
 import { INSIDE_SSHBH, isControlSocketLive, readSshSettings } from '../ssh-settings.ts';
-import { CONNECTION_FAILED, enter } from './enter.ts';
+import { CONNECTION_FAILED, type EnterSsh, enter } from './enter.ts';
 import { defaultRcFile } from './program.ts';
 import type { SshbhCommand, UserAt } from './sshbh-options.ts';
 
@@ -24,7 +25,9 @@ export async function goSsh(command: SshbhCommand, region: UserAt): Promise<numb
     sshOptions: target === null ? sshOptions : inheritedOptions(sshOptions),
     user: region.user,
   };
-  const passage = await enter(known, orders, forBastion, MIN_GRACE_MS);
+  const passage = connects(sshOptions)
+    ? await enter(known, orders, forBastion, MIN_GRACE_MS)
+    : await leaveClosed(known, forBastion);
   if (passage.state === 'closed') return CONNECTION_FAILED;
   if (passage.state === 'open') passage.connection.destroy();
   const order = { user: region.user, target, sshOptions, command: command.command };
@@ -33,6 +36,15 @@ export async function goSsh(command: SshbhCommand, region: UserAt): Promise<numb
 
 /** An open door on a near network answers in less; a packet costs little more than that. */
 const MIN_GRACE_MS = 3;
+
+/** For an ssh that does not connect. */
+async function leaveClosed(
+  { bastions: [bastion] }: Region,
+  { sshOptions, user }: EnterSsh,
+): Promise<Passage> {
+  const host = formatUserAt({ user, name: bastion.host });
+  return { state: 'shared', bastion, ssh: await readSshSettings(findProgram('ssh'), [...sshOptions, host]) };
+}
 
 /** True if a connection to a private host is alive and will be shared. */
 async function isShared(target: string, sshOptions: readonly string[]): Promise<boolean> {

@@ -1,4 +1,6 @@
 import { UsageError } from 'spa-host';
+import { becomeProgram } from '../become.ts';
+import { connects } from '../ssh-command.ts';
 import { goSsh } from './go-ssh.ts';
 import { print } from './program.ts';
 import { parseAsSsh } from './sshbh-options.ts';
@@ -7,6 +9,7 @@ import { parseAsSsh } from './sshbh-options.ts';
 export async function sshVerb(argv: readonly string[]): Promise<number> {
   const command = parseAsSsh(argv);
   if (command.orders.help) return print(HELP);
+  if (command.region === null && !connects(command.sshOptions)) return becomeProgram('ssh', argv);
   if (command.region === null)
     throw new UsageError('which region? sshbh ssh [ssh options] REGION [command...]');
   return goSsh(command, command.region);
