@@ -280,6 +280,30 @@ t.test('each bastion of a region is examined', { skip }, async (t) => {
   t.equal(code, 1);
 });
 
+t.test('what ssh_config says of the host counts: another name, a proxy, a mistake', { skip }, async (t) => {
+  const directory = folder(t);
+  const { port, udpPort, packets } = await bastion(t, GREETING);
+  const rc = rcFile(t, `[x]\nSPA_SERVER localhost\nSPA_SERVER_PORT ${udpPort}\nACCESS tcp/${port}\n${KEYS}`);
+  const withConfig = (name: string, config: string): string => {
+    const path = file(directory, `${name}.conf`, config);
+    return file(directory, name, `#!/bin/sh\nexec ssh -F ${path} "$@"\n`, 0o700);
+  };
+  const alias = withConfig('alias', 'Host localhost\n  HostName 127.0.0.1\n');
+  t.match(only(await examine(rc, { ssh: alias }), 'dns'), { state: 'ok', says: 'localhost is 127.0.0.1' });
+  const proxy = withConfig('proxy', 'Host localhost\n  ProxyJump jump.invalid\n');
+  const all = await examine(rc, { ssh: proxy, family: 4, waitMs: 500 });
+  t.match(only(all, 'port'), { state: 'skipped', says: /through a proxy/ });
+  t.match(only(all, 'packet'), { state: 'ok', says: `1 packet left to localhost port ${udpPort}/udp` });
+  t.match(only(all, 'door'), { state: 'skipped', says: /cannot be seen/ });
+  t.equal(packets.length, 1);
+  const wrong = withConfig('wrong', 'Hots x\n');
+  t.match(only(await examine(rc, { ssh: wrong }), 'dns'), {
+    state: 'bad',
+    says: /Bad configuration option/,
+    todo: /mend/,
+  });
+});
+
 const NAMESPACE = ['unshare', '-n', '--'];
 /** All that is sent to 192.0.2.0/24 comes back on the loopback and belongs to nobody. */
 const SILENCE = 'ip link set lo up && ip route add 192.0.2.0/24 dev lo src 127.0.0.1 && exec "$@"';

@@ -40,7 +40,7 @@ function describe(host: string, { hostname }: SshSettings, addresses: string, ms
 }
 
 function todoFor(error: unknown, family: 4 | 6 | null): string {
-  if (error instanceof SshError) return "mend ssh's configuration";
+  if (error instanceof SshError) return "mend ssh's configuration, or install OpenSSH's client";
   if (family !== null) return `try without -${family}`;
   return 'check that this machine is online, and SPA_SERVER in the rc file';
 }
