@@ -309,9 +309,46 @@ t.test('a locked key without a known passphrase: gpg signs, and its pinentry ask
     const result = await client([...signer, '--gpg-recipient-key', recipient]);
     await checkPacket(t, home, result, 'locked@op.example', recipient);
   }
-  const certificate = put(home, 'bastion.asc', gpg(home, ['--export', 'rsa@bastion.example']), 0o644);
-  t.match(await client([...signer, '--gpg-recipient-key-file', certificate]), {
-    code: 78,
-    stderr: new RegExp(`${certificate}: gpg has to encrypt itself, .* write GPG_RECIPIENT [0-9A-F]{40}\n$`),
-  });
+  const armored = gpg(home, ['--armor', '--export', 'ecc@bastion.example']);
+  const certificate = put(home, 'bastion.asc', armored, 0o644);
+  const result = await client([...signer, '--gpg-recipient-key-file', certificate]);
+  await checkPacket(t, home, result, 'locked@op.example', 'ecc@bastion.example');
 });
+
+t.test(
+  'whole fingerprints are not looked up, and what is wrong with them is said all the same',
+  { skip },
+  async (t) => {
+    const home = makeHome(t, NO_PINENTRY);
+    const client = clientFor(home);
+    const open = fingerprint(home, 'open@op.example');
+    const ecc = fingerprint(home, 'ecc@bastion.example');
+    const result = await client([
+      '--gpg-signer-key',
+      open,
+      '--gpg-recipient-key',
+      ecc,
+      '--gpg-no-signing-pw',
+    ]);
+    await checkPacket(t, home, result, 'open@op.example', 'ecc@bastion.example');
+
+    const past = ['--faked-system-time', '20200101T000000', '--passphrase', ''];
+    const expired = [
+      '--quick-generate-key',
+      'Old <old@bastion.example>',
+      'rsa2048',
+      'encr',
+      '20210101T000000',
+    ];
+    gpg(home, [...past, ...expired]);
+    const file = put(home, 'old.asc', gpg(home, ['--export', 'old@bastion.example']), 0o644);
+    const nobody = 'F'.repeat(40);
+    const table: readonly (readonly [readonly string[], RegExp])[] = [
+      [['--gpg-signer-key', nobody, '--gpg-recipient-key', ecc], /gpg finds no secret key "F{40}" here/],
+      [['--gpg-signer-key', open, '--gpg-recipient-key', nobody], /gpg finds no public key "F{40}" here/],
+      [['--gpg-signer-key', open, '--gpg-recipient-key', 'old@bastion.example'], /Unusable public key/],
+      [['--gpg-signer-key', open, '--gpg-recipient-key-file', file], /old\.asc: .*expired/],
+    ];
+    for (const [argv, stderr] of table) t.match(await client(argv), { code: 78, stderr }, argv.join(' '));
+  },
+);

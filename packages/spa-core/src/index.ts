@@ -21,7 +21,7 @@ export { HmacKey, SymmetricKey } from './keys.ts';
 export * from './limits.ts';
 export { decodeMessage, encodeMessage, isUsername, type Message, randomDigits } from './message.ts';
 export { ACCESS_TYPES, type AccessType, type MessageTypeRow } from './message-type.ts';
-export type { OpenPgpOpeningKeys, OpenPgpSealingKeys } from './openpgp.ts';
+export { checkRecipient, type OpenPgpOpeningKeys, type OpenPgpSealingKeys } from './openpgp.ts';
 export {
   Certificate,
   type Fingerprint,

@@ -65,6 +65,15 @@ export async function sealOpenPgp(
   }
 }
 
+/** Finds out whether one can encrypt to a certificate. @throws KeyError if not: expired, revoked, of the wrong kind. */
+export async function checkRecipient(certificate: Certificate, nowSeconds: number): Promise<void> {
+  try {
+    await certificate.openpgpKey().getEncryptionKey(undefined, dateOf(nowSeconds));
+  } catch (error) {
+    throw new KeyError((error as Error).message.replaceAll(/\s+/g, ' '));
+  }
+}
+
 /**
  * Decrypts a binary OpenPGP message and verifies its signature: Node's crypto does what is usual, the library all else.
  *

@@ -13,7 +13,8 @@ export interface GnupgHome {
 /** What gpg itself is to sign and encrypt with. Key names are what gpg's `--local-user` and `--recipient` take. */
 export interface GnupgSealing {
   readonly signer: string;
-  readonly recipient: string;
+  /** A name, or a file with one certificate, of which gpg does not ask whether it has expired. */
+  readonly recipient: string | { readonly file: string };
   /** Null: gpg-agent knows it, asks for it (pinentry), or needs none (a card). */
   readonly passphrase: string | null;
 }
@@ -76,8 +77,8 @@ export async function exportSecretKey(
 }
 
 /**
- * `text`, signed and encrypted by gpg: a binary OpenPGP message. For keys that gpg does not export; gpg-agent may
- * open a pinentry on the terminal meanwhile.
+ * `text`, signed and encrypted by gpg: a binary OpenPGP message, not compressed. The secret key stays where it is;
+ * gpg-agent may open a pinentry on the terminal meanwhile.
  * @throws ConfigError if gpg cannot be run or refuses; the message is gpg's own last line.
  */
 export async function signAndEncrypt(home: GnupgHome, keys: GnupgSealing, text: string): Promise<Buffer> {
@@ -86,12 +87,25 @@ export async function signAndEncrypt(home: GnupgHome, keys: GnupgSealing, text: 
     home,
     [
       ...(keys.passphrase === null ? [] : loopback),
-      ...['--yes', '--trust-model', 'always', '--no-encrypt-to', '--no-armor', '--sign', '--encrypt'],
-      ...['--local-user', keys.signer, '--recipient', keys.recipient, '--output', '-'],
+      ...['--yes', '--trust-model', 'always', '--no-encrypt-to', '--no-armor', '--compress-algo', 'none'],
+      ...['--sign', '--encrypt', '--local-user', keys.signer],
+      ...(typeof keys.recipient === 'string'
+        ? ['--recipient', keys.recipient]
+        : ['--recipient-file', keys.recipient.file]),
+      ...['--output', '-'],
     ],
     { input: text, ...(keys.passphrase === null ? {} : { passphrase: keys.passphrase }) },
   );
   return output;
+}
+
+/**
+ * The fingerprint of the one key that `keyId` names.
+ * @throws ConfigError if gpg cannot be run, or if `keyId` names no key or several.
+ */
+export async function findKey(home: GnupgHome, kind: 'public' | 'secret', keyId: string): Promise<string> {
+  const fingerprints = await listFingerprints(home, kind, keyId);
+  return mustBeOne(home, kind, keyId, fingerprints);
 }
 
 /**
@@ -202,9 +216,10 @@ function mustBeOne(
   kind: 'public' | 'secret',
   keyId: string,
   fingerprints: readonly string[],
-): void {
-  if (fingerprints.length === 0) throw noSuchKey(home, kind, keyId);
-  if (fingerprints.length === 1) return;
+): string {
+  const [fingerprint, ...others] = fingerprints;
+  if (fingerprint === undefined) throw noSuchKey(home, kind, keyId);
+  if (others.length === 0) return fingerprint;
   throw new ConfigError(
     { file: nameOf(home) },
     `"${keyId}" is ambiguous; write the fingerprint of one ${kind} key: ${fingerprints.join(', ')}`,

@@ -6,6 +6,7 @@ export {
   exportOneCertificate,
   exportOneWithLocalCertifications,
   exportSecretKey,
+  findKey,
   type GnupgHome,
   type GnupgSealing,
   listFingerprints,
