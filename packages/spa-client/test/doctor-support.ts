@@ -145,7 +145,7 @@ export async function doctor(
 ): Promise<Run> {
   const [program = '', ...args] = [...wrapper, process.execPath, SSHBH, 'doctor', ...argv];
   const child: ChildProcess = spawn(program, args, {
-    env: { ...process.env, ...env },
+    env: { ...process.env, FORCE_COLOR: undefined, NO_COLOR: undefined, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   t.teardown(() => child.kill('SIGKILL'));

@@ -344,3 +344,19 @@ t.test('the short form says what is wrong at this end, and where to learn more',
     'what sshbh said itself is left out',
   );
 });
+
+t.test(
+  'on a terminal there are colours, unless NO_COLOR is set',
+  { skip: skip || lackingPrograms('script') },
+  async (t) => {
+    const argv = ['--rc-file', await closedRegion(t), '--no-packet', 'x'];
+    // script(1) makes a terminal; it takes one text for its shell, and no word of ours has a blank.
+    const wrapper = ['env', 'TERM=xterm', 'sh', '-c', 'exec script -qec "$*" /dev/null', 'sh'];
+    const [coloured, plain] = await Promise.all([
+      doctor(t, argv, { wrapper }),
+      doctor(t, argv, { wrapper, env: { NO_COLOR: '1' } }),
+    ]);
+    t.match(coloured.stdout, '\u001b[32mok  \u001b[39m  rc-file');
+    t.match(plain.stdout, /ok {4}rc-file/);
+  },
+);

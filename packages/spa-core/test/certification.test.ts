@@ -205,3 +205,29 @@ t.test('validity is that of the key that would be used', { skip }, async (t) => 
   gpg(['--import'], START + DAY, revocation);
   t.same(await look('encrypt', 9), { state: 'revoked' });
 });
+
+t.test('a certification with a weak digest does not count', async (t) => {
+  const openpgp = await import('openpgp');
+  const date = new Date(START * 1000);
+  const generate = (name: string) =>
+    openpgp.generateKey({ type: 'rsa', rsaBits: 2048, userIDs: [{ name }], date, format: 'object' });
+  const [owner, maker] = await Promise.all([generate('owner'), generate('maker')]);
+  const [user] = owner.publicKey.users;
+  // The salt is for digests of today only.
+  const config = { ...openpgp.config, nonDeterministicSignaturesViaNotation: false };
+  for (const digest of ['sha1', 'ripemd', 'md5', 'sha256'] as const) {
+    const signature = new openpgp.SignaturePacket();
+    signature.signatureType = openpgp.enums.signature.certGeneric;
+    signature.publicKeyAlgorithm = maker.privateKey.keyPacket.algorithm as never;
+    signature.hashAlgorithm = openpgp.enums.hash[digest];
+    const signed = { userID: user?.userID, key: owner.publicKey.keyPacket };
+    const sign = signature.sign as (...args: readonly unknown[]) => Promise<void>;
+    await sign.call(signature, maker.privateKey.keyPacket, signed, date, false, config);
+    user?.otherCertifications.push(signature);
+  }
+  const [certificate] = await readCertificates(owner.publicKey.write());
+  const candidates = await readCertificates(maker.publicKey.write());
+  const all = await certificationsOf(certificate as Certificate, candidates, START + DAY);
+  t.same(states(all), ['valid', 'weak', 'weak', 'weak']);
+  t.equal((await certifiersOf(certificate as Certificate, candidates, START + DAY)).length, 1);
+});
