@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -172,5 +172,20 @@ t.test('without regions there is nothing; without rc file that is an error', (t)
   t.match(listOf(t, '')('what'), { status: 64 });
   t.match(listOf(t, '')('--json', '--names'), { status: 64 });
   t.match(listOf(t, '')('--help'), { status: 0, stdout: /--names/ });
+  t.end();
+});
+
+t.test('an rc file that others can read is refused with the command that mends it', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "sshbh it's "));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const file = join(directory, 'rc');
+  writeFileSync(file, RC);
+  chmodSync(file, 0o640);
+  const list = listOf(t, '');
+  const { status, stdout, stderr } = list('--rc-file', file);
+  t.same({ status, stdout }, { status: 78, stdout: '' });
+  const [, command = ''] = /: HMAC_KEY_BASE64: .*others have access to it; run: (.*)\n$/.exec(stderr) ?? [];
+  t.equal(spawnSync('sh', ['-c', command]).status, 0, command);
+  t.match(list('--rc-file', file), { status: 0, stderr: '' });
   t.end();
 });

@@ -1,5 +1,5 @@
-import { writeSync } from 'node:fs';
-import { isatty } from 'node:tty';
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { isatty, WriteStream } from 'node:tty';
 
 /** One line on the terminal that says what a run is waiting for. */
 export interface Progress {
@@ -30,7 +30,7 @@ function startLine(): Progress {
     if (text === '') return;
     isShown = true;
     const seconds = Math.floor((performance.now() - startedAt) / 1000);
-    write(`${WIPE}${NO_WRAP}${text}${seconds === 0 ? '' : ` (${seconds} s)`}${WRAP}`);
+    write(`${WIPE}${cut(seconds === 0 ? text : `${text} (${seconds} s)`, terminalColumns())}`);
   };
   let ticking: NodeJS.Timeout | null = null;
   const patience = setTimeout(() => {
@@ -54,9 +54,28 @@ function startLine(): Progress {
 
 /** To the first column, and nothing to the right of it. */
 const WIPE = '\r\x1b[K';
-/** The terminal itself cuts what is wider than it is: a line that wrapped could not be wiped. */
-const NO_WRAP = '\x1b[?7l';
-const WRAP = '\x1b[?7h';
+/** A line that wrapped could not be wiped. The last column stays free: some terminals wrap there already. */
+function cut(text: string, columns: number): string {
+  return text.length < columns ? text : `${text.slice(0, Math.max(0, columns - 2))}…`;
+}
+
+/** Asked for anew each time, because windows change. 80 if nobody knows. */
+function terminalColumns(): number {
+  let descriptor: number | null = null;
+  try {
+    descriptor = openSync('/dev/tty', 'r+');
+    const terminal = new WriteStream(descriptor);
+    descriptor = null;
+    const { columns } = terminal;
+    terminal.destroy();
+    return columns || DEFAULT_COLUMNS;
+  } catch {
+    if (descriptor !== null) closeSync(descriptor);
+    return DEFAULT_COLUMNS;
+  }
+}
+
+const DEFAULT_COLUMNS = 80;
 
 /** Not through `process.stderr`, as for `say()`: ssh inherits the descriptor. */
 function write(text: string): void {

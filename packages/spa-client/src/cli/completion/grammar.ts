@@ -29,12 +29,11 @@ export function describeGrammar(): Grammar {
 }
 
 /** They are loaded with their verbs only. */
+// biome-ignore format: a row per verb
 const VALUE_OPTIONS_OF_VERBS: readonly string[] = [
   '--control',
-  '--control-persist',
-  '--style',
-  '--command',
-  '--ssh-config',
+  '--local', '--socks', '--remote', '--alive',
+  '--control-persist', '--style', '--command', '--ssh-config',
 ];
 
 /** ssh's options that take a value (ssh(1)), as a set of letters for a regular expression. */
