@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createLab, type Daemon, type Lab, startFwknopd, startSpaServer } from 'spa-lab';
+import { type ShutDoors, shutInIptables, shutInNftables } from './doors.ts';
 import type { Mode } from './modes.ts';
 import { type Operator, startOperator } from './operator.ts';
 
@@ -19,8 +20,8 @@ export interface Contestant {
 export interface ContestantPlan {
   readonly name: string;
   readonly firewall: 'nftables' | 'iptables';
-  start(lab: Lab, mode: Mode): Promise<Daemon>;
-  shut(lab: Lab): Promise<void>;
+  start(lab: Pick<Lab, 'bastion' | 'scratch'>, mode: Mode): Promise<Daemon>;
+  readonly shut: ShutDoors;
 }
 
 /** The daemon that the others are compared with. */
@@ -31,16 +32,17 @@ export const PEER: ContestantPlan = {
   shut: shutInIptables,
 };
 
+/** Our daemon as it is meant to run. */
+export const SPA_SERVER: ContestantPlan = {
+  name: 'spa-server, nftables',
+  firewall: 'nftables',
+  start: startOurs('FIREWALL nftables', 'NFT_MODE attach', 'NFT_ATTACH_CHAIN inet filter input'),
+  shut: shutInNftables,
+};
+
 /** Our daemon with each of its firewalls. */
 export const OURS: readonly ContestantPlan[] = [
-  {
-    name: 'spa-server, nftables',
-    firewall: 'nftables',
-    start: startOurs('FIREWALL nftables', 'NFT_MODE attach', 'NFT_ATTACH_CHAIN inet filter input'),
-    shut: async ({ bastion }) => {
-      await bastion.must(['nft', 'flush', 'set', 'inet', 'filter', 'spa_doors4']);
-    },
-  },
+  SPA_SERVER,
   {
     name: 'spa-server, iptables',
     firewall: 'iptables',
@@ -59,7 +61,9 @@ export async function createContestant(plan: ContestantPlan): Promise<Contestant
       lab,
       operator,
       start: (mode) => plan.start(lab, mode),
-      shut: () => plan.shut(lab),
+      shut: async () => {
+        if ((await plan.shut(lab.bastion)) === 0) throw new Error(`${plan.name}: there is no door to shut`);
+      },
     };
   } catch (error) {
     await lab.dispose();
@@ -84,14 +88,4 @@ function makeMemoryFolder(): string | null {
   const folder = mkdtempSync(join(parent, 'spa-bench-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   return folder;
-}
-
-/** Both daemons keep their doors in fwknop's chain; the rule that lets packets in to ours stays. */
-async function shutInIptables({ bastion }: Lab): Promise<void> {
-  const rules = (await bastion.must(['iptables', '-S', 'FWKNOP_INPUT'])).split('\n');
-  const position = rules
-    .filter((rule) => rule.startsWith('-A '))
-    .findIndex((rule) => rule.includes('--dport 22 '));
-  if (position < 0) throw new Error('there is no door in FWKNOP_INPUT');
-  await bastion.must(['iptables', '-D', 'FWKNOP_INPUT', String(position + 1)]);
 }

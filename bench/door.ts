@@ -1,12 +1,29 @@
-import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { ExitCode } from 'spa-host';
-import { type Daemon, lacking } from 'spa-lab';
+import type { Daemon } from 'spa-lab';
 import { type Contestant, createContestant, OURS, PEER } from './contestants.ts';
-import { describeMachine } from './machine.ts';
 import { createModes, type Mode } from './modes.ts';
-import { formatMarkdown, formatText, type Series, type Table, tabulate } from './results.ts';
+import { formatMs, formatTimes, percentile, type Section, type Table } from './results.ts';
+import type { Run } from './run.ts';
+
+/** From a packet to the open door: our daemons and the stock one. */
+export async function measureDoor(run: Run): Promise<Omit<Section, 'title'>> {
+  run.progress('making keys and bastions');
+  const contestants: Contestant[] = [];
+  for (const plan of [PEER, ...OURS]) {
+    const contestant = await createContestant(plan);
+    run.onEnd(contestant.lab.dispose);
+    contestants.push(contestant);
+  }
+  const [peer] = contestants;
+  if (peer === undefined) throw new Error('nobody to compare with');
+  const modes = await createModes(peer.lab.scratch);
+  run.onEnd(modes.dispose);
+  const series: Series[] = [];
+  const floor: number[] = [];
+  for (const mode of modes.all) series.push(...(await measureMode(mode, contestants, floor, run)));
+  const table = tabulate([...series, { mode: '(door open)', daemon: 'no packet', microseconds: floor }]);
+  return { tables: [table], method: METHOD };
+}
 
 /** Packets for each daemon in each mode. */
 const ROUNDS = 40;
@@ -23,58 +40,11 @@ established. Then the rule is removed and the door is seen to be shut, outside t
 once and take turns packet by packet, so that what else the machine does meets all of them alike. "door open" is the
 method's own floor: the same measurement with the door open already. "first" is the first packet after the daemon's start.`;
 
-const RESULTS = fileURLToPath(new URL('../RESULTS.md', import.meta.url));
-
-/** What is to be undone, in reverse order, when the program ends, however that comes. */
-const cleanups: (() => void | Promise<void>)[] = [];
-let stopped = false;
-
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(signal, () => {
-    stopped = true;
-    void cleanUp().then(() => process.exit(ExitCode.failure));
-  });
-}
-
-process.exitCode = await main();
-
-async function main(): Promise<number> {
-  const reason = lacking('fwknopd', 'nft', 'iptables', 'ip6tables', 'gpg', 'sshd', 'ssh-keygen');
-  if (reason !== false) {
-    process.stderr.write(`bench: ${reason}\n`);
-    return ExitCode.unavailable;
-  }
-  try {
-    const table = tabulate(await measureAll(), PEER.name);
-    process.stdout.write(formatText(table));
-    writeFileSync(RESULTS, formatResults(table));
-    progress('written to bench/RESULTS.md');
-    return ExitCode.ok;
-  } catch (error) {
-    // What a signal took away fails in turn; the signal ends the program.
-    if (stopped) await new Promise(() => {});
-    throw error;
-  } finally {
-    await cleanUp();
-  }
-}
-
-async function measureAll(): Promise<readonly Series[]> {
-  progress('making keys and bastions');
-  const contestants: Contestant[] = [];
-  for (const plan of [PEER, ...OURS]) {
-    const contestant = await createContestant(plan);
-    cleanups.push(contestant.lab.dispose);
-    contestants.push(contestant);
-  }
-  const [peer] = contestants;
-  if (peer === undefined) throw new Error('nobody to compare with');
-  const modes = await createModes(peer.lab.scratch);
-  cleanups.push(modes.dispose);
-  const series: Series[] = [];
-  const floor: number[] = [];
-  for (const mode of modes.all) series.push(...(await measureMode(mode, contestants, floor)));
-  return [...series, { mode: '(door open)', daemon: 'no packet', microseconds: floor }];
+/** What one daemon did in one mode. Times in microseconds, in the order in which they were measured. */
+interface Series {
+  readonly mode: string;
+  readonly daemon: string;
+  readonly microseconds: readonly number[];
 }
 
 /** Adds to `floor` what a connection takes through each of the doors when it is open. */
@@ -82,6 +52,7 @@ async function measureMode(
   mode: Mode,
   contestants: readonly Contestant[],
   floor: number[],
+  run: Run,
 ): Promise<readonly Series[]> {
   const entries: { readonly contestant: Contestant; readonly daemon: Daemon; readonly times: number[] }[] =
     [];
@@ -89,8 +60,9 @@ async function measureMode(
     entries.push({ contestant, daemon: await contestant.start(mode), times: [] });
   }
   await sleep(SETTLE_MS);
-  for (let round = 1; round <= ROUNDS; round++) {
-    progress(`${mode.name}: packet ${round} of ${ROUNDS}`);
+  const rounds = run.rounds(ROUNDS);
+  for (let round = 1; round <= rounds; round++) {
+    run.progress(`${mode.name}: packet ${round} of ${rounds}`);
     for (const { contestant, daemon, times } of entries) {
       const { operator } = contestant;
       await operator.expectSilence();
@@ -110,17 +82,18 @@ async function measureMode(
   });
 }
 
-function formatResults(table: Table): string {
-  const date = new Date().toISOString().slice(0, 10);
-  const machine = describeMachine().map((line) => `- ${line}\n`);
-  return `# Latency of the door\n\n\`npm run bench\`, ${date}\n\n${machine.join('')}\n${formatMarkdown(table)}\n${METHOD}\n`;
-}
-
-async function cleanUp(): Promise<void> {
-  for (const undo of cleanups.splice(0).reverse()) await undo();
-}
-
-/** On a terminal one line that is written over. */
-function progress(text: string): void {
-  process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
+/** One line for each series, compared with the peer's of the same mode. */
+function tabulate(series: readonly Series[]): Table {
+  const heading = ['keys', 'daemon', 'n', 'p50 ms', 'p90 ms', 'max ms', 'first ms', 'p50 ×', 'p90 ×'];
+  const lines = series.map(({ mode, daemon, microseconds }) => {
+    const peer = series.find((other) => other.mode === mode && other.daemon === PEER.name);
+    const times = (share: number): string =>
+      daemon === PEER.name ? '' : formatTimes(peer?.microseconds ?? [], microseconds, share);
+    return [
+      ...[mode, daemon, String(microseconds.length)],
+      ...[0.5, 0.9, 1].map((share) => formatMs(percentile(microseconds, share))),
+      ...[formatMs(microseconds[0] ?? Number.NaN), times(0.5), times(0.9)],
+    ];
+  });
+  return { heading, words: 2, lines };
 }

@@ -7,12 +7,25 @@ export function describeMachine(): readonly string[] {
   const model = processors[0]?.model ?? 'unknown processor';
   return [
     `${model.trim()}, ${processors.length} cores; Linux ${release()}; Node ${process.version}`,
-    ['fwknopd', 'nft', 'iptables'].map(version).join('; '),
+    VERSIONS.map(version).join('; '),
   ];
 }
 
+const VERSIONS = [
+  ...[
+    ['fwknopd', '--version'],
+    ['fwknop', '--version'],
+    ['ssh', '-V'],
+    ['gpg', '--version'],
+  ],
+  ...[
+    ['nft', '--version'],
+    ['iptables', '--version'],
+  ],
+] as const;
+
 /** The first line of what a program says about itself. */
-function version(program: string): string {
-  const { stdout } = spawnSync(program, ['--version'], { encoding: 'utf8' });
-  return stdout?.split('\n')[0]?.trim() || `${program} of unknown version`;
+function version([program, option]: (typeof VERSIONS)[number]): string {
+  const { stdout, stderr } = spawnSync(program, [option], { encoding: 'utf8' });
+  return `${stdout ?? ''}${stderr ?? ''}`.split('\n')[0]?.trim() || `${program} of unknown version`;
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import {
   HmacKey,
   parseIpAddress,
@@ -11,9 +12,21 @@ import {
 } from 'spa-core';
 import { addresses, createGnupgHome, type GnupgHome, type Scratch } from 'spa-lab';
 
+/** How a client is told its keys. */
+export interface ClientKeys {
+  /** Where the secret lies. */
+  readonly where: 'rc file' | 'GnuPG home' | 'key files';
+  /** Lines of ~/.fwknoprc. */
+  readonly lines: readonly string[];
+  /** Stock fwknop takes them too, and a stock fwknopd its packet. */
+  readonly isStock: boolean;
+}
+
 /** One way to make packets, and the stanza that opens them. */
 export interface Mode {
   readonly name: string;
+  /** The same keys for a client, in every place where they may lie. */
+  readonly clientKeys: readonly ClientKeys[];
   /** Lines of access.conf, the same for every daemon. */
   readonly access: readonly string[];
   /** A fresh packet that asks for tcp/22. */
@@ -43,10 +56,28 @@ export async function createModes(scratch: Scratch): Promise<Modes> {
     const bastion = await createHome('bastion', algorithm);
     const operator = await createHome('operator', algorithm);
     await bastion.certify(operator);
-    const [signer] = await readSecretKeys(Buffer.from(await operator.exportSecretKey()));
-    const [recipient] = await readCertificates(Buffer.from(await bastion.exportCertificate()));
+    await operator.certify(bastion);
+    const secretKey = await operator.exportSecretKey();
+    const certificate = await bastion.exportCertificate();
+    const [signer] = await readSecretKeys(Buffer.from(secretKey));
+    const [recipient] = await readCertificates(Buffer.from(certificate));
     if (signer === undefined || recipient === undefined) throw new Error('gpg exported no key');
-    return createMode(name, { kind: 'openpgp', signer, recipient }, [
+    const files = { signer: scratch.path(`${algorithm}.key`), recipient: scratch.path(`${algorithm}.asc`) };
+    writeFileSync(files.signer, secretKey, { mode: 0o600 });
+    writeFileSync(files.recipient, certificate);
+    const inHome = [
+      ...['USE_GPG Y', `GPG_HOMEDIR ${operator.path}`, 'GPG_NO_SIGNING_PW Y'],
+      ...[`GPG_SIGNER ${operator.fingerprint}`, `GPG_RECIPIENT ${bastion.fingerprint}`],
+    ];
+    const inFiles = [
+      'USE_GPG Y',
+      ...[`GPG_SIGNER_KEY_FILE ${files.signer}`, `GPG_RECIPIENT_KEY_FILE ${files.recipient}`],
+    ];
+    const clientKeys: readonly ClientKeys[] = [
+      { where: 'GnuPG home', lines: inHome, isStock: algorithm === 'rsa2048' },
+      { where: 'key files', lines: inFiles, isStock: false },
+    ];
+    return createMode(name, { kind: 'openpgp', signer, recipient }, clientKeys, [
       `GPG_HOME_DIR ${bastion.path}`,
       `GPG_DECRYPT_ID ${bastion.fingerprint}`,
       'GPG_ALLOW_NO_PW Y',
@@ -59,9 +90,9 @@ export async function createModes(scratch: Scratch): Promise<Modes> {
   };
   try {
     const key = randomBytes(32);
-    const aes = createMode('AES', { kind: 'aes', key: new SymmetricKey(key) }, [
-      `KEY_BASE64 ${key.toString('base64')}`,
-    ]);
+    const line = `KEY_BASE64 ${key.toString('base64')}`;
+    const clientKeys = [{ where: 'rc file', lines: [line], isStock: true }] as const;
+    const aes = createMode('AES', { kind: 'aes', key: new SymmetricKey(key) }, clientKeys, [line]);
     const rsa = await openPgp('GPG, RSA-2048', 'rsa2048');
     const ecc = await openPgp('GPG, ed25519/cv25519', 'ecc');
     return { all: [aes, rsa, ecc], dispose };
@@ -71,18 +102,19 @@ export async function createModes(scratch: Scratch): Promise<Modes> {
   }
 }
 
-function createMode(name: string, encryption: Sealing, keyLines: readonly string[]): Mode {
+function createMode(
+  name: string,
+  encryption: Sealing,
+  clientKeys: readonly ClientKeys[],
+  keyLines: readonly string[],
+): Mode {
   const hmacKey = randomBytes(64);
+  const hmacLine = `HMAC_KEY_BASE64 ${hmacKey.toString('base64')}`;
   const keys = { encryption, hmac: new HmacKey(hmacKey, 'sha256') };
   return {
     name: `${name}, HMAC`,
-    access: [
-      'SOURCE ANY',
-      ...keyLines,
-      `HMAC_KEY_BASE64 ${hmacKey.toString('base64')}`,
-      'OPEN_PORTS tcp/22',
-      `FW_ACCESS_TIMEOUT ${DOOR_SECONDS}`,
-    ],
+    clientKeys: clientKeys.map((keys) => ({ ...keys, lines: [...keys.lines, 'USE_HMAC Y', hmacLine] })),
+    access: ['SOURCE ANY', ...keyLines, hmacLine, 'OPEN_PORTS tcp/22', `FW_ACCESS_TIMEOUT ${DOOR_SECONDS}`],
     seal: () => {
       const nowSeconds = Math.floor(Date.now() / 1000);
       return sealPacket(

@@ -1,60 +1,73 @@
-/** What one daemon did in one mode. Times in microseconds, in the order in which they were measured. */
-export interface Series {
-  readonly mode: string;
-  readonly daemon: string;
-  readonly microseconds: readonly number[];
+/** What a part of the bench found. */
+export interface Section {
+  readonly title: string;
+  readonly tables: readonly Table[];
+  /** How the figures were made. */
+  readonly method: string;
 }
 
-/** The lines of a table, the heading first. */
-export type Table = readonly (readonly string[])[];
-
-/** One line for each series; `peer` is the daemon to whose series of the same mode the others are compared. */
-export function tabulate(series: readonly Series[], peer: string): Table {
-  const heading = ['keys', 'daemon', 'n', 'p50 ms', 'p90 ms', 'max ms', 'first ms', 'p50 ×', 'p90 ×'];
-  const lines = series.map(({ mode, daemon, microseconds }) => {
-    const base = series.find((other) => other.mode === mode && other.daemon === peer);
-    const times = (share: number): string => {
-      if (base === undefined || daemon === peer) return '';
-      return (percentile(base.microseconds, share) / percentile(microseconds, share)).toFixed(1);
-    };
-    return [
-      ...[mode, daemon, String(microseconds.length)],
-      ...[0.5, 0.9, 1].map((share) => formatMs(percentile(microseconds, share))),
-      ...[formatMs(microseconds[0] ?? Number.NaN), times(0.5), times(0.9)],
-    ];
-  });
-  return [heading, ...lines];
+/** Figures under a heading. */
+export interface Table {
+  readonly heading: readonly string[];
+  /** How many columns, from the left, are words. */
+  readonly words: number;
+  readonly lines: readonly (readonly string[])[];
 }
 
 /** For a terminal: columns of even width, numbers to the right. */
-export function formatText(table: Table): string {
-  const widths = (table[0] ?? []).map((_, column) =>
-    Math.max(...table.map((line) => line[column]?.length ?? 0)),
-  );
+export function formatText({ heading, words, lines }: Table): string {
+  const all = [heading, ...lines];
+  const widths = heading.map((_, column) => Math.max(...all.map((line) => line[column]?.length ?? 0)));
   const pad = (cell: string, column: number): string => {
     const width = widths[column] ?? 0;
-    return column < TEXT_COLUMNS ? cell.padEnd(width) : cell.padStart(width);
+    return column < words ? cell.padEnd(width) : cell.padStart(width);
   };
-  return table.map((line) => `${line.map(pad).join('  ').trimEnd()}\n`).join('');
+  return all.map((line) => `${line.map(pad).join('  ').trimEnd()}\n`).join('');
 }
 
-/** The same as Markdown. */
-export function formatMarkdown(table: Table): string {
-  const [heading = [], ...lines] = table;
-  const rule = heading.map((_, column) => (column < TEXT_COLUMNS ? '---' : '--:'));
-  return [heading, rule, ...lines].map((line) => `| ${line.join(' | ')} |\n`).join('');
+/**
+ * `file`, the text of the results file, with `sections` in the places of those with their titles; `titles` is the order
+ * in which sections stand. `remarks` is said under each title.
+ */
+export function withSections(
+  file: string,
+  titles: readonly string[],
+  sections: readonly Section[],
+  remarks: readonly string[],
+): string {
+  const texts = titles.flatMap((title) => {
+    const section = sections.find((candidate) => candidate.title === title);
+    if (section !== undefined) return [formatSection(section, remarks)];
+    const old = file.split(/^(?=## )/m).find((text) => text.startsWith(`## ${title}\n`));
+    return old === undefined ? [] : [old.trimEnd()];
+  });
+  return `${['# Results of the bench', ...texts].join('\n\n')}\n`;
 }
 
-/** The first columns are words. */
-const TEXT_COLUMNS = 2;
-
-/** The smallest value that `share` of all values do not exceed (nearest rank). */
-function percentile(values: readonly number[], share: number): number {
+/** The smallest value that `share` of all values do not exceed (nearest rank); NaN if there is none. */
+export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
 }
 
-function formatMs(microseconds: number): string {
+/** Microseconds as milliseconds, to three digits or so. */
+export function formatMs(microseconds: number): string {
   const ms = microseconds / 1000;
   return ms.toFixed(ms < 100 ? 2 : 0);
+}
+
+/** How many times `peer`'s share is ours; empty if there is nothing to compare. */
+export function formatTimes(peer: readonly number[], ours: readonly number[], share: number): string {
+  const times = percentile(peer, share) / percentile(ours, share);
+  return Number.isFinite(times) ? times.toFixed(times < 10 ? 2 : 1) : '';
+}
+
+function formatSection({ title, tables, method }: Section, remarks: readonly string[]): string {
+  const list = remarks.map((line) => `- ${line}`).join('\n');
+  return [`## ${title}`, list, ...tables.map(formatMarkdown), method].map((text) => text.trim()).join('\n\n');
+}
+
+function formatMarkdown({ heading, words, lines }: Table): string {
+  const rule = heading.map((_, column) => (column < words ? '---' : '--:'));
+  return [heading, rule, ...lines].map((line) => `| ${line.join(' | ')} |\n`).join('');
 }

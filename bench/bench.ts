@@ -1,0 +1,102 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { ExitCode } from 'spa-host';
+import { lacking } from 'spa-lab';
+import { measureDoor } from './door.ts';
+import { measureEnter } from './enter.ts';
+import { measureLoss } from './loss.ts';
+import { describeMachine } from './machine.ts';
+import { formatText, type Section, withSections } from './results.ts';
+import type { Run } from './run.ts';
+import { measureWire } from './wire.ts';
+
+/**
+ * A part of the bench. `npm run bench -- NAME...` runs some of them, without names all; with `quick` a look with a tenth of
+ * the rounds, which is written nowhere.
+ */
+interface Part {
+  readonly name: string;
+  /** Of its section in the results file. */
+  readonly title: string;
+  measure(run: Run): Promise<Omit<Section, 'title'>>;
+}
+
+const PARTS: readonly Part[] = [
+  { name: 'door', title: 'Latency of the door', measure: measureDoor },
+  { name: 'enter', title: 'From Enter to the remote shell', measure: measureEnter },
+  { name: 'wire', title: 'From Enter to the packet on the wire', measure: measureWire },
+  { name: 'loss', title: 'A network that loses a fifth', measure: measureLoss },
+];
+const PROGRAMS = ['fwknopd', 'fwknop', 'nft', 'iptables', 'ip6tables', 'gpg', 'sshd', 'ssh', 'ssh-keygen'];
+const QUICK = 'quick';
+const RESULTS = fileURLToPath(new URL('../RESULTS.md', import.meta.url));
+
+const undos: (() => void | Promise<void>)[] = [];
+let stopped = false;
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => {
+    stopped = true;
+    void undo().then(() => process.exit(ExitCode.failure));
+  });
+}
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(words: readonly string[]): Promise<number> {
+  const names = words.filter((word) => word !== QUICK);
+  const unknown = names.find((name) => !PARTS.some((part) => part.name === name));
+  if (unknown !== undefined) {
+    const known = PARTS.map((part) => part.name).join(', ');
+    process.stderr.write(`bench: there is no part ${unknown}; write some of ${known}, or ${QUICK}\n`);
+    return ExitCode.usage;
+  }
+  const reason = lacking(...PROGRAMS);
+  if (reason !== false) {
+    process.stderr.write(`bench: ${reason}\n`);
+    return ExitCode.unavailable;
+  }
+  const parts = PARTS.filter((part) => names.length === 0 || names.includes(part.name));
+  for (const part of parts) {
+    const section = await measure(part, words.includes(QUICK));
+    progress('');
+    for (const table of section.tables) process.stdout.write(`\n${formatText(table)}`);
+    if (!words.includes(QUICK)) write(part, section);
+  }
+  return ExitCode.ok;
+}
+
+async function measure(part: Part, isQuick: boolean): Promise<Section> {
+  try {
+    const found = await part.measure({
+      onEnd: (undo) => undos.push(undo),
+      progress: (text) => progress(`${part.name}: ${text}`),
+      rounds: (full) => (isQuick ? Math.ceil(full / 10) : full),
+    });
+    return { title: part.title, ...found };
+  } catch (error) {
+    // What a signal took away fails in turn; the signal ends the program.
+    if (stopped) await new Promise(() => {});
+    throw error;
+  } finally {
+    await undo();
+  }
+}
+
+/** A part's section is in the file as soon as it is measured. */
+function write(part: Part, section: Section): void {
+  const date = new Date().toISOString().slice(0, 10);
+  const remarks = [`\`npm run bench -- ${part.name}\`, ${date}`, ...describeMachine()];
+  const titles = PARTS.map(({ title }) => title);
+  writeFileSync(RESULTS, withSections(readFileSync(RESULTS, 'utf8'), titles, [section], remarks));
+  progress(`${part.name}: written to bench/RESULTS.md`);
+}
+
+async function undo(): Promise<void> {
+  for (const one of undos.splice(0).reverse()) await one();
+}
+
+/** On a terminal one line that is written over. */
+function progress(text: string): void {
+  process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
+}
