@@ -30,14 +30,15 @@ export async function resolveServers(
   host: string,
   family: 4 | 6 | null,
 ): Promise<readonly [Server, ...Server[]]> {
+  const missing = `${host}: no ${family === null ? '' : `IPv${family} `}address found`;
   const addresses = await lookup(host, { all: true, verbatim: true, family: family ?? 0 }).catch((error) => {
-    const kind = family === null ? 'address' : `IPv${family} address`;
-    throw new SendError(`${host}: no ${kind} found (${(error as NodeJS.ErrnoException).code})`);
+    throw new SendError(`${missing} (${(error as NodeJS.ErrnoException).code})`);
   });
-  const [first, ...others] = addresses.map(
-    (found): Server => ({ address: found.address, family: found.family === 6 ? 6 : 4 }),
-  );
-  if (first === undefined) throw new SendError(`${host}: no address found`);
+  const [first, ...others] = addresses
+    .map((found): Server => ({ address: found.address, family: found.family === 6 ? 6 : 4 }))
+    // An address in the place of a name is given back whatever its family.
+    .filter((found) => family === null || found.family === family);
+  if (first === undefined) throw new SendError(missing);
   return [first, ...others];
 }
 

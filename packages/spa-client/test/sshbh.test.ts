@@ -278,6 +278,11 @@ t.test('a host that is not found is exit code 255', async (t) => {
   t.match(await run(['x']), { code: 255, stderr: /^sshbh: x: nowhere.invalid: no address found/ });
 });
 
+t.test('-6 refuses a host that has only an IPv4 address', async (t) => {
+  const { run } = bench(t, '[x]\nSPA_SERVER 127.0.0.1\nKEY k\nHMAC_KEY h\n');
+  t.match(await run(['-6', 'x']), { code: 255, stderr: /^sshbh: x: 127.0.0.1: no IPv6 address found\n/ });
+});
+
 t.test('an unknown region is exit code 78 and names the nearest first', async (t) => {
   const { run, rcFile } = bench(t, region({ port: 1, udpPort: 1, packets: [] }));
   t.match(await run(['eu-wset-1']), {
