@@ -44,7 +44,6 @@ export function tunnelOptions(
   { aliveSeconds, isAttended }: TunnelManners,
 ): readonly string[] {
   const settings = [
-    'ControlMaster=yes',
     `ControlPath=${controlPath}`,
     'ControlPersist=no',
     'ClearAllForwardings=yes',
@@ -53,7 +52,7 @@ export function tunnelOptions(
     'ServerAliveCountMax=2',
     ...(isAttended ? [] : ['BatchMode=yes', `ConnectTimeout=${aliveSeconds}`]),
   ];
-  return ['-N', '-T', ...settings.flatMap((setting) => ['-o', setting])];
+  return ['-M', '-N', '-T', ...settings.flatMap((setting) => ['-o', setting])];
 }
 
 /** Starts ssh and forwards the ports. Resolves when all are, or ssh has ended. */
