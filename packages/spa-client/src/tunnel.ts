@@ -164,6 +164,7 @@ function endOf(child: ChildProcess): Promise<number> {
       if (child.stderr?.readableEnded === false) {
         await Promise.race([new Promise((ended) => child.stderr?.once('end', ended)), delay(100)]);
       }
+      child.stderr?.destroy();
       resolve(code ?? CONNECTION_FAILED);
     });
   });
