@@ -77,6 +77,17 @@ function plainPrograms({ operator, scratch }: Daily, host: string): readonly Pro
       },
     },
     {
+      name: 'ssh as VS Code runs it',
+      run: () =>
+        operator.run(
+          ['ssh', '-T', '-D', '5080', '-o', 'ConnectTimeout=15', host, 'bash'],
+          'echo code-$((40 + 2))\n',
+        ),
+      check: (t, { stdout }) => {
+        t.equal(stdout, 'code-42\n');
+      },
+    },
+    {
       name: 'scp',
       run: () => operator.run(['scp', '-q', path('tree', 'a'), `${host}:${path('scp')}`]),
       check: arrived('scp'),
