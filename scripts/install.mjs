@@ -41,6 +41,8 @@ const TEST_PROGRAMS = {
   'ansible-core': ['ansible'],
   // Completion, prompts, and the manual.
   tmux: ['tmux'],
+  'groff-base': ['groff'],
+  mandoc: ['mandoc'],
   bash: ['bash'],
   zsh: ['zsh'],
   fish: ['fish'],
