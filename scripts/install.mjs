@@ -41,13 +41,12 @@ const TEST_PROGRAMS = {
   'ansible-core': ['ansible'],
   // Completion, prompts, and the manual.
   tmux: ['tmux'],
-  'groff-base': ['groff'],
-  mandoc: ['mandoc'],
   bash: ['bash'],
   zsh: ['zsh'],
   fish: ['fish'],
   'man-db': ['man'],
   'groff-base': ['groff'],
+  mandoc: ['mandoc'],
   // An HTTPS server of the test's own, and the lab's long cable.
   openssl: ['openssl'],
   'perl-base': ['perl'],
