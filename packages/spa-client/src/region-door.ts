@@ -111,7 +111,7 @@ async function doorwaysOf(from: SshBastion, entry: Entry): Promise<readonly Bast
 async function knockUnseen(from: SshBastion, entry: Entry): Promise<Passage> {
   const { bastion } = from;
   const destination = mustHaveDestination(bastion);
-  const [server] = await resolveServers(bastion.host, entry.family ?? destination.family);
+  const [server] = await resolveServers(from.ssh.hostname, entry.family ?? destination.family);
   const keys = await loadPacketKeys(bastion.settings, entry.secrets);
   await sendPacket(await sealFor(bastion, server, entry, keys), server, destination);
   await new Promise((resolve) => setTimeout(resolve, UNSEEN_MS));
