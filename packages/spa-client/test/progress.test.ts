@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { createScratch, lackingPrograms } from 'spa-lab';
@@ -103,4 +103,14 @@ t.test('a pipe sees nothing of it', { skip }, async (t) => {
   });
   const [code] = await once(child, 'close');
   t.same({ code, stdout, stderr }, { code: 0, stdout: 'ssh is here\n', stderr: '' });
+});
+
+t.test('a question is asked on a line of its own', { skip }, async (t) => {
+  const { command, env } = await bench(t, 60_000);
+  const [, , , rcFile = ''] = command;
+  appendFileSync(rcFile, 'FALLBACK b\n[b]\nSPA_SERVER 127.0.0.2\nACCESS tcp/9\nHMAC_KEY another-key\n');
+  const terminal = await terminalWith(t, { command, env });
+  await terminal.shows(/^before\nsshbh: us-east-1: waiting for /);
+  await terminal.shows(/^before\nEnter encryption key:$/);
+  t.pass('the line is gone');
 });

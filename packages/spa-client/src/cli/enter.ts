@@ -59,7 +59,7 @@ export async function enter(
     user,
     family: orders.ipv4 ? 4 : orders.ipv6 ? 6 : null,
     patience: { waitMs, graceMs: graceMs(region, minGraceMs) },
-    secrets,
+    secrets: askingOnCleanLine(progress, secrets),
     username: currentUsername(),
     note,
     onEvent: (event) => {
@@ -82,6 +82,17 @@ export async function enter(
 }
 
 const DEFAULT_WAIT_SECONDS = 10;
+
+/** The key of another bastion may be asked for while the line of progress stands there. */
+function askingOnCleanLine(progress: Progress, { piped, ask }: SecretSource): SecretSource {
+  return {
+    piped,
+    ask: (what) => {
+      progress.stop();
+      return ask(what);
+    },
+  };
+}
 
 async function knockAgain(doorway: BastionDoorway): Promise<true> {
   await doorway.send(await doorway.seal());
