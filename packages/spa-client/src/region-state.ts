@@ -48,8 +48,8 @@ function stateFile(name: string): string {
   return join(stateDirectory(), `${readable}.${digest}.json`);
 }
 
-/** XDG's rule: a relative path counts as none. */
-function stateDirectory(): string {
+/** Where this machine's memory is kept. XDG's rule: a relative path in `XDG_STATE_HOME` counts as none. */
+export function stateDirectory(): string {
   const { XDG_STATE_HOME: named = '' } = process.env;
   return join(isAbsolute(named) ? named : join(homedir(), '.local', 'state'), 'sshbh');
 }

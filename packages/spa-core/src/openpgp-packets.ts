@@ -3,7 +3,11 @@ export const TAG = {
   publicKeyEncryptedSessionKey: 1,
   signature: 2,
   onePassSignature: 4,
+  secretKey: 5,
+  publicKey: 6,
+  secretSubkey: 7,
   literalData: 11,
+  publicSubkey: 14,
   symmetricallyEncrypted: 18,
 } as const;
 
@@ -41,6 +45,23 @@ export function readMpi(octets: Buffer): { readonly value: Buffer; readonly rest
   if (octets.length < 2) return null;
   const end = 2 + Math.ceil(octets.readUInt16BE(0) / 8);
   return end <= octets.length ? { value: octets.subarray(2, end), rest: octets.subarray(end) } : null;
+}
+
+/** A multiprecision integer, without the zeros in front. */
+export function writeMpi(octets: Buffer): Buffer {
+  const start = octets.findIndex((octet) => octet !== 0);
+  const value = start < 0 ? Buffer.alloc(0) : octets.subarray(start);
+  const unusedBits = Math.clz32(value[0] ?? 0xff) - 24;
+  const bits = value.length * 8 - unusedBits;
+  return Buffer.concat([Buffer.of(bits >> 8, bits & 0xff), value]);
+}
+
+/** A packet with a header of the new format (RFC 9580 section 4.2.1), of less than 8384 octets. */
+export function writePacket(tag: number, body: Buffer): Buffer {
+  const { length } = body;
+  const size =
+    length < 192 ? Buffer.of(length) : Buffer.of(192 + ((length - 192) >> 8), (length - 192) & 0xff);
+  return Buffer.concat([Buffer.of(0xc0 | tag), size, body]);
 }
 
 /** The header of a packet: what it is, and how long. */

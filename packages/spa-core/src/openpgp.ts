@@ -4,12 +4,21 @@ import { PACKET_AGE_MAX_SECONDS } from './limits.ts';
 import { type Certificate, type Fingerprint, KeyError, type SecretKey } from './openpgp-keys.ts';
 import { decryptSignedText, type SignedText, verifySignedText } from './openpgp-native.ts';
 import { firstPacket, type OpenPgpPacket, splitPackets, TAG } from './openpgp-packets.ts';
+import { type SealingFiles, sealByPlan } from './openpgp-seal.ts';
+import type { SealingPlan } from './sealing-plan.ts';
 import { decryptSessionKey, recipientOf, type SessionKey } from './session-key.ts';
 
 /** Who signs and for whom. */
 export interface OpenPgpSealingKeys {
   readonly signer: SecretKey;
   readonly recipient: Certificate;
+}
+
+/** The same as key files that were judged before: the library is loaded only if the judgement does not fit. */
+export interface PlannedSealing {
+  readonly plan: SealingPlan;
+  readonly files: SealingFiles;
+  readonly load: () => Promise<OpenPgpSealingKeys>;
 }
 
 /** Who can open, and whose signature counts. */
@@ -34,7 +43,7 @@ export interface OpenedOpenPgp {
 const ANONYMOUS_RECIPIENT = '0000000000000000';
 
 /** A text of 1.5 kB at most; what inflates to more was made to hurt. Signatures stay short enough for RSA-3072. */
-const CONFIG: PartialConfig = {
+export const LIBRARY_CONFIG: PartialConfig = {
   aeadProtect: false,
   maxDecompressedMessageSize: 16_384,
   nonDeterministicSignaturesViaNotation: false,
@@ -45,6 +54,16 @@ const CONFIG: PartialConfig = {
  * @throws KeyError if a key cannot sign or encrypt: expired, revoked, of the wrong kind.
  */
 export async function sealOpenPgp(
+  keys: OpenPgpSealingKeys | PlannedSealing,
+  text: string,
+  nowSeconds: number,
+): Promise<Uint8Array> {
+  if (!('plan' in keys)) return sealWithLibrary(keys, text, nowSeconds);
+  const sealed = sealByPlan(keys.plan, keys.files, text, nowSeconds);
+  return sealed ?? sealWithLibrary(await keys.load(), text, nowSeconds);
+}
+
+async function sealWithLibrary(
   keys: OpenPgpSealingKeys,
   text: string,
   nowSeconds: number,
@@ -58,7 +77,7 @@ export async function sealOpenPgp(
       signingKeys: keys.signer.openpgpKey(),
       format: 'binary',
       date: dateOf(nowSeconds),
-      config: CONFIG,
+      config: LIBRARY_CONFIG,
     });
   } catch (error) {
     throw new KeyError((error as Error).message.replaceAll(/\s+/g, ' '));
@@ -122,7 +141,10 @@ async function decryptMessage(
 ): Promise<DecryptedMessage> {
   const openpgp = await import('openpgp');
   try {
-    const message: Message<Uint8Array> = await openpgp.readMessage({ binaryMessage: blob, config: CONFIG });
+    const message: Message<Uint8Array> = await openpgp.readMessage({
+      binaryMessage: blob,
+      config: LIBRARY_CONFIG,
+    });
     const ours = new Set([ANONYMOUS_RECIPIENT, ...keys.secretKeys.flatMap((key) => key.keyIds)]);
     if (!message.getEncryptionKeyIDs().some((id) => ours.has(id.toHex().toUpperCase()))) {
       throw new SpaError('decrypt', 'the packet does not decrypt');
@@ -135,7 +157,7 @@ async function decryptMessage(
       verificationKeys: verificationKeys(keys),
       format: 'binary',
       date,
-      config: CONFIG,
+      config: LIBRARY_CONFIG,
     });
     return decrypted as unknown as DecryptedMessage;
   } catch {
@@ -220,7 +242,7 @@ async function verifySignature(
 }
 
 /** The library takes dates; the time itself still comes from the caller. */
-function dateOf(seconds: number) {
+export function dateOf(seconds: number): InstanceType<typeof globalThis.Date> {
   // biome-ignore lint/style/noRestrictedGlobals: no clock is read, a number is converted.
   return new Date(seconds * 1000);
 }
