@@ -34,7 +34,7 @@ export function inheritedOptions(sshOptions: readonly string[]): readonly string
 
 /** False if ssh is only to tell something (`-G`, `-Q`, `-V`) or to order its own master about (`-O`): no door is needed. */
 export function connects(sshOptions: readonly string[]): boolean {
-  return !sshOptions.some((option) => /^-[46AaCfgKkMNnqsTtvXxYy]*[GOQV]/.test(option));
+  return !sshOptions.some((option) => hasLetter(option, 'GOQV'));
 }
 
 const SSH_PORT = 22;
@@ -42,7 +42,12 @@ const FORWARD = '[%h]:%p';
 
 /** True for `-L`, `-D`, and `-M`, which may be told to forward later. */
 function mayListen(sshOption: string): boolean {
-  return /^-[LDM]/.test(sshOption);
+  return hasLetter(sshOption, 'LDM');
+}
+
+/** True if one of `letters` is among the options of `word`, before one that takes the rest of it for its value. */
+function hasLetter(word: string, letters: string): boolean {
+  return new RegExp(`^-[46AaCfgKkMNnqsTtvXxYy]*[${letters}]`).test(word);
 }
 
 /** To the address that answered, from the address that the door is open for. */
