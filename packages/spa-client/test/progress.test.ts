@@ -4,9 +4,8 @@ import { once } from 'node:events';
 import { appendFileSync, chmodSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { createScratch, lackingPrograms } from 'spa-lab';
+import { createScratch, lackingPrograms, openTerminal, type Terminal } from 'spa-lab';
 import t, { type Test } from 'tap';
-import { openTerminal, type Terminal } from './terminal.ts';
 
 const SSHBH = fileURLToPath(new URL('../src/bin/sshbh.cjs', import.meta.url));
 /** Says where it is. Questions (-G) are for the real one. */

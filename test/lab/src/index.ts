@@ -11,5 +11,6 @@ export { createRegionLab, type RegionLab, regionAddresses } from './region-lab.t
 export { dropEverything } from './rulesets.ts';
 export { createScratch, folderIn, type Scratch } from './scratch.ts';
 export { newKey, outsideIdentity, type Sshd, type SshdOptions, startSshd } from './sshd.ts';
+export { openTerminal, type Terminal } from './terminal.ts';
 export { until } from './until.ts';
 export { type Arrivals, arrivals, loseArrivals, watchWire } from './wire.ts';
