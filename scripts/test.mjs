@@ -30,6 +30,8 @@ if (files.length === 0) {
 const child = spawn(process.execPath, ['--test', '--test-concurrency=2', '--test-reporter=spec', ...files], {
   cwd: root,
   stdio: 'inherit',
+  // Seconds for one file: a machine may be slow, a hanging test shall still end.
+  env: { TAP_TIMEOUT: '180', ...process.env },
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));
