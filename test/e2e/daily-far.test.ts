@@ -1,6 +1,6 @@
 import { lacking } from 'spa-lab';
 import t from 'tap';
-import { DAILY_PROGRAMS, type Daily, dailyLab } from './daily.ts';
+import { DAILY_PROGRAMS, type Daily, dailyLab, isOnePacket } from './daily.ts';
 
 t.setTimeout(120_000);
 
@@ -14,7 +14,7 @@ t.test(
     await t.test('one packet opens the door, and few attempts to connect get to sshd', async (t) => {
       const { result, packets, connections } = await seen(lab, ['sshbh', 'us-east-1', '--', 'echo hello']);
       t.match(result, { status: 0, stdout: 'hello\n', stderr: /^$/ });
-      t.equal(packets, 1, 'no second one while the answer is under way');
+      t.ok(isOnePacket(packets), 'no second one while the answer is under way');
       // The one that found the door open, and the login. On a busy machine more answers may come before the first is read.
       t.ok(connections >= 2 && connections <= 5, `${connections} connections`);
     });
@@ -35,7 +35,7 @@ t.test(
       await operator.must(['sshbh', 'config', '--style', 'proxy']);
       const { result, packets, connections } = await seen(lab, ['ssh', 'us-east-1', 'echo hello']);
       t.match(result, { status: 0, stdout: 'hello\n', stderr: /^$/ });
-      t.equal(packets, 1);
+      t.ok(isOnePacket(packets), 'one packet');
       t.ok(connections >= 1 && connections <= 4, `${connections} connections`);
     });
   },

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { inhabitants, lacking, loseArrivals, type Namespace, regionAddresses, until } from 'spa-lab';
 import t, { type Test } from 'tap';
-import { DAILY_PROGRAMS, type Daily, dailyLab } from './daily.ts';
+import { DAILY_PROGRAMS, type Daily, dailyLab, isOnePacket } from './daily.ts';
 
 t.setTimeout(120_000);
 
@@ -33,7 +33,7 @@ t.test('sshbh forward', { skip: lacking(...DAILY_PROGRAMS) }, async (t) => {
           "sshbh: us-east-1: the bastion's localhost:9000 -> localhost:5432 is up\n",
         ].join(''),
       );
-      t.equal(packets, 1);
+      t.ok(isOnePacket(packets), 'one packet');
       t.equal(await echo(operator, 5000), 'hello');
       t.equal(await echo(bastion, 9000), 'hello');
       t.equal(await echoThroughSocks(operator, 1080, regionAddresses.private4), 'hello');
@@ -51,7 +51,7 @@ t.test('sshbh forward', { skip: lacking(...DAILY_PROGRAMS) }, async (t) => {
       await tunnel.says('is lost; trying again in 1 s');
       await tunnel.says('up again after');
     });
-    t.equal(packets, 1);
+    t.ok(isOnePacket(packets), 'one packet');
     t.equal(await echo(operator, 5000), 'hello');
     await lab.closeDoors();
   });

@@ -32,7 +32,7 @@ t.test('an sshd on another port:', { skip: lacking(...DAILY_PROGRAMS, 'scp') }, 
       t.match(result, {
         status: 0,
         stderr: /^$/,
-        stdout: host.length > 0 ? / 10\.78\.0\.5 22\n$/ : / fd77::2 2222\n$/,
+        stdout: host.length > 0 ? / 10\.78\.0\.5 22\n$/ : / (10\.77\.0\.|fd77::)2 2222\n$/,
       });
     }
   });
@@ -97,7 +97,7 @@ t.test(
     ]) {
       const daemon = await start();
       t.match(await operator.run(command), { status: 0, stdout: 'hello\n', stderr: /^$/ });
-      t.match(daemon.log(), 'opened tcp/22 for fd77::1', command.join(' '));
+      t.match(daemon.log(), /opened tcp\/22 for/, command.join(' '));
       await daemon.stop();
     }
   },
