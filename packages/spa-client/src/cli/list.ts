@@ -1,10 +1,10 @@
 import { isatty } from 'node:tty';
-import { ConfigError, ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
+import { ConfigError, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
 import { type RcFile, readRcFile } from '../rc-file.ts';
 import { readRegion, regionNames } from '../region.ts';
 import { type RegionState, readRegionState } from '../region-state.ts';
 import type { Settings } from '../settings.ts';
-import { defaultRcFile, say } from './program.ts';
+import { defaultRcFile, print, say } from './program.ts';
 
 /**
  * `sshbh list`: the regions of the rc file, what is opened with which key, and when it last was. No key is read.
@@ -180,9 +180,4 @@ ${formatOptions(LIST_OPTIONS)}
 
 A stanza that is wrong is listed with "?", and standard error says what is wrong with it.
 `;
-}
-
-function print(text: string): number {
-  process.stdout.write(text);
-  return ExitCode.ok;
 }

@@ -22,7 +22,6 @@ export async function runProgram(
   main: (argv: readonly string[]) => Promise<number>,
   codes: FailureCodes,
 ): Promise<void> {
-  process.stdout.on('error', ignoreClosedPipe);
   try {
     process.exitCode = await main(process.argv.slice(2));
   } catch (error) {
@@ -44,7 +43,7 @@ export function say(line: string): void {
 
 /** What was asked for, on stdout; the exit code of success. */
 export function print(text: string): 0 {
-  process.stdout.write(text);
+  process.stdout.on('error', ignoreClosedPipe).write(text);
   return 0;
 }
 
