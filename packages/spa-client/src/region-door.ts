@@ -38,6 +38,9 @@ export type Passage =
   /** ssh goes through a proxy: a packet was sent, but the door cannot be seen from here. */
   | ({ readonly state: 'unseen' } & SshBastion);
 
+/** What happens on the way in; `waiting`: a packet is not made in a moment, because others have a say. */
+export type EntryEvent = DoorEvent | { readonly kind: 'waiting'; readonly on: 'resolvers' | 'gpg' };
+
 /** Who wants to enter, and how. */
 export interface Entry {
   /** The ssh program. */
@@ -52,7 +55,7 @@ export interface Entry {
   readonly secrets: SecretSource;
   /** Who runs the client: see {@link compose}. */
   readonly username: string;
-  readonly onEvent: (event: DoorEvent) => void;
+  readonly onEvent: (event: EntryEvent) => void;
   /** Hears which own address was chosen, and why. */
   readonly note: (line: string) => void;
 }
@@ -133,11 +136,13 @@ async function knockUnseen(from: AskedBastion, entry: Entry): Promise<Passage> {
 async function sealFor(
   { settings }: Bastion,
   server: Server,
-  { username, note }: Entry,
+  { username, note, onEvent }: Entry,
   keys: PacketKeys,
 ): Promise<string> {
   const { allowIp: asked } = settings;
+  if (asked === 'resolve') onEvent({ kind: 'waiting', on: 'resolvers' });
   const allowIp = asked === 'resolve' ? await askOwnAddress(settings, server, note) : asked;
+  if (keys.encryption.kind === 'external') onEvent({ kind: 'waiting', on: 'gpg' });
   const nowSeconds = Math.floor(Date.now() / 1000);
   const { message } = compose({ ...settings, allowIp }, { nowSeconds, random: randomBytes, username });
   return sealPacket(message, keys, { nowSeconds, random: randomBytes });

@@ -10,7 +10,7 @@ import t, { type Test } from 'tap';
 const SSHBH = fileURLToPath(new URL('../src/bin/sshbh.cjs', import.meta.url));
 /** Says where it is. Questions (-G) are for the real one. */
 const FAKE_SSH = `#!/bin/sh
-[ "$1" = -G ] && PATH="\${PATH#*:}" exec ssh -F none "$@"
+[ "$1" = -G ] && sleep "\${SLOW_SSH:-0}" && PATH="\${PATH#*:}" exec ssh -F none "$@"
 echo 'ssh is here'
 `;
 const skip = lackingPrograms('tmux', 'setpriv', 'ssh');
@@ -64,6 +64,14 @@ t.test('who waits is told what for, and the line is gone when the door is open',
   const terminal = await terminalWith(t, await bench(t, 1500));
   await terminal.shows(/^before\nsshbh: us-east-1: waiting for 127\.0\.0\.1 port \d+, 1 packet sent$/);
   await terminal.shows(/sent \(1 s\)$/);
+  await terminal.shows(/^after$/m);
+  t.equal(terminal.screen(), 'before\nssh is here\nafter');
+});
+
+t.test('who waits for names or keys, before any packet, is told too', { skip }, async (t) => {
+  const { command, env } = await bench(t, 0);
+  const terminal = await terminalWith(t, { command, env: { ...env, SLOW_SSH: '1.5' } });
+  await terminal.shows(/^before\nsshbh: us-east-1: looking up 127\.0\.0\.1( \(1 s\))?$/);
   await terminal.shows(/^after$/m);
   t.equal(terminal.screen(), 'before\nssh is here\nafter');
 });
