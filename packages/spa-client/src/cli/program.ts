@@ -32,13 +32,22 @@ export async function runProgram(
   }
 }
 
-/** One line on stderr. Not through `process.stderr`: that would leave the descriptor non-blocking to a program we become. */
-export function say(line: string): void {
+/**
+ * A line on stderr, or several if ssh or gpg said them so, without what a terminal obeys. Not through `process.stderr`: that
+ * would leave the descriptor non-blocking to a program we become.
+ */
+export function say(text: string): void {
+  const lines = text.split('\n').map(printable).join('\n');
   try {
-    writeSync(2, `${line}\n`);
+    writeSync(2, `${lines}\n`);
   } catch (error) {
     ignoreClosedPipe(error as NodeJS.ErrnoException);
   }
+}
+
+/** A terminal obeys control characters, and names from files and the network may hold some. */
+export function printable(text: string): string {
+  return text.replaceAll(/\p{C}/gu, '?');
 }
 
 /** What was asked for, on stdout; the exit code of success. */

@@ -1,5 +1,6 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { isatty, WriteStream } from 'node:tty';
+import { printable } from './program.ts';
 
 /** One line on the terminal that says what a run is waiting for. */
 export interface Progress {
@@ -46,7 +47,7 @@ function startLine(): Progress {
   }, PATIENCE_MS).unref();
   return {
     update: (line) => {
-      text = line.replaceAll(/\p{C}/gu, '?');
+      text = printable(line);
       if (ticking !== null) refresh();
     },
     stop: () => {
