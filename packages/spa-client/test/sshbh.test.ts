@@ -312,9 +312,9 @@ t.test('a host that ssh could take for an option is refused', async (t) => {
 });
 
 t.test('nothing in an error is an order to the terminal', async (t) => {
-  const escape = String.fromCharCode(27);
-  const { run } = bench(t, `[bad]\nSPA_SERVER a${escape}c\n[e${escape}c]\nSPA_SERVER ::1\nACCESS udp/1\n`);
-  for (const region of ['bad', `e${escape}c`]) {
+  const esc = String.fromCharCode(27);
+  const { run } = bench(t, `[bad]\nSPA_SERVER a${esc}c\n[e${esc}c]\nSPA_SERVER ::1\nACCESS udp/1\n`);
+  for (const region of ['bad', `e${esc}c`]) {
     const { code, stderr } = await run([region]);
     t.equal(code, 78);
     t.match(stderr, /^sshbh: [^\p{C}]*\?c[^\p{C}]*\n$/u);

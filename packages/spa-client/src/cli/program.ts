@@ -1,9 +1,10 @@
 import { readFileSync, writeSync } from 'node:fs';
-import { homedir, userInfo } from 'node:os';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { KeyError, SpaError } from 'spa-core';
 import { ConfigError, ExitCode, UsageError } from 'spa-host';
 import { defaultUsername } from '../compose.ts';
+import { homeDirectory } from '../home.ts';
 import { SendError } from '../send.ts';
 import { SshError } from '../ssh-settings.ts';
 
@@ -62,9 +63,9 @@ export function packageVersion(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string }).version;
 }
 
-/** The rc file when none is named. */
+/** The rc file when none is named. @throws ConfigError if there is no home. */
 export function defaultRcFile(): string {
-  return join(homedir(), '.fwknoprc');
+  return join(homeDirectory(), '.fwknoprc');
 }
 
 /** The user name for a message: see {@link defaultUsername}. */
