@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { connect } from 'node:net';
+import { resolve as resolvePath } from 'node:path';
 
 /** Where ssh would go, and how: ssh_config(5). */
 export interface SshSettings {
@@ -42,7 +43,8 @@ export async function readSshSettings(ssh: string, args: readonly string[]): Pro
 /** True if a connection of ssh's is alive behind this control socket: a new session opens no other. */
 export function isControlSocketLive(controlPath: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(controlPath);
+    // Not as it is: Node would take a number for a port.
+    const socket = connect(resolvePath(controlPath));
     const answer = (isLive: boolean): void => {
       socket.destroy();
       resolve(isLive);

@@ -331,7 +331,17 @@ t.test('a wrong command line is exit code 64', async (t) => {
   t.match(await run([]), { code: 64, stderr: /^sshbh: which region\?/ });
   t.match(await run(['--frob', 'a']), { code: 64, stderr: /unknown option --frob/ });
   t.match(await run(['-4', '-6', 'a']), { code: 64, stderr: /contradict/ });
+  t.match(await run(['--', '-oProxyCommand=reboot@a']), { code: 64, stderr: /begins with a dash/ });
   t.match(await run(['--wait', '0', 'a']), { code: 64, stderr: /write seconds/ });
+});
+
+t.test('a control socket is a file, whatever it is called', async (t) => {
+  const { rcFile } = bench(t, region(await bastion(t, 0)));
+  for (const control of ['', '22', 'x'.repeat(300)]) {
+    const options = ['--if-needed', '--control', control, '--json', '--rc-file', rcFile];
+    const child = spawn(process.execPath, [SSHBH, 'open', ...options, 'us-east-1']);
+    t.match(await finish(child, ''), { code: 0, stderr: '', stdout: /"state":"open"/ }, control.slice(0, 3));
+  }
 });
 
 t.test('a program that is not there is said by name', async (t) => {

@@ -3,7 +3,7 @@ import { type Diagnosis, examineRegion } from '../doctor/doctor.ts';
 import type { Finding } from '../doctor/finding.ts';
 import { systemNtpServers } from '../doctor/ntp-servers.ts';
 import { type Colour, paintFor } from './colour.ts';
-import { parseWait } from './enter.ts';
+import { familyOf, parseWait } from './enter.ts';
 import { currentUsername, defaultRcFile, print, printable } from './program.ts';
 import { startProgress } from './progress.ts';
 import { secretSource } from './secret-source.ts';
@@ -17,9 +17,8 @@ export async function doctorVerb(argv: readonly string[]): Promise<number> {
   if (values.help) return print(help());
   const [name, ...others] = positionals;
   if (name === undefined || others.length > 0) throw new UsageError('which region? sshbh doctor REGION');
-  if (values.ipv4 && values.ipv6) throw new UsageError('-4 and -6 contradict each other; give one');
   const diagnoses = examineRegion(values['rc-file'] ?? defaultRcFile(), name, {
-    family: values.ipv4 ? 4 : values.ipv6 ? 6 : null,
+    family: familyOf(values),
     ssh: 'ssh',
     secrets: secretSource(null),
     username: currentUsername(),

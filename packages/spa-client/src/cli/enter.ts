@@ -48,6 +48,7 @@ export async function enter(
   secrets: SecretSource = secretSource(null),
 ): Promise<Passage | Refusal> {
   const waitMs = parseWait(orders.wait);
+  const family = familyOf(orders);
   const program = findProgram(orders.ssh ?? 'ssh');
   const note = orders.verbose ? (line: string) => say(`sshbh: ${line}`) : () => {};
   const progress = startProgress();
@@ -58,7 +59,7 @@ export async function enter(
     ssh: basename(program) === 'ssh' ? program : findProgram('ssh'),
     sshOptions,
     user,
-    family: orders.ipv4 ? 4 : orders.ipv6 ? 6 : null,
+    family,
     patience: { waitMs, graceMs: graceMs(region, minGraceMs) },
     secrets: askingOnCleanLine(progress, secrets),
     username: currentUsername(),
@@ -139,6 +140,12 @@ function sayDetour(region: Region, passage: Passage): void {
   if (passage.state !== 'open' || passage.doorway.bastion === first || !isatty(2)) return;
   const { host } = passage.doorway.bastion;
   say(`sshbh: ${region.name}: ${first.host} did not open its door; going through ${host}`);
+}
+
+/** The family that `-4` or `-6` wants; null: any. @throws UsageError for both */
+export function familyOf({ ipv4, ipv6 }: Pick<EnterOrders, 'ipv4' | 'ipv6'>): 4 | 6 | null {
+  if (ipv4 && ipv6) throw new UsageError('-4 and -6 contradict each other; give one');
+  return ipv4 ? 4 : ipv6 ? 6 : null;
 }
 
 /** Milliseconds of `--wait SECONDS`. @throws UsageError */

@@ -15,7 +15,7 @@ import type { Secret } from '../secret.ts';
 import { sshArguments } from '../ssh-command.ts';
 import { INSIDE_SSHBH } from '../ssh-settings.ts';
 import { startTunnel, tunnelOptions } from '../tunnel.ts';
-import { CONNECTION_FAILED, type EnterOrders, enter, parseWait } from './enter.ts';
+import { CONNECTION_FAILED, type EnterOrders, enter, familyOf, parseWait } from './enter.ts';
 import { defaultRcFile, exitCodeOf, print, say } from './program.ts';
 import { secretSource } from './secret-source.ts';
 import { parseSshbhCommand } from './sshbh-options.ts';
@@ -75,7 +75,6 @@ function readOrder(
   [name, ...specs]: readonly string[],
   afterDashes: readonly string[],
 ): ForwardOrder {
-  if (values.ipv4 && values.ipv6) throw new UsageError('-4 and -6 contradict each other; give one');
   if (name === undefined) throw new UsageError('which region? sshbh forward REGION 5000:db.internal:5432');
   const forwards = [
     ...[...specs, ...(values.local ?? [])].map((text) => parseForward('local', text)),
@@ -88,6 +87,7 @@ function readOrder(
   mustDiffer(forwards);
   const aliveSeconds = parseAlive(values.alive);
   parseWait(values.wait);
+  familyOf(values);
   const { user, regionName, sshOptions } = readSshPart(name, afterDashes);
   const region = readRegion(readRcFile(values['rc-file'] ?? defaultRcFile()), regionName);
   return { region, user, forwards, sshOptions, aliveSeconds, orders: values };

@@ -12,7 +12,6 @@ export async function openVerb(argv: readonly string[]): Promise<number> {
   if (values.help) return print(help());
   const [name, ...others] = positionals;
   if (name === undefined || others.length > 0) throw new UsageError('which region? sshbh open REGION');
-  if (values.ipv4 && values.ipv6) throw new UsageError('-4 and -6 contradict each other; give one');
   const startedAt = performance.now();
   const region = readRegion(readRcFile(values['rc-file'] ?? defaultRcFile()), name);
   const { control } = values;

@@ -84,16 +84,21 @@ const LONG_OPTIONS: readonly Option[] = OPTIONS.map(({ long, ...row }) =>
   'argument' in row ? { long, argument: row.argument, help: row.help } : { long, help: row.help },
 );
 
-/** ssh's options that take a value (ssh(1)). */
-const SSH_OPTIONS_WITH_VALUE = 'BbcDEeFIiJLlmOopPQRSWw';
+/** ssh's options that take a value (ssh(1)), as a set of letters for a regular expression. */
+export const SSH_OPTIONS_WITH_VALUE = 'BbcDEeFIiJLlmOopPQRSWw';
 
 function readOwn(
   own: readonly string[],
   region: string | undefined,
 ): Pick<SshbhCommand, 'orders' | 'region'> {
   const { values } = parseCommandLine(OPTIONS, own);
-  if (values.ipv4 && values.ipv6) throw new UsageError('-4 and -6 contradict each other; give one');
-  return { orders: values, region: region === undefined ? null : parseUserAt(region) };
+  return { orders: values, region: region === undefined ? null : mustBeRegion(region) };
+}
+
+/** Behind `--` it may begin with anything, and ssh would take a user with a dash for an option. */
+function mustBeRegion(text: string): UserAt {
+  if (!text.startsWith('-')) return parseUserAt(text);
+  throw new UsageError(`"${text}" is no region; no user and no region begins with a dash`);
 }
 
 interface SplitArguments {
