@@ -27,8 +27,7 @@ function complaint(
   ];
 }
 
-/** What `--wait` says, in milliseconds; ten seconds if it is not given. @throws UsageError */
-export async function diagnosis(
+async function diagnosis(
   region: Region,
   { state, doorway }: ClosedDoor<BastionDoorway>,
 ): Promise<readonly string[]> {

@@ -1,4 +1,5 @@
-import { type Grammar, quoteForSh, SSH_OPTIONS_WITH_VALUE } from './grammar.ts';
+import { SSH_OPTIONS_WITH_VALUE } from '../sshbh-options.ts';
+import { type Grammar, quoteForSh } from './grammar.ts';
 
 /** The script for bash, 3.2 (macOS) and later; it needs no bash-completion. */
 export function bashCompletion({ verbs, regionVerbs, options, valueOptions }: Grammar): string {

@@ -1,4 +1,5 @@
-import { type Grammar, quoteForFish, SSH_OPTIONS_WITH_VALUE } from './grammar.ts';
+import { SSH_OPTIONS_WITH_VALUE } from '../sshbh-options.ts';
+import { type Grammar, quoteForFish } from './grammar.ts';
 
 /** The script for fish, 3.0 and later. */
 export function fishCompletion({ verbs, regionVerbs, options, valueOptions }: Grammar): string {

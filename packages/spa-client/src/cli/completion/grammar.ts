@@ -36,9 +36,6 @@ const VALUE_OPTIONS_OF_VERBS: readonly string[] = [
   '--control-persist', '--style', '--command', '--ssh-config',
 ];
 
-/** ssh's options that take a value (ssh(1)), as a set of letters for a regular expression. */
-export const SSH_OPTIONS_WITH_VALUE = 'BbcDEeFIiJLlmOopQRSWw';
-
 /** As one word of bash and zsh. */
 export function quoteForSh(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;

@@ -1,4 +1,5 @@
-import { type Grammar, quoteForSh, SSH_OPTIONS_WITH_VALUE } from './grammar.ts';
+import { SSH_OPTIONS_WITH_VALUE } from '../sshbh-options.ts';
+import { type Grammar, quoteForSh } from './grammar.ts';
 
 /** The script for zsh: to be evaluated after compinit, or as file `_sshbh` of the fpath. */
 export function zshCompletion({ verbs, regionVerbs, options, valueOptions }: Grammar): string {
