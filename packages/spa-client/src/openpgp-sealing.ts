@@ -19,8 +19,8 @@ import {
   findKey,
   type GnupgHome,
   type GnupgSealing,
-  readGuardedFile,
   readPrivateFile,
+  readTrustedFile,
   signAndEncrypt,
   UsageError,
 } from 'spa-host';
@@ -82,7 +82,7 @@ interface RecipientData {
 
 async function recipientData(settings: Settings, home: GnupgHome): Promise<RecipientData> {
   const { gpgRecipientKeyFile: file, gpgRecipient: keyId } = settings;
-  if (file !== undefined) return { from: file, data: readGuardedFile(file).data };
+  if (file !== undefined) return { from: file, data: readTrustedFile(file) };
   if (keyId === undefined) throw noRecipient();
   return { from: keyId, data: await exportOneCertificate(home, keyId) };
 }

@@ -25,15 +25,17 @@ export const DEFAULT_STANZA = 'default';
 
 /**
  * Reads an rc file.
- * @throws ConfigError if it cannot be read, is malformed, or holds a secret that others can read.
+ * @throws ConfigError if it cannot be read, is malformed, holds a secret that others can read, or can be changed by others: it says
+ *   which programs run.
  */
 export function readRcFile(file: string): RcFile {
-  const { data, exposure } = readGuardedFile(file);
+  const { data, exposure, forgery } = readGuardedFile(file);
   const rcFile = parseRcFile(file, decodeUtf8(file, data));
   const secret = rcFile.stanzas
     .flatMap((stanza) => stanza.lines)
     .find((line) => isSecretKeyword(line.keyword));
   if (exposure !== null && secret !== undefined) throw new ConfigError(secret, exposure);
+  if (forgery !== null) throw new ConfigError({ file }, forgery);
   return rcFile;
 }
 

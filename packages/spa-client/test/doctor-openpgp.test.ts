@@ -166,7 +166,7 @@ t.test('who else can get at the keys', { skip }, async (t) => {
   const files = `GPG_SIGNER_KEY_FILE ${signer}\nGPG_RECIPIENT_KEY_FILE ${recipient}\n`;
   t.match(await look(files), [
     { state: 'bad', says: /others have access/, todo: `run: chmod 600 ${signer}` },
-    { state: 'bad', says: /others can put another key into/, todo: `run: chmod go-w ${recipient}` },
+    { state: 'bad', says: /others can change it/, todo: `run: chmod go-w ${recipient}` },
   ]);
   chmodSync(signer, 0o600);
   chmodSync(recipient, 0o644);

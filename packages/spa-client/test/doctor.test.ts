@@ -39,7 +39,7 @@ t.test('a region in order: one line a check, and the door opens', { skip }, asyn
   );
   const text = (name: (typeof CHECKS)[number]): string =>
     says.exec(lines[CHECKS.indexOf(name)] ?? '')?.[1] ?? '';
-  t.equal(text('rc-file'), `${rc} is yours alone`);
+  t.equal(text('rc-file'), `${rc}: nobody else can change it or read a secret`);
   t.equal(text('region'), `x: localhost tcp/${port}`);
   t.match(text('dns'), /^localhost is 127\.0\.0\.1 \(\d.*\)$/);
   t.equal(text('route'), 'to 127.0.0.1 from 127.0.0.1');
@@ -136,7 +136,9 @@ t.test(
     t.match(only(all, 'rc-file'), { state: 'bad', todo: `run: chmod 600 ${rc}` });
     t.match(only(all, 'keys'), { state: 'ok' });
     const writable = rcFile(t, '[x]\nSPA_SERVER 127.0.0.1\nKEY_FILE /nonexistent\n', 0o666);
-    t.match(only(await examine(writable), 'rc-file'), { state: 'warn', todo: `run: chmod 600 ${writable}` });
+    const [found, ...rest] = await examine(writable);
+    t.match(found, { check: 'rc-file', state: 'bad', todo: `run: chmod go-w ${writable}` });
+    t.match(rest, [{ check: 'region', state: 'skipped' }], 'what others can write runs no program');
   },
 );
 

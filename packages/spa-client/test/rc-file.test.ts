@@ -220,6 +220,15 @@ t.test('a file with a secret that others can read is refused, one without is not
   t.equal(readRcFile(open).stanzas.length, 1);
 });
 
+t.test('a file that others can change is refused: it says which programs run', async (t) => {
+  const shared = join(directory, 'shared');
+  writeFileSync(shared, '[a]\nGPG_EXE /usr/bin/gpg\n');
+  chmodSync(shared, 0o664);
+  t.throws(() => readRcFile(shared), {
+    message: `${shared}: others can change it; run: chmod go-w ${shared}`,
+  });
+});
+
 t.test('a file that is missing or no text is one line', async (t) => {
   const binary = join(directory, 'binary');
   writeFileSync(binary, Buffer.from([0x5b, 0xff, 0x5d]), { mode: 0o600 });

@@ -21,4 +21,10 @@ export {
   parseCommandLine,
   UsageError,
 } from './options.ts';
-export { type GuardedFile, readGuardedFile, readPrivateFile, writePrivateFile } from './secret-file.ts';
+export {
+  type GuardedFile,
+  readGuardedFile,
+  readPrivateFile,
+  readTrustedFile,
+  writePrivateFile,
+} from './secret-file.ts';

@@ -14,10 +14,13 @@ import {
 } from 'node:fs';
 import { ConfigError } from './config-error.ts';
 
-/** A file that was read. `exposure` says who else can get at it and the command that mends that; null if nobody. */
+/** A file that was read, and who else can get at it: each a text with the command that mends that; null if nobody. */
 export interface GuardedFile {
   readonly data: Buffer;
+  /** Others can read or change it: not for a file with a secret. */
   readonly exposure: string | null;
+  /** Others can change it: not for a file that is believed. */
+  readonly forgery: string | null;
 }
 
 /**
@@ -31,7 +34,17 @@ export function readPrivateFile(path: string): Buffer {
 }
 
 /**
- * The content of a file that may hold a secret: the caller, who reads what is in it, decides whether `exposure` matters.
+ * The content of a file that is no secret, but believed.
+ * @throws ConfigError if the file cannot be read, is writable for others, or belongs to somebody else.
+ */
+export function readTrustedFile(path: string): Buffer {
+  const { data, forgery } = readGuardedFile(path);
+  if (forgery !== null) throw new ConfigError({ file: path }, forgery);
+  return data;
+}
+
+/**
+ * The content of a file that may hold a secret: the caller, who reads what is in it, decides what matters.
  * @throws ConfigError if the file cannot be read.
  */
 export function readGuardedFile(path: string): GuardedFile {
@@ -39,7 +52,11 @@ export function readGuardedFile(path: string): GuardedFile {
   try {
     const stats = fstatSync(descriptor);
     if (stats.isDirectory()) throw new ConfigError({ file: path }, 'this is a directory; name a file');
-    return { data: readFileSync(descriptor), exposure: exposureOf(path, stats) };
+    return {
+      data: readFileSync(descriptor),
+      exposure: exposureOf(path, stats),
+      forgery: forgeryOf(path, stats),
+    };
   } finally {
     closeSync(descriptor);
   }
@@ -81,15 +98,23 @@ function openToRead(path: string): number {
 }
 
 function exposureOf(path: string, stats: Stats): string | null {
+  const foreign = foreignOf(path, stats);
+  if (foreign !== null) return `holds a secret and ${foreign}`;
+  if (process.getuid === undefined || (stats.mode & 0o066) === 0) return null;
+  return `holds a secret and others have access to it; run: chmod 600 ${quoted(path)}`;
+}
+
+function forgeryOf(path: string, stats: Stats): string | null {
+  const foreign = foreignOf(path, stats);
+  if (foreign !== null) return foreign;
+  if (process.getuid === undefined || (stats.mode & 0o022) === 0) return null;
+  return `others can change it; run: chmod go-w ${quoted(path)}`;
+}
+
+function foreignOf(path: string, { uid }: Stats): string | null {
   const self = process.getuid?.();
-  if (self === undefined) return null;
-  if (stats.uid !== self && stats.uid !== 0) {
-    return `holds a secret and belongs to user ${stats.uid}; run: chown ${self} ${quoted(path)}`;
-  }
-  if ((stats.mode & 0o066) !== 0) {
-    return `holds a secret and others have access to it; run: chmod 600 ${quoted(path)}`;
-  }
-  return null;
+  if (self === undefined || uid === self || uid === 0) return null;
+  return `belongs to user ${uid}; run: chown ${self} ${quoted(path)}`;
 }
 
 function regularFileBehind(path: string): string {

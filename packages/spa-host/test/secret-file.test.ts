@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  chownSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -12,7 +13,13 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { ConfigError, readGuardedFile, readPrivateFile, writePrivateFile } from '../src/index.ts';
+import {
+  ConfigError,
+  readGuardedFile,
+  readPrivateFile,
+  readTrustedFile,
+  writePrivateFile,
+} from '../src/index.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'spa-secret-'));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));
@@ -45,7 +52,6 @@ t.test('the command that mends it can be pasted into a shell, whatever the file 
 });
 
 t.test('a file of another user is refused', { skip: notRoot() }, async (t) => {
-  const { chownSync } = await import('node:fs');
   const path = file('foreign', 0o600);
   chownSync(path, 12_345, 0);
   t.throws(() => readPrivateFile(path), { message: `${path}: holds a secret and belongs to user 12345` });
@@ -56,6 +62,23 @@ t.test('a guarded file is read although others can read it, and says so', async 
   t.equal(guarded.data.toString(), 'secret');
   t.match(guarded.exposure, /chmod 600/);
   t.equal(readGuardedFile(file('private', 0o600)).exposure, null);
+});
+
+t.test('a file that is believed may be read by others, not changed', async (t) => {
+  t.equal(readTrustedFile(file('certificate', 0o644)).toString(), 'secret');
+  for (const mode of [0o664, 0o646, 0o620]) {
+    const path = file(`w${mode.toString(8)}`, mode);
+    t.throws(() => readTrustedFile(path), {
+      name: 'ConfigError',
+      message: `${path}: others can change it; run: chmod go-w ${path}`,
+    });
+  }
+});
+
+t.test("a file that is believed is not another user's", { skip: notRoot() }, async (t) => {
+  const path = file('foreign-certificate', 0o644);
+  chownSync(path, 12_345, 0);
+  t.throws(() => readTrustedFile(path), { message: `${path}: belongs to user 12345; run: chown 0 ${path}` });
 });
 
 t.test('a missing file and a directory are one clear line', async (t) => {

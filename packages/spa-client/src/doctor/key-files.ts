@@ -1,6 +1,6 @@
 import { type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { readGuardedFile, readPrivateFile } from 'spa-host';
+import { readPrivateFile, readTrustedFile } from 'spa-host';
 import { homeDirectory } from '../home.ts';
 import { readKeyFile } from '../key-file.ts';
 import type { Settings } from '../settings.ts';
@@ -35,9 +35,7 @@ function signerFile(path: string): Finding {
 
 /** A certificate is no secret, but who can write it can put his own in its place. */
 function recipientFile(path: string): Finding {
-  const finding = reading(`GPG_RECIPIENT_KEY_FILE ${path}`, 'is there', () => readGuardedFile(path));
-  if (finding.state !== 'ok' || !othersCan(statSync(path), WRITE)) return finding;
-  return bad('key-files', `others can put another key into ${path}`, `run: chmod go-w ${path}`);
+  return reading(`GPG_RECIPIENT_KEY_FILE ${path}`, 'is there', () => readTrustedFile(path));
 }
 
 function usesHome({ gpgSignerKeyFile, gpgRecipientKeyFile }: Settings): boolean {

@@ -1,19 +1,16 @@
-import { statSync } from 'node:fs';
 import { readGuardedFile } from 'spa-host';
 import { parseRcFile, type RcFile, readRcFile } from '../rc-file.ts';
 import { type Region, readRegion } from '../region.ts';
-import { complaint, type Finding, ok, warn } from './finding.ts';
+import { complaint, type Finding, ok } from './finding.ts';
 
-/** The rc file; `rcFile` null if it cannot be used. One that others can read is used all the same: one run says all. */
+/**
+ * The rc file; `rcFile` null if it cannot be used. One that others can read is used all the same: one run says all; but not
+ * one that they can change: it says which programs run.
+ */
 export function checkRcFile(path: string): { readonly finding: Finding; readonly rcFile: RcFile | null } {
   try {
     const rcFile = readRcFile(path);
-    if (!isWritableByOthers(path)) return { finding: ok('rc-file', `${path} is yours alone`), rcFile };
-    const todo = `run: chmod 600 ${path}`;
-    return {
-      finding: warn('rc-file', `others can write ${path}, and so say which programs run`, todo),
-      rcFile,
-    };
+    return { finding: ok('rc-file', `${path}: nobody else can change it or read a secret`), rcFile };
   } catch (error) {
     const finding = complaint('rc-file', error, 'write it as sshbh --help shows');
     if (finding === null) throw error;
@@ -39,14 +36,10 @@ export function checkRegion(
 
 function exposedRcFile(path: string): RcFile | null {
   try {
-    const { data, exposure } = readGuardedFile(path);
-    return exposure === null ? null : parseRcFile(path, data.toString('utf8'));
+    const { data, exposure, forgery } = readGuardedFile(path);
+    return exposure === null || forgery !== null ? null : parseRcFile(path, data.toString('utf8'));
   } catch {
     // What is wrong with it was said.
     return null;
   }
-}
-
-function isWritableByOthers(path: string): boolean {
-  return process.platform !== 'win32' && (statSync(path).mode & 0o022) !== 0;
 }
