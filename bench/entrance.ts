@@ -100,7 +100,8 @@ export async function createEntrance(plan: ContestantPlan, cable: CableOptions):
 /** What `sshbh` remembers of the door that was shut by force is as if it had closed by itself, an hour ago. */
 function ageStates(directory: string): void {
   const names = existsSync(directory) ? readdirSync(directory) : [];
-  for (const file of names.map((name) => join(directory, name))) {
+  for (const name of names.filter((name) => name.endsWith('.json'))) {
+    const file = join(directory, name);
     const state = JSON.parse(readFileSync(file, 'utf8')) as { readonly openedAt?: number };
     if (state.openedAt === undefined) continue;
     writeFileSync(file, JSON.stringify({ ...state, openedAt: Date.now() - HOUR_MS }));
