@@ -51,7 +51,7 @@ const LIMIT_MS = 10_000;
 const METHOD = `\
 From the start of the line's shell (\`sh -c LINE\`) to the SPA packet's arrival at a plain UDP socket on the bastion, by the
 clock that both processes share; the cable is a veth pair, the bastion's tcp/22 is dropped, all lines take turns. \`sshbh\`:
-\`NODE sshbh.cjs region -- echo arrived\`, the program as it is installed, with each Node; \`fwknop -n region\` runs without
+\`NODE sshbh.cjs region -- echo arrived\`, the program as it is installed, compiled beforehand by the Node of the first column; \`fwknop -n region\` runs without
 Node, its column is the same line in the same turns. *Node alone*: \`NODE empty.cjs\` from start to end, and a script of two
 lines that sends one datagram from start to arrival: what no program in Node can be faster than. GnuPG homes are without
 passphrase and have a running gpg-agent. *of it Node*: the datagram script's p50 as a share of the line's.`;
