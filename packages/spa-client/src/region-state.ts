@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { homeDirectory } from './home.ts';
+import { makePrivateDirectory } from './private-directory.ts';
 
 /** What this machine remembers of a region. Times are ms since the epoch. */
 export interface RegionState {
@@ -29,7 +30,7 @@ export function writeRegionState(name: string, state: RegionState): void {
   let draft: string | null = null;
   try {
     const file = stateFile(name);
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    makePrivateDirectory(dirname(file));
     draft = `${file}.${randomBytes(6).toString('hex')}`;
     const { lastUsedAt, address, openedAt, roundTripMs } = state;
     const remembered = { region: fold(name), lastUsedAt, address, openedAt, roundTripMs };

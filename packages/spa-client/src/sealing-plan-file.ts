@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { SealingFiles, SealingPlan } from 'spa-core';
 import { readPrivateFile, writePrivateFile } from 'spa-host';
+import { makePrivateDirectory } from './private-directory.ts';
 import { stateDirectory } from './region-state.ts';
 
 /** What the library has decided about these key files for a time that `nowSeconds` is in; null if nothing. Never throws. */
@@ -19,7 +19,7 @@ export function readSealingPlan(files: SealingFiles, nowSeconds: number): Sealin
 export function writeSealingPlan(files: SealingFiles, plan: SealingPlan): void {
   try {
     const file = planFile(files);
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    makePrivateDirectory(dirname(file));
     writePrivateFile(file, `${JSON.stringify(plan)}\n`);
   } catch {
     // The next run asks the library again.

@@ -6,7 +6,6 @@ import {
   fsyncSync,
   linkSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readFileSync,
   realpathSync,
@@ -20,6 +19,7 @@ import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigError, writePrivateFile } from 'spa-host';
 import { systemHome } from './home.ts';
+import { makePrivateDirectory } from './private-directory.ts';
 import { SSH_CONFIG_MARK } from './ssh-config-text.ts';
 
 /** ssh's configuration and the file of ours that it includes. Absolute paths. */
@@ -75,7 +75,7 @@ export function installSshConfig(
   format: (isConfigOurs: boolean) => string,
 ): Promise<Installed> {
   const directory = dirname(files.managed);
-  orComplain(directory, 'cannot be made', () => mkdirSync(directory, { recursive: true, mode: 0o700 }));
+  orComplain(directory, 'cannot be made', () => makePrivateDirectory(directory));
   return alone(files.managed, () => {
     const path = tildePath(files.managed);
     const before = readBytes(files.config);

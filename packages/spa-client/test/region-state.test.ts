@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -44,6 +44,18 @@ t.test('nobody else can read it', (t) => {
   t.equal(statSync(join(directory, file)).mode & 0o777, 0o600);
   t.end();
 });
+
+t.test(
+  'where no folder can be made, nothing is remembered, and at once',
+  { skip: !existsSync('/proc/self') },
+  (t) => {
+    freshHome(t);
+    process.env.XDG_STATE_HOME = '/proc/state/of-mine';
+    writeRegionState('us-east-1', STATE);
+    t.equal(readRegionState('us-east-1'), null);
+    t.end();
+  },
+);
 
 t.test('any name is safe, and no two regions share a state', (t) => {
   const directory = freshHome(t);
