@@ -81,6 +81,10 @@ t.test("a file that is believed is not another user's", { skip: notRoot() }, asy
   t.throws(() => readTrustedFile(path), { message: `${path}: belongs to user 12345; run: chown 0 ${path}` });
 });
 
+t.test('nobody can put anything into /dev/null', async (t) => {
+  t.equal(readTrustedFile('/dev/null').length, 0);
+});
+
 t.test('a missing file and a directory are one clear line', async (t) => {
   const missing = join(directory, 'missing');
   t.throws(() => readPrivateFile(missing), {
