@@ -31,6 +31,7 @@ t.test('a region in order: one line a check, and the door opens', { skip }, asyn
   const rc = rcFile(t, `[x]\nSPA_SERVER localhost\nSPA_SERVER_PORT ${udpPort}\nACCESS tcp/${port}\n${KEYS}`);
   const result = await doctor(t, ['-4', '--rc-file', rc, 'x']);
   t.equal(result.code, 0, result.stdout + result.stderr);
+  t.equal(result.stderr, '');
   const lines = result.stdout.trimEnd().split('\n');
   const [check, says] = [/^(?:ok|skip) {2,4}(\S+)/, /^.{21}(.*)$/];
   t.same(

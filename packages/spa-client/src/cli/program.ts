@@ -53,7 +53,9 @@ export function printable(text: string): string {
 
 /** What was asked for, on stdout; the exit code of success. */
 export function print(text: string): 0 {
-  process.stdout.on('error', ignoreClosedPipe).write(text);
+  const { stdout } = process;
+  if (!stdout.listeners('error').includes(ignoreClosedPipe)) stdout.on('error', ignoreClosedPipe);
+  stdout.write(text);
   return 0;
 }
 
