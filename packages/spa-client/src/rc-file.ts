@@ -45,6 +45,7 @@ export function readRcFile(file: string): RcFile {
  */
 export function parseRcFile(file: string, text: string): RcFile {
   const stanzas: { name: string; lines: ConfigLine[] }[] = [];
+  const linesOf = new Map<string, ConfigLine[]>();
   let current: ConfigLine[] | null = null;
   for (const [index, raw] of text
     .replace(/^\ufeff/, '')
@@ -54,9 +55,9 @@ export function parseRcFile(file: string, text: string): RcFile {
     if (content === '' || content.startsWith('#') || content.startsWith(';')) continue;
     if (content.startsWith('[')) {
       const name = parseStanzaName(file, index + 1, content);
-      const known = stanzas.find((candidate) => sameName(candidate.name, name));
-      current = known?.lines ?? [];
-      if (known === undefined) stanzas.push({ name, lines: current });
+      current = linesOf.get(name.toLowerCase()) ?? [];
+      if (!linesOf.has(name.toLowerCase())) stanzas.push({ name, lines: current });
+      linesOf.set(name.toLowerCase(), current);
     } else {
       const line = parseSetting(file, index + 1, content);
       if (current === null) {
