@@ -38,6 +38,8 @@ const MIN_GRACE_MS = 3;
 
 /** Gives the connection to ssh as one descriptor (SCM_RIGHTS) over the channel that `NODE_CHANNEL_FD` names, and ends. */
 function passOn(connection: Socket): Promise<number> {
+  // ssh itself asks for this only when it is logged in: until then a small message would wait for an acknowledgement.
+  connection.setNoDelay(true);
   return new Promise((_resolve, reject) => {
     process.send?.({}, connection, {}, (error) => {
       // Node waits for an acknowledgement that only another Node would send.
