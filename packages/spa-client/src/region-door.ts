@@ -41,6 +41,11 @@ export type Passage =
 /** What happens on the way in; `waiting`: a packet is not made in a moment, because others have a say. */
 export type EntryEvent = DoorEvent | { readonly kind: 'waiting'; readonly on: 'resolvers' | 'gpg' };
 
+/** Whose door it is. */
+export function bastionOf(passage: Passage): Bastion {
+  return passage.state === 'open' ? passage.doorway.bastion : passage.bastion;
+}
+
 /** Who wants to enter, and how. */
 export interface Entry {
   /** The ssh program. */

@@ -30,9 +30,9 @@ export interface Region {
 export function readRegion(rcFile: RcFile, name: string): Region {
   mustKnow(rcFile, name);
   const first = readBastion(rcFile, name);
-  const others = (first.settings.fallback ?? []).filter((stanza) => stanza !== name);
+  const others = (first.settings.fallback ?? []).filter((stanza) => stanza !== first.name);
   return {
-    name,
+    name: first.name,
     bastions: [first, ...others.map((stanza) => readBastion(rcFile, stanza))],
     privateHosts: first.settings.privateHosts ?? [],
   };
@@ -68,5 +68,6 @@ function readBastion(rcFile: RcFile, name: string): Bastion {
   const host = settings.server ?? complain('names no host; write SPA_SERVER HOST');
   const door = settings.access?.find((candidate) => candidate.protocol === 'tcp');
   const sshPort = door?.port ?? complain('has no tcp port in ACCESS; write ACCESS tcp/22');
-  return { name, settings, host, sshPort };
+  const stanza = rcFile.stanzas.find((candidate) => candidate.name.toLowerCase() === name.toLowerCase());
+  return { name: stanza?.name ?? name, settings, host, sshPort };
 }

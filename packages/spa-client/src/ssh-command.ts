@@ -1,4 +1,4 @@
-import type { Passage } from './region-door.ts';
+import { bastionOf, type Passage } from './region-door.ts';
 
 /** What a person wants of ssh once the door is open. */
 export interface SshOrder {
@@ -14,7 +14,7 @@ export interface SshOrder {
 /** The arguments of the ssh that goes through a door, or through it to a host behind; `ssh`: that program. */
 export function sshArguments(ssh: string, passage: Passage, order: SshOrder): readonly string[] {
   const { user, target, sshOptions, command } = order;
-  const { bastion } = passage.state === 'open' ? passage.doorway : passage;
+  const bastion = bastionOf(passage);
   const host = user === null ? bastion.host : `${user}@${bastion.host}`;
   const door = doorOptions(passage, target === null && sshOptions.some(mayListen));
   if (target === null) return [...sshOptions, ...door, host, ...command];
@@ -35,6 +35,13 @@ export function inheritedOptions(sshOptions: readonly string[]): readonly string
 /** False if ssh is only to tell something (`-G`, `-Q`, `-V`) or to order its own master about (`-O`): no door is needed. */
 export function connects(sshOptions: readonly string[]): boolean {
   return !sshOptions.some((option) => hasLetter(option, 'GOQV'));
+}
+
+/** True if ssh is told to go through a proxy: `-J`, `-o ProxyJump=...`, `-o ProxyCommand=...`. */
+export function choosesProxy(sshOptions: readonly string[]): boolean {
+  return sshOptions.some(
+    (option) => hasLetter(option, 'J') || /^(-o)?\s*Proxy(Jump|Command)\b/i.test(option),
+  );
 }
 
 const SSH_PORT = 22;

@@ -43,7 +43,7 @@ export const SSH_CONFIG_MARK = '# Written by "sshbh config". The next run replac
 /**
  * A file for `Include` in ssh_config(5), with which plain ssh opens the doors of `regions`.
  *
- * The hooks do nothing inside sshbh (`SSHBH` is set). A command of `Match exec` must stand between double quotes, in which
+ * The hooks do nothing inside the sshbh that has opened this door (`SSHBH` names it). A command of `Match exec` must stand between double quotes, in which
  * older versions of ssh know no escape and newer ones do: so it holds no double quote, and no backslash that stands before
  * a quote or a backslash. It runs under the person's own shell, which may be fish or csh: all of them hand a word in single
  * quotes to /bin/sh as it is.
@@ -169,7 +169,7 @@ function matchHook({ name, names }: NamedRegion, { command, rcFile, sharing }: S
       : ` --control ${doublePercent(shellWords([`${sharing.directory}/${SOCKET_PREFIX}`]))}%C`;
   const open = `${doublePercent(command)} open --if-needed${rcOption(rcFile)}${socket} ${name}`;
   const pass = sharing === null ? '!canonical' : 'final';
-  const script = `test -z $SSHBH || exit 0; exec ${open}`;
+  const script = `case $SSHBH in -|${name}) exit 0;; esac; exec ${open}`;
   return block(`Match ${pass} originalhost ${names.join(',')} !exec "/bin/sh -c '${script}'"`, [
     'ProxyCommand false',
     'LogLevel quiet',
@@ -179,10 +179,10 @@ function matchHook({ name, names }: NamedRegion, { command, rcFile, sharing }: S
 /** ssh gets a connected socket, and whatever it does with it is its own: no process stays in between. */
 function proxyHook({ name, names }: NamedRegion, { command, rcFile }: SshConfigOptions): Block {
   const connect = `${doublePercent(command)} connect${rcOption(rcFile)} ${name}`;
-  return block(`Match originalhost ${names.join(',')} exec "/bin/sh -c 'test -z $SSHBH'"`, [
-    `ProxyCommand env NODE_CHANNEL_FD=1 ${connect}`,
-    'ProxyUseFdpass yes',
-  ]);
+  return block(
+    `Match originalhost ${names.join(',')} exec "/bin/sh -c 'case $SSHBH in -|${name}) exit 1;; esac'"`,
+    [`ProxyCommand env NODE_CHANNEL_FD=1 ${connect}`, 'ProxyUseFdpass yes'],
+  );
 }
 
 function rcOption(rcFile: string | null): string {

@@ -22,8 +22,16 @@ export class SshError extends Error {
   override readonly name = 'SshError';
 }
 
-/** Tells the ssh that we start, and its children, that the door is open: what `sshbh config` writes does nothing then. */
-export const INSIDE_SSHBH: Readonly<Record<string, string>> = { SSHBH: '1' };
+/**
+ * For the environment of the ssh that goes through an open door: what `sshbh config` wrote for this stanza does nothing
+ * there. That of another region, on the way, does what it has to.
+ */
+export function doorIsOpen(stanza: string): Readonly<Record<string, string>> {
+  return { SSHBH: stanza };
+}
+
+/** Nothing of what `sshbh config` wrote does anything. */
+const NO_HOOKS = { SSHBH: '-' };
 
 /**
  * Asks ssh itself (`ssh -G`, which connects to nothing) what it makes of its configuration and of `args`: options of ssh
@@ -55,7 +63,7 @@ export function isControlSocketLive(controlPath: string): Promise<boolean> {
 }
 
 function askSsh(ssh: string, args: readonly string[]): Promise<string> {
-  const env = { ...process.env, ...INSIDE_SSHBH };
+  const env = { ...process.env, ...NO_HOOKS };
   return new Promise((resolve, reject) => {
     execFile(ssh, ['-G', ...args], { env }, (error, stdout, stderr) => {
       if (error === null) return resolve(stdout);

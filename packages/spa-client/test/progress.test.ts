@@ -56,7 +56,7 @@ async function bench(t: Test, delayMs: number): Promise<Bench> {
 
 /** The command between two lines of a shell, so that what it leaves on the terminal can be seen. */
 function terminalWith(t: Test, { command, env }: Bench, columns = 100): Promise<Terminal> {
-  const script = 'echo before; "$@"; echo after; read -r _';
+  const script = 'trap : INT; echo before; "$@"; echo after; read -r _';
   return openTerminal(t, ['sh', '-c', script, 'sh', ...command], { env, columns });
 }
 
@@ -74,6 +74,14 @@ t.test('who waits for names or keys, before any packet, is told too', { skip }, 
   await terminal.shows(/^before\nsshbh: us-east-1: looking up 127\.0\.0\.1( \(1 s\))?$/);
   await terminal.shows(/^after$/m);
   t.equal(terminal.screen(), 'before\nssh is here\nafter');
+});
+
+t.test('Ctrl-C leaves no line behind, and ends the run', { skip }, async (t) => {
+  const terminal = await terminalWith(t, await bench(t, 60_000));
+  await terminal.shows(/^before\nsshbh: us-east-1: waiting for /);
+  terminal.press('C-c');
+  await terminal.shows(/^after$/m);
+  t.match(terminal.screen(), /^before\n(\^C\n?)?after$/);
 });
 
 t.test('the line never wraps', { skip }, async (t) => {

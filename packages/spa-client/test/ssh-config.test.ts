@@ -40,7 +40,7 @@ Host us-east-1
 Host us-east-1 bastion.example.com
     Port 2222
 
-Match !canonical originalhost us-east-1,bastion.example.com !exec "/bin/sh -c 'test -z $SSHBH || exit 0; exec sshbh open --if-needed --rc-file /etc/our\\ regions us-east-1'"
+Match !canonical originalhost us-east-1,bastion.example.com !exec "/bin/sh -c 'case $SSHBH in -|us-east-1) exit 0;; esac; exec sshbh open --if-needed --rc-file /etc/our\\ regions us-east-1'"
     ProxyCommand false
     LogLevel quiet
 
@@ -113,7 +113,7 @@ function ssh(t: Test, regions: readonly SshConfigRegion[], setting: Setting = {}
   return {
     run,
     ask: async (host, keyword) => {
-      const { stdout } = await run(['-G', host], { SSHBH: '1' });
+      const { stdout } = await run(['-G', host], { SSHBH: '-' });
       return new RegExp(`^${keyword} (.*)$`, 'm').exec(stdout)?.[1] ?? null;
     },
     calls: () => {
@@ -175,9 +175,14 @@ t.test('real ssh', { skip: lackingPrograms('ssh', ...SHELLS) }, async (t) => {
   t.test('opens nothing inside sshbh', async (t) => {
     for (const style of ['match', 'proxy'] as const) {
       const { run, calls } = ssh(t, [{ ...EAST, style }]);
-      const { stdout } = await run(['-G', 'us-east-1'], { SSHBH: '1' });
-      t.notMatch(stdout, /^proxycommand/m);
-      t.same(calls(), []);
+      for (const SSHBH of ['us-east-1', '-']) {
+        const { stdout } = await run(['-G', 'us-east-1'], { SSHBH });
+        t.notMatch(stdout, /^proxycommand/m);
+        t.same(calls(), []);
+      }
+      const { stdout } = await run(['-G', 'us-east-1'], { SSHBH: 'eu-west-1' });
+      const isAsked = style === 'match' ? calls().length === 1 : /^proxycommand env /m.test(stdout);
+      t.ok(isAsked, "but inside another region's");
     }
   });
 
@@ -193,7 +198,7 @@ t.test('real ssh', { skip: lackingPrograms('ssh', ...SHELLS) }, async (t) => {
         t.equal(code, 255);
         const verb = style === 'match' ? 'open --if-needed' : 'connect';
         t.same(calls(), [`${verb} --rc-file /r c%$x us-east-1`]);
-        await run(['us-east-1'], { SHELL, SSHBH: '1' });
+        await run(['us-east-1'], { SHELL, SSHBH: 'us-east-1' });
         t.same(calls(), []);
       }
     });

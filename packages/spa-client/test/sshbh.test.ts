@@ -332,6 +332,9 @@ t.test('a wrong command line is exit code 64', async (t) => {
   t.match(await run(['--frob', 'a']), { code: 64, stderr: /unknown option --frob/ });
   t.match(await run(['-4', '-6', 'a']), { code: 64, stderr: /contradict/ });
   t.match(await run(['--', '-oProxyCommand=reboot@a']), { code: 64, stderr: /begins with a dash/ });
+  for (const way of [['-J', 'b'], ['-oProxyJump=b'], ['-o', 'ProxyCommand none']]) {
+    t.match(await run(['a', 'db-3', ...way]), { code: 64, stderr: /is reached through it; leave out -J/ });
+  }
   t.match(await run(['--wait', '0', 'a']), { code: 64, stderr: /write seconds/ });
 });
 

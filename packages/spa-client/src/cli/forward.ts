@@ -11,9 +11,10 @@ import { whyTaken } from '../local-port.ts';
 import type { SecretSource } from '../packet-keys.ts';
 import { readRcFile } from '../rc-file.ts';
 import { type Region, readRegion } from '../region.ts';
+import { bastionOf } from '../region-door.ts';
 import type { Secret } from '../secret.ts';
 import { sshArguments } from '../ssh-command.ts';
-import { INSIDE_SSHBH } from '../ssh-settings.ts';
+import { doorIsOpen } from '../ssh-settings.ts';
 import { startTunnel, tunnelOptions } from '../tunnel.ts';
 import { CONNECTION_FAILED, type EnterOrders, enter, familyOf, parseWait } from './enter.ts';
 import { defaultRcFile, exitCodeOf, print, say } from './program.ts';
@@ -27,7 +28,6 @@ export async function forwardVerb(argv: readonly string[]): Promise<number> {
   const { values, positionals } = parseCommandLine(OPTIONS, separator < 0 ? argv : argv.slice(0, separator));
   if (values.help) return print(help());
   const order = readOrder(values, positionals, separator < 0 ? [] : argv.slice(separator + 1));
-  Object.assign(process.env, INSIDE_SSHBH);
   const { signal, passOn } = untilSignal();
   const folder = mkdtempSync(join(temporaryFolder(), 'sshbh-'));
   const watch = startDeathWatch(folder);
@@ -151,6 +151,7 @@ async function connect(
   const passage = await Promise.race([enter(region, orders, way, MIN_GRACE_MS, secrets), aborted(signal)]);
   if (passage === null || passage.state === 'closed') return FAILED;
   if (passage.state === 'open') passage.connection.destroy();
+  Object.assign(process.env, doorIsOpen(bastionOf(passage).name));
   const ssh = findProgram('ssh');
   const controlPath = join(folder, String(number));
   const ours = tunnelOptions(controlPath, { aliveSeconds, isAttended: isFirst });

@@ -81,6 +81,6 @@ ${formatOptions(OPTIONS)}
 With --json: {"region", "state", "host", "address", "port", "from", "packets", "milliseconds"}; the state is open, shared
 (a connection of ssh's is alive), unseen (ssh goes through a proxy), refused, silent or unsent.
 
-Exit status: 0 the door is open, 255 it is not, 64 the command line is wrong, 78 the rc file or a key is wrong.
+Exit status: 0 the door is open (unseen: the packet was sent), 255 it is not, 64 the command line is wrong, 78 the rc file or a key is wrong.
 `;
 }

@@ -39,23 +39,31 @@ function startLine(): Progress {
     write(`${WIPE}${cut(seconds === 0 ? text : `${text} (${seconds} s)`, terminalColumns())}`);
     isShown = true;
   };
+  const stop = (): void => {
+    clearTimeout(patience);
+    if (ticking !== null) clearInterval(ticking);
+    ticking = null;
+    process.off('SIGINT', interrupted);
+    wipe();
+  };
+  /** Ctrl-C ends the run as if nobody listened; the prompt shall not follow on our line. */
+  const interrupted = (): void => {
+    stop();
+    if (process.listenerCount('SIGINT') === 0) process.kill(process.pid, 'SIGINT');
+  };
   const refresh = (): void => (text === '' ? wipe() : show());
   let ticking: NodeJS.Timeout | null = null;
   const patience = setTimeout(() => {
     refresh();
     ticking = setInterval(refresh, 1000).unref();
+    process.on('SIGINT', interrupted);
   }, PATIENCE_MS).unref();
   return {
     update: (line) => {
       text = printable(line);
       if (ticking !== null) refresh();
     },
-    stop: () => {
-      clearTimeout(patience);
-      if (ticking !== null) clearInterval(ticking);
-      ticking = null;
-      wipe();
-    },
+    stop,
   };
 }
 
