@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { addresses, type GnupgHome, type Lab } from 'spa-lab';
 
 /** How long a door stays open: short, for the sake of whoever watches. */
-export const DOOR_SECONDS = 5;
+export const DOOR_SECONDS = 10;
 
 /** The stanza that the operator names. */
 export const REGION = 'us-east-1';
