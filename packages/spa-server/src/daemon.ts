@@ -190,8 +190,12 @@ class RunningDaemon implements Daemon {
     stanzas: readonly Stanza[],
     options: { readonly flush: boolean },
   ): Promise<void> {
-    const policy = { spaPort: config.udpPort, protectedPorts: protectedPorts(config, stanzas) };
-    const warnings = await this.#ports.firewall.install(policy, options);
+    const policy = {
+      spaPort: config.udpPort,
+      protectedPorts: protectedPorts(config, stanzas),
+      preFilter: config.firewall.preFilter,
+    };
+    const warnings = await this.#ports.firewall.install(policy, { ...options, doors: [] });
     for (const warning of warnings) this.#parts.log.warning(warning);
   }
 

@@ -23,7 +23,7 @@ for (const variant of ['nft', 'legacy'] as const) {
     test("only doors and SPA packets pass; the operator's rules decide the rest, and nothing of ours stays", async (t, rig) => {
       const before = await save(rig);
       const firewall = rig.open();
-      t.same(await firewall.install(policy, { flush: false }), []);
+      t.same(await firewall.install(policy, { flush: false, doors: [] }), []);
       t.equal(await rig.answersUdp(client4, 62201), true);
       t.equal(await rig.answersUdp(client4, 5353), false);
       t.equal(await rig.reaches(client4, { protocol: 'tcp', port: 8080 }), false);
@@ -36,7 +36,7 @@ for (const variant of ['nft', 'legacy'] as const) {
 
     test("rules carry fwknop's comment, and end in the kernel a second before it", async (t, rig) => {
       const firewall = rig.open();
-      await firewall.install(policy, { flush: false });
+      await firewall.install(policy, { flush: false, doors: [] });
       const { expiresAt } = await firewall.grant(grantOf({ id: 'f00' }));
       const lastSecond = new Date(expiresAt - 1000).toISOString().slice(0, 19);
       const rule = `-A FWKNOP_INPUT -s ${client4}/32 -p tcp -m tcp --dport 22 -m time --datestop ${lastSecond} -m comment --comment _exp_${expiresAt / 1000}_f00 -j ACCEPT`;
@@ -45,7 +45,7 @@ for (const variant of ['nft', 'legacy'] as const) {
 
     test('expired rules are swept, while what others put into the chain stays', async (t, rig) => {
       const firewall = rig.open();
-      await firewall.install(policy, { flush: false });
+      await firewall.install(policy, { flush: false, doors: [] });
       const foreign = '-A FWKNOP_INPUT -s 10.9.9.9/32 -j ACCEPT';
       await rig.pair.server.must([`iptables-${variant}`, ...foreign.split(' ')]);
       await firewall.grant(grantOf({ timeoutSeconds: 1 }));
@@ -65,7 +65,7 @@ for (const variant of ['nft', 'legacy'] as const) {
         `*filter\n:FWKNOP_INPUT - [0:0]\n-I INPUT 1 -j FWKNOP_INPUT\n${rule(22, end)}\n${rule(8443, end - 100)}\nCOMMIT\n`,
       );
       const firewall = rig.open();
-      await firewall.install(policy, { flush: false });
+      await firewall.install(policy, { flush: false, doors: [] });
       t.match(await firewall.list(), [{ address: client4, port: ssh, grantId: null }]);
       const saved = await save(rig);
       t.equal(saved.match(/--datestop/g)?.length, 1);
@@ -76,7 +76,7 @@ for (const variant of ['nft', 'legacy'] as const) {
 
     test('chain and jump come back with the next grant after somebody has flushed the table', async (t, rig) => {
       const firewall = rig.open();
-      await firewall.install(policy, { flush: false });
+      await firewall.install(policy, { flush: false, doors: [] });
       const { command, input } = rules4;
       await rig.pair.server.must(command, input);
       t.notMatch(await save(rig), /FWKNOP/);
@@ -98,7 +98,7 @@ for (const variant of ['nft', 'legacy'] as const) {
         [99, 2],
         [1, 0],
       ] as const) {
-        await make(position).install(policy, { flush: false });
+        await make(position).install(policy, { flush: false, doors: [] });
         const rules = (await save(rig)).split('\n').filter((line) => line.startsWith('-A INPUT '));
         t.same(
           rules.map((rule) => rule.endsWith('-j FWKNOP_INPUT')),
@@ -114,7 +114,7 @@ for (const variant of ['nft', 'legacy'] as const) {
           ip6tables,
           now: Date.now,
         });
-        t.match(await firewall.install(policy, { flush: false }), [/^no doors for IPv6: /]);
+        t.match(await firewall.install(policy, { flush: false, doors: [] }), [/^no doors for IPv6: /]);
         await firewall.grant(grantOf());
         t.match(await firewall.list(), [{ address: client4 }]);
         await t.rejects(firewall.grant(grantOf({ address: client6 })), FirewallError);
@@ -134,7 +134,7 @@ for (const variant of ['nft', 'legacy'] as const) {
             `*filter\n:INPUT ACCEPT [0:0]\n${rules}COMMIT\n`,
           );
         }
-        const found = await firewall.install(policy, { flush: true });
+        const found = await firewall.install(policy, { flush: true, doors: [] });
         t.equal(found.length, 2, 'one for each family');
         t.match(found, [warning, warning]);
       }
@@ -148,7 +148,7 @@ for (const variant of ['nft', 'legacy'] as const) {
         now: Date.now,
       });
       for (const attempt of [
-        () => firewall.install(policy, { flush: false }),
+        () => firewall.install(policy, { flush: false, doors: [] }),
         () => firewall.grant(grantOf()),
       ]) {
         const error = await rejection(attempt());

@@ -116,6 +116,10 @@ export async function createRealRig(
       const ask = () => client.ask({ kind: 'udp', from, to: serverFor(from), port, timeLimitMs: SILENCE_MS });
       return (await ask()) === 'open' || (await ask()) === 'open';
     },
+    wipe: async () => {
+      await pair.server.must(['nft', 'flush', 'ruleset']);
+      for (const { command, input } of rulesets) await pair.server.must(command, input);
+    },
     dispose: async () => {
       await Promise.all(opened.map((firewall) => firewall.close({ flush: false }).catch(() => {})));
       await pair.dispose();

@@ -129,6 +129,15 @@ export function removeChain(state: TableState, chain: IptablesChain): string {
   ]);
 }
 
+/** True if our chain lets SPA packets through, and the one jump to it stands where it should. */
+export function isInPlace(state: TableState, chain: IptablesChain, spaPort: number): boolean {
+  return (
+    state.hasChain &&
+    state.ownRules.includes(formatSpaRule(chain, spaPort)) &&
+    placeJump(state, chain).length === 0
+  );
+}
+
 /** Things about the host's own rules that the operator should know, one line each. */
 export function tableWarnings(
   program: string,

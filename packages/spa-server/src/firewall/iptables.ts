@@ -1,13 +1,22 @@
 import { ipFamily } from 'spa-core';
 import { runCommand, TIME_LIMIT_MS } from './command.ts';
-import { checkGrant, doorKey } from './doors.ts';
-import { type Door, type Firewall, FirewallError, type GatePolicy, type Grant } from './firewall.ts';
+import { checkChanges, checkGrant, doorKey } from './doors.ts';
+import {
+  type Door,
+  type DoorChange,
+  type Firewall,
+  FirewallError,
+  type GatePolicy,
+  type Grant,
+  type InstallOptions,
+} from './firewall.ts';
 import { createTurns } from './in-turn.ts';
 import {
   changeChain,
   DEFAULT_IPTABLES_CHAIN,
   type DoorRule,
   type IptablesChain,
+  isInPlace,
   parseTable,
   removeChain,
   type TableState,
@@ -49,12 +58,13 @@ export function createIptables(options: IptablesOptions): Firewall {
 
   async function install(
     policy: GatePolicy,
-    { flush }: { readonly flush: boolean },
+    { flush, doors: wanted }: InstallOptions,
   ): Promise<readonly string[]> {
-    const warnings = [...(await ipv4.install(policy, flush))];
+    const doors = checkChanges(wanted);
+    const warnings = [...(await ipv4.install(policy, { flush, doors: doors.filter(isOf(4)) }))];
     if (ipv6 === null) return [...warnings, noIpv6(ipv6Problem)];
     try {
-      warnings.push(...(await ipv6.install(policy, flush)));
+      warnings.push(...(await ipv6.install(policy, { flush, doors: doors.filter(isOf(6)) })));
       ipv6Problem = null;
     } catch (error) {
       if (!(error instanceof FirewallError)) throw error;
@@ -76,6 +86,16 @@ export function createIptables(options: IptablesOptions): Firewall {
     name: `iptables, chain ${chain.table} ${chain.chain}`,
     install,
     grant,
+    adjust: async (changes) => {
+      const checked = checkChanges(changes);
+      await ipv4.adjust(checked.filter(isOf(4)));
+      await ipv6?.adjust(checked.filter(isOf(6)));
+    },
+    isIntact: async () => {
+      for (const family of families()) if (!(await family.isIntact())) return false;
+      return true;
+    },
+    counters: async () => [],
     list: async () => (await Promise.all(families().map((family) => family.list()))).flat(),
     flush: async () => {
       await Promise.all(families().map((family) => family.flush()));
@@ -86,12 +106,18 @@ export function createIptables(options: IptablesOptions): Firewall {
   };
 }
 
+function isOf(family: 4 | 6): (change: DoorChange) => boolean {
+  return ({ address }) => ipFamily(address) === family;
+}
+
 function noIpv6(problem: string | null): string {
   return `no doors for IPv6: ${problem}`;
 }
 
 interface Family {
-  install(policy: GatePolicy, flush: boolean): Promise<readonly string[]>;
+  install(policy: GatePolicy, options: InstallOptions): Promise<readonly string[]>;
+  adjust(changes: readonly DoorChange[]): Promise<void>;
+  isIntact(): Promise<boolean>;
   grant(grant: Grant): Promise<{ readonly expiresAt: number }>;
   list(): Promise<readonly Door[]>;
   flush(): Promise<void>;
@@ -181,6 +207,11 @@ function createFamily(command: readonly string[], options: IptablesOptions): Fam
     }
   }
 
+  function ruleOf({ address, port, timeoutSeconds, grantId }: DoorChange): readonly DoorRule[] {
+    if (timeoutSeconds === null) return [];
+    return [{ address, port, grantId, expiresAtSecond: Math.floor(now() / 1000 + timeoutSeconds) }];
+  }
+
   function sweepLater(doors: Iterable<DoorRule>): void {
     if (sweeper !== null) clearTimeout(sweeper);
     const ends = [...doors].map((door) => door.expiresAtSecond * 1000 - now());
@@ -195,12 +226,22 @@ function createFamily(command: readonly string[], options: IptablesOptions): Fam
   }
 
   return {
-    install: (policy, flush) =>
+    install: (policy, { flush, doors }) =>
       inTurn(async () => {
         spaPort = policy.spaPort;
-        const state = await change([], flush ? withoutDoors : undefined);
+        const state = await change(doors.flatMap(ruleOf), flush ? withoutDoors : undefined);
         return tableWarnings(command.at(-1) ?? '', state, chain);
       }),
+    adjust: (changes) =>
+      inTurn(async () => {
+        if (changes.length === 0) return;
+        const keys = new Set(changes.map(({ address, port }) => doorKey(address, port)));
+        await change(changes.flatMap(ruleOf), (state) => ({
+          ...state,
+          doors: new Map([...state.doors].filter(([key]) => !keys.has(key))),
+        }));
+      }),
+    isIntact: () => inTurn(async () => spaPort !== null && isInPlace(await read(), chain, spaPort)),
     grant: async (grant) => {
       const expiresAtSecond = Math.floor(now() / 1000 + grant.timeoutSeconds);
       const { address, id } = grant;

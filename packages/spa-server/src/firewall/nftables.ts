@@ -1,7 +1,15 @@
 import { type IpAddress, ipFamily, type ProtoPort, parseIpAddress } from 'spa-core';
 import { runCommand, TIME_LIMIT_MS } from './command.ts';
-import { checkGrant, doorKey } from './doors.ts';
-import { type Door, type Firewall, FirewallError, type GatePolicy, type Grant } from './firewall.ts';
+import { checkChanges, checkGrant, doorKey } from './doors.ts';
+import {
+  type Door,
+  type DoorChange,
+  type Firewall,
+  FirewallError,
+  type GatePolicy,
+  type Grant,
+  type InstallOptions,
+} from './firewall.ts';
 import { createTurns } from './in-turn.ts';
 import {
   detachScript,
@@ -53,6 +61,8 @@ export function createNftables(options: NftablesOptions): Firewall {
   const openUntil = new Map<string, number>();
   /** Its size after it was last rid of the past, which is worth a pass only once it has doubled. */
   let pruned = 1_000;
+  /** Our part of the ruleset after the last install. */
+  let installed: string | null = null;
 
   const nft = (args: readonly string[], input = ''): Promise<string> =>
     runCommand([...command, ...args], { input, timeLimitMs });
@@ -66,19 +76,54 @@ export function createNftables(options: NftablesOptions): Firewall {
 
   async function install(
     policy: GatePolicy,
-    { flush }: { readonly flush: boolean },
+    { flush, doors: wanted }: InstallOptions,
   ): Promise<readonly string[]> {
     const ruleset = await listRuleset();
     const problem = missingChain(ruleset, place);
     if (problem !== null) throw new FirewallError(command.join(' '), null, problem);
-    await nft(['-f', '-'], installScript(place, policy, { flush, jumps: jumpHandles(ruleset, place) }));
+    const isThere = ruleset.sets.some(
+      (set) => doorSets(place).includes(set.chain) && set.table === place.table,
+    );
+    const open = new Map(
+      (isThere && !flush ? await list() : []).map((door) => [doorKey(door.address, door.port), door]),
+    );
+    const due = wanted.filter(
+      ({ address, port, timeoutSeconds }) =>
+        (open.get(doorKey(address, port))?.remainingSeconds ?? -1) < (timeoutSeconds ?? 0),
+    );
+    const script = installScript(place, policy, { flush, jumps: jumpHandles(ruleset, place) });
+    await nft(['-f', '-'], `${script}${due.flatMap(setDoor).join('\n')}\n`);
+    installed = await fingerprint();
     openUntil.clear();
-    const doors = flush ? [] : await list();
+    const doors = await list();
     // The remaining time is rounded down.
     for (const door of doors) remember(door.address, door.port, now() + (door.remainingSeconds + 1) * 1000);
     // The first grant is not to wait for a process to start.
     await session.run('');
     return warnings(ruleset, place, policy);
+  }
+
+  /** The statements that bring a door to what `change` says, whatever it was. */
+  function setDoor({ address, port, timeoutSeconds, grantId }: DoorChange): readonly string[] {
+    const set = ipFamily(address) === 4 ? place.doors4 : place.doors6;
+    if (set === null) return [];
+    const of = `element ${place.family} ${place.table} ${set}`;
+    const key = `${address} . ${PROTOCOL_NUMBER[port.protocol]} . ${port.port}`;
+    const gone = [`add ${of} { ${key} }`, `delete ${of} { ${key} }`];
+    if (timeoutSeconds === null) return gone;
+    const comment = grantId === null ? '' : ` comment "${grantId}"`;
+    return [...gone, `add ${of} { ${key} timeout ${Math.floor(timeoutSeconds * 1000)}ms${comment} }`];
+  }
+
+  async function adjust(changes: readonly DoorChange[]): Promise<void> {
+    if (changes.length === 0) return;
+    await run(changes.flatMap(setDoor));
+    for (const { address, port, timeoutSeconds } of changes)
+      remember(address, port, now() + (timeoutSeconds ?? 0) * 1000);
+  }
+
+  async function fingerprint(): Promise<string> {
+    return nft(['-t', 'list', 'table', place.family, place.table]);
   }
 
   async function grant(wanted: Grant): Promise<{ readonly expiresAt: number }> {
@@ -152,7 +197,17 @@ export function createNftables(options: NftablesOptions): Firewall {
 
   return {
     name: `nftables, ${placement.mode === 'own' ? 'own' : "the operator's"} table ${place.family} ${place.table}`,
-    install: (policy, { flush }) => inTurn(() => install(policy, { flush })),
+    install: async (policy, options) => {
+      const doors = checkChanges(options.doors);
+      return inTurn(() => install(policy, { ...options, doors }));
+    },
+    adjust: async (changes) => {
+      const checked = checkChanges(changes);
+      return inTurn(() => adjust(checked));
+    },
+    isIntact: () =>
+      inTurn(async () => installed !== null && (await fingerprint().catch(() => '')) === installed),
+    counters: async () => [],
     grant: async (wanted) => {
       const checked = checkGrant(wanted);
       return inTurn(() => grant(checked));
