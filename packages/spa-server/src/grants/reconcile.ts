@@ -1,46 +1,67 @@
-import type { Door } from '../firewall/firewall.ts';
 import { doorKey } from '../firewall/doors.ts';
+import type { Door } from '../firewall/firewall.ts';
 import type { LiveGrant } from './ledger.ts';
+
+/** How much longer than its grants a door may seem to be open: firewalls count whole seconds, and open a little later. */
+const SLACK_MS = 2_000;
 
 /**
  * The grants that are live after a start: what the ledger remembers, as far as the kernel confirms it.
  *
  * The kernel says what is open and for how long; the ledger says whose it is. So a grant without an open door is none, no
- * grant outlasts its door, and a door that no grant explains is a grant of its own by nobody known. Nothing that this
- * returns opens a door, or keeps one open for longer than it is. `now` in milliseconds of the ledger's clock.
+ * grant outlasts its doors, and what the ledger does not explain of an open door is a grant of nobody known. Nothing that
+ * this returns opens a door, or keeps one open for longer than it is. `now` in milliseconds of the ledger's clock.
  */
 export function reconcile(
   remembered: readonly LiveGrant[],
   open: readonly Door[],
   now: number,
 ): readonly LiveGrant[] {
-  const ends = new Map(
-    open.map((door) => [doorKey(door.address, door.port), now + door.remainingSeconds * 1000] as const),
-  );
-  const explained = new Set<string>();
-  const live = remembered.flatMap((grant) => {
-    const ports = grant.ports.filter((port) => (ends.get(doorKey(grant.address, port)) ?? 0) > now);
-    const doorEnds = ports.map((port) => ends.get(doorKey(grant.address, port)) ?? 0);
-    const endsAt = Math.min(grant.endsAt, ...doorEnds);
-    if (ports.length === 0 || endsAt <= now) return [];
-    for (const port of ports) explained.add(doorKey(grant.address, port));
-    return [{ ...grant, ports, endsAt }];
+  const endOf = new Map(open.map((door) => [keyOf(door), now + door.remainingSeconds * 1000]));
+  const live = remembered.flatMap((grant) => confirm(grant, endOf, now));
+  const explainedUntil = new Map<string, number>();
+  for (const { address, ports, endsAt } of live) {
+    for (const port of ports) {
+      const key = keyOf({ address, port });
+      explainedUntil.set(key, Math.max(explainedUntil.get(key) ?? 0, endsAt));
+    }
+  }
+  const unexplained = open.filter((door) => {
+    const end = endOf.get(keyOf(door)) ?? 0;
+    return end > now && end > (explainedUntil.get(keyOf(door)) ?? 0) + SLACK_MS;
   });
-  const unknown = open.filter(
-    ({ address, port, remainingSeconds }) => remainingSeconds > 0 && !explained.has(doorKey(address, port)),
-  );
-  return [...live, ...byNobodyKnown(unknown, now)];
+  return [...live, ...ofNobodyKnown(unexplained, new Set(live.map(({ id }) => id)), now)];
 }
 
-/** Doors that one grant opened are one grant, as far as their rules tell. */
-function byNobodyKnown(doors: readonly Door[], now: number): readonly LiveGrant[] {
-  return doors.map(({ address, port, remainingSeconds, grantId }, index) => ({
-    id: grantId ?? `unknown${index}`,
-    operator: null,
-    username: null,
-    stanza: null,
-    address,
-    ports: [port],
-    endsAt: now + remainingSeconds * 1000,
-  }));
+function keyOf({ address, port }: Pick<Door, 'address' | 'port'>): string {
+  return doorKey(address, port);
+}
+
+/** What is left of `grant`: the doors that are open, until the first of them closes. */
+function confirm(grant: LiveGrant, endOf: ReadonlyMap<string, number>, now: number): readonly LiveGrant[] {
+  const endOfPort = (port: LiveGrant['ports'][number]): number =>
+    endOf.get(doorKey(grant.address, port)) ?? 0;
+  const ports = grant.ports.filter((port) => endOfPort(port) > now);
+  const endsAt = Math.min(grant.endsAt, ...ports.map(endOfPort));
+  return ports.length === 0 || endsAt <= now ? [] : [{ ...grant, ports, endsAt }];
+}
+
+/** Doors whose rules name one grant are one grant, until the first of them closes. */
+function ofNobodyKnown(
+  doors: readonly Door[],
+  taken: ReadonlySet<string>,
+  now: number,
+): readonly LiveGrant[] {
+  const grants = new Map<string, LiveGrant>();
+  for (const [index, { address, port, remainingSeconds, grantId }] of doors.entries()) {
+    const id = grantId === null || taken.has(grantId) ? `unknown${index}` : grantId;
+    const endsAt = now + remainingSeconds * 1000;
+    const known = grants.get(id);
+    grants.set(id, {
+      ...{ id, operator: null, username: null, stanza: null, address },
+      ports: known?.address === address ? [...known.ports, port] : [port],
+      endsAt: Math.min(endsAt, known?.endsAt ?? endsAt),
+    });
+  }
+  return [...grants.values()];
 }
