@@ -49,7 +49,7 @@ export interface Ledger {
   has(id: string): boolean;
   /** Takes away the grants that are meant, and returns them; what has ended is none. */
   remove(selector: GrantSelector, now: number): readonly LiveGrant[];
-  /** Takes away what has ended. */
+  /** Takes away what has ended, a second after its end at the latest. */
   expire(now: number): void;
   /** The grants that are meant and have not ended. */
   grants(selector: GrantSelector, now: number): readonly LiveGrant[];
