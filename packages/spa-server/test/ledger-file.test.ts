@@ -18,12 +18,16 @@ import { addressOf, portsOf } from './gate.ts';
 
 t.test('what was added and not taken away is read again; the file is for its owner only', async (t) => {
   const { path, open } = makeFile(t);
-  t.same(readLedgerFile(path), { grants: [], damagedLines: 0 }, 'no file has no grants');
+  t.same(readLedgerFile(path), { grants: [], revoked: [], damagedLines: 0 }, 'no file has no grants');
   const { file } = open([]);
   const grants = [1, 2, 3].map(grantOf);
   grants.forEach(file.added);
-  file.removed(['id2']);
-  t.same(readLedgerFile(path), { grants: [grants[0], grants[2]], damagedLines: 0 });
+  file.revoked(['id2']);
+  t.same(readLedgerFile(path), {
+    grants: [grants[0], grants[2]],
+    revoked: [grants[1]],
+    damagedLines: 0,
+  });
   t.equal(statSync(path).mode & 0o777, 0o600);
   file.close();
   open([grantOf(7)]).file.close();
@@ -37,10 +41,14 @@ t.test('a last line that a crash tore is passed over, and damage is counted', as
   file.added(grantOf(2));
   file.close();
   truncateSync(path, statSync(path).size - 5);
-  t.same(readLedgerFile(path), { grants: [grantOf(1)], damagedLines: 0 });
+  t.same(readLedgerFile(path), { grants: [grantOf(1)], revoked: [], damagedLines: 0 });
   const damage = ['null', '{', '{"id":7}', '\0\0\0', JSON.stringify({ ...grantOf(3), ports: 'tcp/0' })];
-  appendFileSync(path, `\n${damage.join('\n')}\n${JSON.stringify({ end: 'id1' })}\n`);
-  t.same(readLedgerFile(path), { grants: [], damagedLines: 1 + damage.length });
+  appendFileSync(path, `\n${damage.join('\n')}\n${JSON.stringify({ revoked: 'id1' })}\n`);
+  t.same(readLedgerFile(path), {
+    grants: [],
+    revoked: [grantOf(1)],
+    damagedLines: 1 + damage.length,
+  });
 });
 
 t.test('a file of another boot has no grants: its clock was another', async (t) => {
@@ -58,7 +66,7 @@ t.test('the file stays small, however many grants come and go, and loses none me
     grants.set(grant.id, grant);
     file.added(grant);
     const old = `id${i - 2_000}`;
-    if (grants.delete(old)) file.removed([old]);
+    if (grants.delete(old)) file.revoked([old]);
     // Lets the file be written anew while more comes.
     if (i % 500 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
@@ -83,7 +91,7 @@ t.test('a file that cannot be written is told once, and is right again once it c
   rmSync(dirname(path), { recursive: true });
   add(1);
   // So many that the file is written anew, where there is no folder.
-  for (let i = 0; i < 10_000; i++) file.removed(['id0']);
+  for (let i = 0; i < 10_000; i++) file.revoked(['id0']);
   await until('trouble', () => troubles.length > 0);
   for (let i = 2; i < 5; i++) {
     add(i);

@@ -15,10 +15,7 @@ t.test('a door stays until the last of its grants ends, whoever has them', async
   ledger.add(grantOf({ id: 'a1', operator: ALICE, endsAt: 30_000 }));
   ledger.add(grantOf({ id: 'b1', operator: BOB, endsAt: 20_000 }));
   t.match(ledger.doors(0), [{ endsAt: 30_000, grantId: 'a1' }]);
-  t.same(
-    ledger.remove({ by: 'operator', fingerprint: ALICE }, 0).map(({ id }) => id),
-    ['a1'],
-  );
+  ledger.delete('a1');
   t.match(ledger.doors(0), [{ endsAt: 20_000, grantId: 'b1' }], "what is left is bob's");
   t.same(ledger.doors(20_000), [], 'and it ends with his grant');
 });
@@ -54,7 +51,7 @@ type Step = { readonly afterMs: number } & (
 
 t.test(
   'after any grants, revocations and restarts every door ends with the last of its live grants',
-  async () => {
+  async (t) => {
     fc.assert(
       fc.property(fc.array(anyStep(), { maxLength: 60 }), (steps) => {
         let ledger = createLedger();
@@ -73,8 +70,9 @@ t.test(
             }
             case 'remove': {
               const going = model.filter((grant) => isNamed(step.selector, grant));
-              const removed = ledger.remove(step.selector, now);
-              if (idsOf(removed) !== idsOf(going)) throw new Error(`${idsOf(removed)} removed`);
+              const named = ledger.grants(step.selector, now);
+              if (idsOf(named) !== idsOf(going)) throw new Error(`${idsOf(named)} named`);
+              for (const { id } of named) ledger.delete(id);
               model = model.filter((grant) => !going.includes(grant));
               break;
             }
@@ -87,7 +85,7 @@ t.test(
             case 'restart': {
               const open = kernelOf(model, now).filter(({ address }) => !step.lost.includes(address));
               const before = model;
-              model = reconcile(model, open, now);
+              model = reconcile({ grants: model, revoked: [] }, open, now);
               ledger = createLedger();
               for (const grant of model) ledger.add(grant);
               checkRestart(before, model, open, now);
@@ -98,6 +96,7 @@ t.test(
       }),
       { numRuns: 300 },
     );
+    t.pass();
   },
 );
 
@@ -115,7 +114,7 @@ t.test(
       ...changes,
     });
     const live = reconcile(
-      [a, b, c],
+      { grants: [a, b, c], revoked: [] },
       [
         door({ grantId: 'a1' }),
         door({ address: b.address, remainingSeconds: 5, grantId: 'b1' }),
@@ -132,7 +131,11 @@ t.test(
       { id: /^unknown/, operator: null, address: '192.0.2.11' },
     ]);
     t.equal(live.length, 4);
-    const longer = reconcile([b], [door({ address: b.address, remainingSeconds: 300, grantId: 'b2' })], now);
+    const longer = reconcile(
+      { grants: [b], revoked: [] },
+      [door({ address: b.address, remainingSeconds: 300, grantId: 'b2' })],
+      now,
+    );
     t.match(longer, [
       { id: 'b1', endsAt: now + 30_000 },
       { id: 'b2', operator: null, endsAt: now + 300_000 },

@@ -23,14 +23,16 @@ const LINES_AT_ONCE = 1_000;
 /** What a file of grants says. */
 export interface LedgerFileContent {
   readonly grants: readonly LiveGrant[];
+  /** Grants that were taken away before their end: the firewall may not have done it yet. */
+  readonly revoked: readonly LiveGrant[];
   /** Lines that were no lines of ours; the last one may be torn by a crash, which is no damage. */
   readonly damagedLines: number;
 }
 
-/** The grants on a file: one line of JSON for each that was added and each that was taken away. */
+/** The grants on a file: one line of JSON for each that was added and each that was revoked. */
 export interface LedgerFile {
   added(grant: LiveGrant): void;
-  removed(ids: readonly string[]): void;
+  revoked(ids: readonly string[]): void;
   close(): void;
 }
 
@@ -50,17 +52,25 @@ export interface LedgerFileOptions {
  */
 export function readLedgerFile(path: string): LedgerFileContent {
   const [first = '', ...lines] = readIfThere(path).split('\n');
-  if (first !== bootLine()) return { grants: [], damagedLines: 0 };
+  if (first !== bootLine()) return { grants: [], revoked: [], damagedLines: 0 };
   const grants = new Map<string, LiveGrant>();
+  const revoked = new Map<string, LiveGrant>();
   let damagedLines = 0;
   // After the last end of a line there is nothing, or what a crash left of one.
   for (const line of lines.slice(0, -1)) {
     const event = parseEvent(line);
     if (event === null) damagedLines += 1;
-    else if ('end' in event) grants.delete(event.end);
-    else grants.set(event.id, event);
+    else if ('id' in event) grants.set(event.id, event);
+    else move(event.revoked, grants, revoked);
   }
-  return { grants: [...grants.values()], damagedLines };
+  return { grants: [...grants.values()], revoked: [...revoked.values()], damagedLines };
+}
+
+function move(id: string, from: Map<string, LiveGrant>, to: Map<string, LiveGrant>): void {
+  const grant = from.get(id);
+  if (grant === undefined) return;
+  from.delete(id);
+  to.set(id, grant);
 }
 
 /**
@@ -140,7 +150,7 @@ export function openLedgerFile({ path, grants, onTrouble }: LedgerFileOptions): 
 
   return {
     added: (grant) => append([addition(grant)]),
-    removed: (ids) => append(ids.map((id) => JSON.stringify({ end: id }))),
+    revoked: (ids) => append(ids.map((id) => JSON.stringify({ revoked: id }))),
     close: () => {
       if (file !== null) closeSync(file);
       file = null;
@@ -173,13 +183,13 @@ function addition(grant: LiveGrant): string {
   return JSON.stringify({ ...grant, ports: formatProtoPorts(grant.ports) });
 }
 
-type Event = LiveGrant | { readonly end: string };
+type Event = LiveGrant | { readonly revoked: string };
 
 /** Null for a line that is none of ours. */
 function parseEvent(line: string): Event | null {
   const fields = parseObject(line);
   if (fields === null) return null;
-  if (typeof fields.end === 'string') return { end: fields.end };
+  if (typeof fields.revoked === 'string') return { revoked: fields.revoked };
   const { id, operator, username, stanza, endsAt } = fields;
   const address = typeof fields.address === 'string' ? parseIpAddress(fields.address) : null;
   const ports = typeof fields.ports === 'string' ? parseProtoPorts(fields.ports) : null;

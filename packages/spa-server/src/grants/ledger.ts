@@ -45,10 +45,8 @@ export interface Ledger {
   readonly size: number;
   /** Adds a grant; one of the same id is replaced. */
   add(grant: LiveGrant): void;
-  /** True if a grant of this id is in it. */
-  has(id: string): boolean;
-  /** Takes away the grants that are meant, and returns them; what has ended is none. */
-  remove(selector: GrantSelector, now: number): readonly LiveGrant[];
+  /** Takes away one grant, if it is there. */
+  delete(id: string): void;
   /** Takes away what has ended, a second after its end at the latest. */
   expire(now: number): void;
   /** The grants that are meant and have not ended. */
@@ -100,11 +98,9 @@ export function createLedger(): Ledger {
       for (const port of grant.ports) join(byDoor, doorKey(grant.address, port), grant);
       expiredSecond = Math.min(expiredSecond, secondOf(grant) - 1);
     },
-    has: (id) => byId.has(id),
-    remove: (selector, now) => {
-      const removed = named(selector, now);
-      removed.forEach(drop);
-      return removed;
+    delete: (id) => {
+      const grant = byId.get(id);
+      if (grant !== undefined) drop(grant);
     },
     expire: (now) => {
       if (byId.size === 0) expiredSecond = Number.POSITIVE_INFINITY;
