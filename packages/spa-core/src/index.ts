@@ -1,4 +1,5 @@
 export {
+  addressBits,
   type IpAddress,
   type IpNetwork,
   ipFamily,
@@ -33,13 +34,25 @@ export {
   unlockSecretKey,
 } from './openpgp-keys.ts';
 export {
+  beginOpening,
+  containerOf,
+  type DecryptedPacket,
+  type DecryptionKeys,
+  explainFault,
+  explainKind,
+  explainSigners,
+  hasMac,
   identify,
+  inspectPacket,
   type MessageId,
   type OpenedPacket,
+  type Opening,
   type OpeningKeys,
   openPacket,
   type Packet,
+  type PacketFault,
   parsePacket,
+  recipientsOf,
   type Sealing,
   sealPacket,
 } from './packet.ts';
@@ -51,4 +64,6 @@ export {
   parseProtoPorts,
 } from './proto-port.ts';
 export { type AccessRequest, formatAccessRequest, parseAccessRequest } from './request.ts';
+export { ANONYMOUS_RECIPIENT } from './session-key.ts';
+export { decryptsWith } from './symmetric.ts';
 export { type KeyUse, type Validity, validityOf } from './validity.ts';
