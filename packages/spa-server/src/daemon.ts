@@ -1,12 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { protectedPorts, type ServerConfig } from './config/server-config.ts';
+import { answerControl, kernelCounters } from './control/answer.ts';
+import type { ControlAnswer, ControlRequest, CountersAnswer } from './control/protocol.ts';
+import { type ControlSocket, controlPath, listenControl } from './control/socket.ts';
 import { decide } from './decision/decide.ts';
 import type { Stanza } from './decision/stanza.ts';
-import type { Datagram } from './decision/verdict.ts';
-import { type Firewall, FirewallError, type Grant } from './firewall/firewall.ts';
+import type { Authentic, Datagram } from './decision/verdict.ts';
+import { UnavailableError } from './failure.ts';
+import { type Firewall, FirewallError, type GatePolicy } from './firewall/firewall.ts';
 import { firewallFromConfig } from './firewall/from-config.ts';
 import { createMemoryFirewall } from './firewall/memory.ts';
+import type { Doorkeeper, Holder } from './grants/doorkeeper.ts';
+import { createDoorkeeper } from './grants/from-folder.ts';
 import { replayFromConfig, volatileReplayFolder } from './replay/from-config.ts';
 import { createMemoryReplayStore } from './replay/memory.ts';
 import { ReplayError, type ReplayStore } from './replay/replay-store.ts';
@@ -19,6 +25,8 @@ import { listenUdp, type UdpListener } from './transport/udp.ts';
 const MAX_IN_FLIGHT = 256;
 /** How often old messages are forgotten and ignored packets summed up. */
 const HOUSEKEEPING_MS = 30_000;
+/** How often it is made sure that the firewall's rules stand. */
+const WATCH_MS = 1_000;
 
 /** What a daemon is made of. */
 export interface DaemonParts {
@@ -35,6 +43,8 @@ export interface DaemonParts {
 export interface DaemonPorts {
   readonly firewall: Firewall;
   readonly replay: ReplayStore;
+  /** Where grants are kept for the next daemon, and where this one is asked (`--revoke`). Left out: nowhere. */
+  readonly runFolder?: string;
 }
 
 /** A daemon that listens. */
@@ -44,6 +54,8 @@ export interface Daemon {
    * @throws FirewallError and then the configuration is the same as before.
    */
   reload(config: ServerConfig, stanzas: readonly Stanza[]): Promise<void>;
+  /** Who asks the daemon something is answered when `work` is done, well or not. */
+  delayAnswers(work: Promise<unknown>): void;
   /** Ends: what was begun is finished, then firewall and store are left in order. @throws FirewallError */
   close(): Promise<void>;
   /** Resolves when the daemon has ended; rejects if {@link Daemon.close} does. */
@@ -74,7 +86,7 @@ export async function startDaemon(
   });
   const daemon = new RunningDaemon(parts, { ...ports, udp, report });
   try {
-    await daemon.install({ flush: config.firewall.flushAtInit });
+    await daemon.start();
   } catch (error) {
     // What kept the rules from being installed may keep them from being removed: the first failure is what counts.
     await daemon.close().catch(() => {});
@@ -101,6 +113,11 @@ class RunningDaemon implements Daemon {
   /** What was begun and has not ended. */
   readonly #inFlight = new Set<Promise<void>>();
   readonly #housekeeping: NodeJS.Timeout;
+  readonly #watch: NodeJS.Timeout;
+  readonly #keeper: Doorkeeper;
+  #control: ControlSocket | null = null;
+  /** What answers wait for. */
+  #busy: Promise<unknown> = Promise.resolve();
   #config: ServerConfig;
   #stanzas: readonly Stanza[];
   #packets = 0;
@@ -117,12 +134,33 @@ class RunningDaemon implements Daemon {
     });
     // An end in disorder is told to whoever closes the daemon: nobody has to wait for `closed`.
     this.closed.catch(() => {});
+    this.#keeper = createDoorkeeper(ports.firewall, parts.log, ports.runFolder ?? null);
     this.#housekeeping = setInterval(() => void this.#begin(this.#keepHouse()), HOUSEKEEPING_MS).unref();
+    this.#watch = setInterval(() => void this.#begin(this.#keeper.look()), WATCH_MS).unref();
+  }
+
+  /** Puts the daemon's own rules in place; from then on it can be asked. @throws FirewallError, UnavailableError */
+  async start(): Promise<void> {
+    let started = (): void => {};
+    this.delayAnswers(
+      new Promise<void>((resolve) => {
+        started = resolve;
+      }),
+    );
+    try {
+      this.#control = await this.#listenControl();
+      const flush = this.#config.firewall.flushAtInit;
+      await this.#keeper.start(policyOf(this.#config, this.#stanzas), { flush });
+    } finally {
+      started();
+    }
   }
 
   /** One packet, start to end: decide, claim, grant, log. */
   async handle(datagram: Datagram): Promise<void> {
     const { replay, report } = this.#ports;
+    // With the configuration: what is revoked from here on is not given by this packet any more.
+    const { epoch } = this.#keeper;
     const clock = { nowSeconds: nowSeconds(), maxAgeSeconds: this.#config.maxPacketAgeSeconds };
     const verdict = await decide(datagram, this.#stanzas, clock);
     if (verdict.kind === 'ignore') return report.ignored(datagram.source, verdict.code, verdict.detail);
@@ -132,8 +170,9 @@ class RunningDaemon implements Daemon {
       const claim = await replay.claim({ id: opened.id, timestampSeconds: opened.message.timestampSeconds });
       if (claim !== 'claimed') return report.notClaimed(datagram, opened, claim);
       if (verdict.kind === 'deny') return report.denied(datagram, opened, verdict.reason);
-      const { expiresAt } = await this.#grant(verdict.grant);
-      return report.granted(datagram, opened, verdict.grant, expiresAt);
+      const granted = await this.#keeper.grant(verdict.grant, holderOf(opened), epoch);
+      if (granted === null) return report.revoked(datagram, opened);
+      return report.granted(datagram, opened, verdict.grant, granted.expiresAt);
     } catch (error) {
       if (!(error instanceof ReplayError || error instanceof FirewallError)) throw error;
       return report.failed(datagram, opened, error);
@@ -155,9 +194,8 @@ class RunningDaemon implements Daemon {
     if (this.#closing === null) await this.#begin(this.#reload(config, stanzas));
   }
 
-  /** Puts the daemon's own rules in place. @throws FirewallError */
-  install(options: { readonly flush: boolean }): Promise<void> {
-    return this.#installFor(this.#config, this.#stanzas, options);
+  delayAnswers(work: Promise<unknown>): void {
+    this.#busy = Promise.allSettled([this.#busy, work]);
   }
 
   close(): Promise<void> {
@@ -180,36 +218,34 @@ class RunningDaemon implements Daemon {
     }
     const { udpPort, listenAddress, runFolder, replayStore, firewall } = this.#config;
     const next = { ...config, udpPort, listenAddress, runFolder, replayStore, firewall };
-    await this.#installFor(next, stanzas, { flush: false });
+    await this.#keeper.change(policyOf(next, stanzas));
     this.#config = next;
     this.#stanzas = stanzas;
   }
 
-  async #installFor(
-    config: ServerConfig,
-    stanzas: readonly Stanza[],
-    options: { readonly flush: boolean },
-  ): Promise<void> {
-    const policy = {
-      spaPort: config.udpPort,
-      protectedPorts: protectedPorts(config, stanzas),
-      preFilter: config.firewall.preFilter,
-    };
-    const warnings = await this.#ports.firewall.install(policy, { ...options, doors: [] });
-    for (const warning of warnings) this.#parts.log.warning(warning);
+  /** Without it doors open all the same. */
+  async #listenControl(): Promise<ControlSocket | null> {
+    const { runFolder } = this.#ports;
+    if (runFolder === undefined) return null;
+    const path = controlPath(runFolder);
+    try {
+      return await listenControl(path, (request) => this.#answer(request));
+    } catch (error) {
+      if (error instanceof UnavailableError) throw error;
+      const { message } = error as NodeJS.ErrnoException;
+      this.#parts.log.warning(`--revoke and --fw-list cannot ask this daemon: ${message}`);
+      return null;
+    }
   }
 
-  /** Somebody may have removed our rules since the last grant: then they are put back, once. */
-  async #grant(wanted: Grant): Promise<{ readonly expiresAt: number }> {
+  async #answer(request: ControlRequest): Promise<ControlAnswer> {
+    await this.#busy;
     const { firewall } = this.#ports;
-    try {
-      return await firewall.grant(wanted);
-    } catch (error) {
-      if (!(error instanceof FirewallError)) throw error;
-      this.#parts.log.warning(`${error.message}; putting the daemon's rules back`);
-      await this.install({ flush: false });
-      return firewall.grant(wanted);
-    }
+    return answerControl(request, { keeper: this.#keeper, firewall, counters: () => this.#counters() });
+  }
+
+  async #counters(): Promise<CountersAnswer['counters']> {
+    return kernelCounters(await this.#ports.firewall.counters());
   }
 
   async #keepHouse(): Promise<void> {
@@ -226,15 +262,30 @@ class RunningDaemon implements Daemon {
   async #end(): Promise<void> {
     const { udp, replay, firewall, report } = this.#ports;
     clearInterval(this.#housekeeping);
+    clearInterval(this.#watch);
+    await this.#control?.close();
     await udp.close();
     await Promise.allSettled(this.#inFlight);
     report.summarize();
+    this.#keeper.close();
     try {
       await firewall.close({ flush: this.#config.firewall.flushAtExit });
     } finally {
       await replay.close();
     }
   }
+}
+
+function policyOf(config: ServerConfig, stanzas: readonly Stanza[]): GatePolicy {
+  return {
+    spaPort: config.udpPort,
+    protectedPorts: protectedPorts(config, stanzas),
+    preFilter: config.firewall.preFilter,
+  };
+}
+
+function holderOf({ signer, message, stanzaNumber }: Authentic): Holder {
+  return { operator: signer, username: message.username, stanza: stanzaNumber };
 }
 
 /** What cannot change while the daemon runs. */
@@ -260,7 +311,7 @@ async function openConfiguredPorts({ config, dryRun }: DaemonParts): Promise<Dae
   }
   // A firewall holds nothing open before it is first used, so it is chosen first.
   const firewall = await firewallFromConfig(config.firewall);
-  return { firewall, replay: await replayFromConfig(config, nowSeconds) };
+  return { firewall, replay: await replayFromConfig(config, nowSeconds), runFolder: config.runFolder };
 }
 
 /** A new store takes no message of the second it was made in: who is told "ready" may knock at once. */

@@ -14,6 +14,8 @@ const LINES_PER_PERIOD = 20;
 export interface Report {
   granted(datagram: Datagram, opened: Authentic, grant: Grant, expiresAt: number): void;
   denied(datagram: Datagram, opened: Authentic, reason: DenyReason): void;
+  /** Permitted, and revoked before the door was open. */
+  revoked(datagram: Datagram, opened: Authentic): void;
   outdated(datagram: Datagram, opened: Authentic, differenceSeconds: number): void;
   notClaimed(datagram: Datagram, opened: Authentic, claim: Exclude<Claim, 'claimed'>): void;
   failed(datagram: Datagram, opened: Authentic, error: Error): void;
@@ -49,6 +51,11 @@ export function createReport(log: Log): Report {
     },
     denied: (datagram, opened, reason) => {
       log.warning(`denied ${request(opened)}: ${DENIALS[reason]}; ${describe(datagram, opened)}`);
+    },
+    revoked: (datagram, opened) => {
+      log.warning(
+        `denied ${request(opened)}: it was revoked while it was being opened; ${describe(datagram, opened)}`,
+      );
     },
     outdated: (datagram, opened, differenceSeconds) => {
       if (!repeated.allows('outdated')) return;

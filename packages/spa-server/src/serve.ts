@@ -57,6 +57,8 @@ function obeySignals(starting: Promise<Daemon>, options: Options, log: Log): Pro
   let reloading = Promise.resolve();
   process.on('SIGHUP', () => {
     reloading = reloading.then(() => reload(starting, options, log));
+    // Whoever revokes after this signal means the new configuration.
+    starting.then((daemon) => daemon.delayAnswers(reloading), startFailed);
   });
   // Without listeners Node opens its debugger on SIGUSR1, and dies of SIGUSR2.
   process.on('SIGUSR1', ignoreSignal);

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { formatProtoPort, type IpNetwork } from 'spa-core';
+import { UsageError } from 'spa-host';
 import { doorKey } from '../firewall/doors.ts';
 import {
   type Door,
@@ -18,7 +19,6 @@ import {
   type GrantSelector,
   isMeant,
   type Ledger,
-  type LedgerDoor,
   type LiveGrant,
 } from './ledger.ts';
 import type { LedgerFile, LedgerFileContent } from './ledger-file.ts';
@@ -29,15 +29,21 @@ import { formatSelector } from './selector.ts';
 export interface DoorkeeperParts {
   readonly firewall: Firewall;
   readonly log: Log;
-  /** What the last daemon left. */
-  readonly remembered: Pick<LedgerFileContent, 'grants' | 'revoked'>;
-  /** Begins the file that the next daemon will read, with these grants in it; null: nothing is kept. */
-  readonly openFile: ((grants: () => readonly LiveGrant[]) => LedgerFile) | null;
+  /** Where grants are kept for the next daemon; null: nowhere. */
+  readonly record: GrantRecord | null;
   /** Milliseconds of a clock that nobody can set. */
   readonly now: () => number;
   /** Milliseconds since epoch: the clock that somebody may set. */
   readonly wallNow: () => number;
   cut(connections: readonly Connections[]): Promise<Cut>;
+}
+
+/** Where a doorkeeper finds what the last one knew, and writes what the next one has to know. */
+export interface GrantRecord {
+  /** @throws the system's error if it cannot be read. */
+  read(): LedgerFileContent;
+  /** Begins anew, with these grants. @throws the system's error if it cannot be written. */
+  begin(grants: () => readonly LiveGrant[]): LedgerFile;
 }
 
 /** Who gets a grant. */
@@ -54,7 +60,7 @@ export interface Revocation {
   readonly grants: readonly LiveGrant[];
   readonly closed: readonly DoorName[];
   /** Doors that somebody else's grants hold open still, with less time perhaps. */
-  readonly kept: readonly LedgerDoor[];
+  readonly kept: readonly HeldDoor[];
   /** Null: nothing was to be cut. */
   readonly cut: Cut | null;
 }
@@ -110,13 +116,13 @@ export class Doorkeeper {
 
   /** Takes over what is open; of what was revoked the doors that are open still are closed. @throws FirewallError */
   async adopt(): Promise<void> {
-    const { firewall, remembered, openFile } = this.#parts;
-    const open = await firewall.list();
+    const remembered = this.#readRecord();
+    const open = await this.#parts.firewall.list();
     for (const grant of reconcile(remembered, open, this.#now())) this.#ledger.add(grant);
     const isOpen = new Set(open.map(({ address, port }) => doorKey(address, port)));
     const revoked = remembered.revoked.filter(({ endsAt }) => endsAt > this.#now());
     await this.#settle(doorsOf(revoked).filter(({ address, port }) => isOpen.has(doorKey(address, port))));
-    this.#file = openFile?.(() => this.#ledger.grants({ by: 'all' }, this.#now())) ?? null;
+    this.#beginRecord();
   }
 
   /** Goes on with another policy; doors stay open. @throws FirewallError and then the old one is in force. */
@@ -168,12 +174,15 @@ export class Doorkeeper {
    */
   async revoke(which: GrantSelector, { cut }: { readonly cut: boolean }): Promise<Revocation> {
     const { firewall, log } = this.#parts;
+    const grants = this.#ledger.grants(which, this.#now());
+    if (which.by === 'grant' && grants.length > 1) {
+      throw new UsageError(`grant: ${grants.length} ids begin with "${which.id}"; write more of it`);
+    }
     this.#epoch += 1;
     this.#revocations = [
       ...this.#revocations.filter(({ at }) => at > this.#now() - REMEMBER_REVOCATIONS_MS),
       { epoch: this.#epoch, at: this.#now(), which },
     ];
-    const grants = this.#ledger.grants(which, this.#now());
     this.#forget(grants);
     await Promise.allSettled(grants.map(({ id }) => this.#opening.get(id)));
     const concerned = uniqueDoors([
@@ -181,9 +190,9 @@ export class Doorkeeper {
       ...(await firewall.list()).filter(isDoorMeant(which)),
     ]);
     await this.#settle(concerned);
-    const states = concerned.map((name) => this.#ledger.door(name, this.#now()) ?? name);
-    const closed = states.filter((state): state is DoorName => !('grantId' in state));
-    const kept = states.filter((state): state is LedgerDoor => 'grantId' in state);
+    const held = concerned.map((name) => this.#held(name));
+    const kept = held.filter(({ grants: holders }) => holders.length > 0);
+    const closed = held.filter(({ grants: holders }) => holders.length === 0);
     log.warning(describeRevocation(which, grants, closed, kept));
     const revoked = { grants, closed, kept };
     if (!cut) return { ...revoked, cut: null };
@@ -237,6 +246,37 @@ export class Doorkeeper {
     } catch (error) {
       if (!(error instanceof FirewallError)) throw error;
       this.#noteTrouble(error);
+    }
+  }
+
+  /** A record that cannot be read is none: what is open then is nobody's. */
+  #readRecord(): LedgerFileContent {
+    const { record, log } = this.#parts;
+    const nothing = { grants: [], revoked: [], damagedLines: 0 };
+    if (record === null) return nothing;
+    try {
+      const content = record.read();
+      if (content.damagedLines > 0) {
+        log.warning(
+          `the record of grants has ${count(content.damagedLines, 'damaged line')}, which were skipped`,
+        );
+      }
+      return content;
+    } catch (error) {
+      log.warning(`the record of grants cannot be read: ${describeSystemError(error)}`);
+      return nothing;
+    }
+  }
+
+  /** Doors matter more than the record of them. */
+  #beginRecord(): void {
+    const { record, log } = this.#parts;
+    try {
+      this.#file = record?.begin(() => this.#ledger.grants({ by: 'all' }, this.#now())) ?? null;
+    } catch (error) {
+      log.warning(
+        `grants are not recorded, so that after a restart nobody knows whose they are: ${describeSystemError(error)}`,
+      );
     }
   }
 
@@ -319,6 +359,15 @@ export class Doorkeeper {
     }
   }
 
+  #held(name: DoorName): HeldDoor {
+    const door = this.#ledger.door(name, this.#now());
+    return {
+      ...{ address: name.address, port: name.port, grantId: door?.grantId ?? null },
+      remainingSeconds: door === null ? 0 : this.remainingSeconds(door),
+      grants: this.#ledger.grantsOf(name, this.#now()),
+    };
+  }
+
   #doubt(doors: readonly DoorName[]): void {
     for (const { address, port } of doors) this.#unsettled.set(doorKey(address, port), { address, port });
   }
@@ -351,6 +400,12 @@ export class Doorkeeper {
   #now(): number {
     return this.#parts.now();
   }
+}
+
+/** @throws what is no error of the system's. */
+function describeSystemError(error: unknown): string {
+  if (error instanceof Error && 'syscall' in error) return error.message;
+  throw error;
 }
 
 function hostOf(address: IpNetwork['address']): IpNetwork {

@@ -1,0 +1,31 @@
+import { join } from 'node:path';
+import type { Firewall } from '../firewall/firewall.ts';
+import type { Log } from '../system/log.ts';
+import { cutConnections } from './cut.ts';
+import { Doorkeeper } from './doorkeeper.ts';
+import { steadyNow } from './ledger.ts';
+import { openLedgerFile, readLedgerFile } from './ledger-file.ts';
+
+/** The doorkeeper of this host. What it has to remember lies in the daemon's run folder; null: it remembers nothing. */
+export function createDoorkeeper(firewall: Firewall, log: Log, runFolder: string | null): Doorkeeper {
+  return new Doorkeeper({
+    firewall,
+    log,
+    record: runFolder === null ? null : recordIn(runFolder, log),
+    now: steadyNow,
+    wallNow: Date.now,
+    cut: cutConnections,
+  });
+}
+
+function recordIn(runFolder: string, log: Log): ConstructorParameters<typeof Doorkeeper>[0]['record'] {
+  const path = join(runFolder, 'spa-server.grants');
+  const onTrouble = (error: Error | null): void => {
+    if (error === null) log.warning(`grants are recorded again in ${path}`);
+    else log.error(`grants are not recorded any more: ${error.message}`);
+  };
+  return {
+    read: () => readLedgerFile(path),
+    begin: (grants) => openLedgerFile({ path, grants, onTrouble }),
+  };
+}
