@@ -2,6 +2,7 @@ import { basename, dirname, join } from 'node:path';
 import { runCommand } from './command.ts';
 import { FirewallError } from './firewall.ts';
 import { DEFAULT_IPTABLES_CHAIN, type IptablesChain, parseTable } from './iptables-chain.ts';
+import { guardPrefix } from './nft-place.ts';
 import { isMadeByIptables, parseRuleset } from './nft-ruleset.ts';
 import { findProgram, searchPath } from './programs.ts';
 
@@ -103,7 +104,10 @@ async function hasNftChains(nft: string, { ownTable, prefix = [] }: ChoiceOption
   const { chains } = parseRuleset(await runCommand([...prefix, nft, '-j', '-t', 'list', 'ruleset']));
   return chains
     .filter((chain) => chain.hook === 'input' && !isMadeByIptables(chain))
-    .some((chain) => chain.family !== 'inet' || chain.table !== ownTable);
+    .some(
+      ({ family, table }) =>
+        family !== 'inet' || !(table === ownTable || table.startsWith(guardPrefix(ownTable))),
+    );
 }
 
 function missing(program: string): never {

@@ -114,6 +114,8 @@ export class FirewallError extends Error {
   readonly status: number | null;
   /** True if only a lack of privilege was in the way: the daemon ends with `ExitCode.noPermission`. */
   readonly notPermitted: boolean;
+  /** True if it did not answer in time: nobody knows whether it has done it. */
+  readonly timedOut: boolean;
 
   constructor(command: string, status: number | null, said: string) {
     const notPermitted = /not permitted|permission denied|must be root/i.test(said);
@@ -124,5 +126,6 @@ export class FirewallError extends Error {
     this.command = command;
     this.status = status;
     this.notPermitted = notPermitted;
+    this.timedOut = status === null && said.startsWith('no answer within');
   }
 }
