@@ -302,7 +302,7 @@ function needsRestart(before: ServerConfig, after: ServerConfig): readonly strin
     .map(([keyword]) => keyword);
 }
 
-async function openConfiguredPorts({ config, dryRun }: DaemonParts): Promise<DaemonPorts> {
+async function openConfiguredPorts({ config, dryRun, log }: DaemonParts): Promise<DaemonPorts> {
   if (dryRun) {
     return {
       firewall: createMemoryFirewall({ now: Date.now }),
@@ -310,7 +310,7 @@ async function openConfiguredPorts({ config, dryRun }: DaemonParts): Promise<Dae
     };
   }
   // A firewall holds nothing open before it is first used, so it is chosen first.
-  const firewall = await firewallFromConfig(config.firewall);
+  const firewall = await firewallFromConfig(config.firewall, (line) => log.warning(line));
   return { firewall, replay: await replayFromConfig(config, nowSeconds), runFolder: config.runFolder };
 }
 
