@@ -240,8 +240,12 @@ class RunningDaemon implements Daemon {
 
   async #answer(request: ControlRequest): Promise<ControlAnswer> {
     await this.#busy;
-    const { firewall } = this.#ports;
-    return answerControl(request, { keeper: this.#keeper, firewall, counters: () => this.#counters() });
+    return answerControl(request, {
+      keeper: this.#keeper,
+      firewall: this.#ports.firewall,
+      counters: () => this.#counters(),
+      protectedPorts: async () => protectedPorts(this.#config, this.#stanzas),
+    });
   }
 
   async #counters(): Promise<CountersAnswer['counters']> {

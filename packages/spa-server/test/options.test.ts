@@ -38,7 +38,22 @@ t.test('options of fwknopd are tasks, or say what a keyword would', async (t) =>
     [['--exit-parse-config'], { task: 'exit-parse-config' }],
     [['--fw-list'], { task: 'fw-list' }],
     [['--fw-list-all'], { task: 'fw-list-all' }],
-    [['--fw-flush'], { task: 'fw-flush' }],
+    [['--fw-flush'], { task: 'fw-flush', revoke: null, cut: false }],
+    [['--revoke', 'user=alice'], { task: 'revoke', revoke: { by: 'user', name: 'alice' }, cut: false }],
+    [['--revoke=user=a b', '--cut'], { task: 'revoke', revoke: { by: 'user', name: 'a b' }, cut: true }],
+    [
+      ['--revoke', `operator=0x${'ab12 '.repeat(10)}`],
+      { revoke: { by: 'operator', fingerprint: 'AB12'.repeat(10) } },
+    ],
+    [
+      ['--revoke', 'address=2001:DB8:0::7'],
+      { revoke: { by: 'address', network: { address: '2001:db8::7', prefixLength: 128 } } },
+    ],
+    [
+      ['--revoke', 'address=192.0.2.0/24'],
+      { revoke: { by: 'address', network: { address: '192.0.2.0', prefixLength: 24 } } },
+    ],
+    [['--revoke', 'grant=62c7edd78ac6df1e'], { revoke: { by: 'grant', id: '62c7edd78ac6df1e' } }],
     [['-V', '-K'], { task: 'version' }],
     [['-K', '-h'], { task: 'help' }],
   ];

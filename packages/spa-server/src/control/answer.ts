@@ -1,3 +1,4 @@
+import type { ProtoPort } from 'spa-core';
 import { describeFailure } from '../failure.ts';
 import type { Firewall, FirewallCounter } from '../firewall/firewall.ts';
 import type { Doorkeeper } from '../grants/doorkeeper.ts';
@@ -13,6 +14,8 @@ import {
 export interface Answerer {
   readonly keeper: Doorkeeper;
   readonly firewall: Firewall;
+  /** Ports to which connections may be cut, whoever's door they came through. */
+  protectedPorts(): Promise<readonly ProtoPort[]>;
   counters(): Promise<CountersAnswer['counters']>;
 }
 
@@ -29,7 +32,7 @@ export async function answerControl(request: ControlRequest, answerer: Answerer)
 
 async function fulfil(
   request: ControlRequest,
-  { keeper, firewall, counters }: Answerer,
+  { keeper, firewall, counters, protectedPorts }: Answerer,
 ): Promise<ControlAnswer> {
   const remaining = keeper.remainingSeconds.bind(keeper);
   switch (request.do) {
@@ -38,7 +41,9 @@ async function fulfil(
     case 'counters':
       return { counters: await counters() };
     case 'revoke': {
-      const revocation = await keeper.revoke(request.which, { cut: request.cut });
+      const revocation = await keeper.revoke(request.which, {
+        cut: request.cut ? await protectedPorts() : null,
+      });
       return revokeAnswer(revocation, remaining);
     }
   }

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { formatProtoPort, type IpNetwork } from 'spa-core';
+import { formatProtoPort, type IpNetwork, type ProtoPort } from 'spa-core';
 import { UsageError } from 'spa-host';
 import { doorKey } from '../firewall/doors.ts';
 import {
@@ -168,11 +168,14 @@ export class Doorkeeper {
 
   /**
    * Takes grants away, and brings their doors to what other grants leave of them, in one change. A packet that is being
-   * looked at now gets none of them either. With `cut` connections through the doors that close are ended too, and with an
-   * address all from there to the protected ports, however long ago their door was open.
+   * looked at now gets none of them either. With `cut` connections through the doors that close are ended too, and of an
+   * address all to the ports of `cut`, however long ago their door was open; null ends none.
    * @throws FirewallError: then the grants are gone, and closing the doors is tried again every second.
    */
-  async revoke(which: GrantSelector, { cut }: { readonly cut: boolean }): Promise<Revocation> {
+  async revoke(
+    which: GrantSelector,
+    { cut }: { readonly cut: readonly ProtoPort[] | null },
+  ): Promise<Revocation> {
     const { firewall, log } = this.#parts;
     const grants = this.#ledger.grants(which, this.#now());
     if (which.by === 'grant' && grants.length > 1) {
@@ -195,8 +198,8 @@ export class Doorkeeper {
     const closed = held.filter(({ grants: holders }) => holders.length === 0);
     log.warning(describeRevocation(which, grants, closed, kept));
     const revoked = { grants, closed, kept };
-    if (!cut) return { ...revoked, cut: null };
-    const done = await this.#parts.cut(this.#connectionsOf(which, closed));
+    if (cut === null) return { ...revoked, cut: null };
+    const done = await this.#parts.cut(connectionsOf(which, closed, cut));
     log.warning(
       `cut ${count(done.connections, 'connection')}${done.problem === null ? '' : `; ${done.problem}`}`,
     );
@@ -263,7 +266,7 @@ export class Doorkeeper {
       }
       return content;
     } catch (error) {
-      log.warning(`the record of grants cannot be read: ${describeSystemError(error)}`);
+      log.error(`the record of grants cannot be read: ${describeSystemError(error)}`);
       return nothing;
     }
   }
@@ -274,7 +277,7 @@ export class Doorkeeper {
     try {
       this.#file = record?.begin(() => this.#ledger.grants({ by: 'all' }, this.#now())) ?? null;
     } catch (error) {
-      log.warning(
+      log.error(
         `grants are not recorded, so that after a restart nobody knows whose they are: ${describeSystemError(error)}`,
       );
     }
@@ -389,14 +392,6 @@ export class Doorkeeper {
     );
   }
 
-  #connectionsOf(which: GrantSelector, closed: readonly DoorName[]): readonly Connections[] {
-    const through = closed.map(({ address, port }) => ({ from: hostOf(address), port }));
-    if (which.by !== 'address') return through;
-    const ports = this.#policy?.protectedPorts ?? [];
-    const all = [...through, ...ports.map((port) => ({ from: which.network, port }))];
-    return all.filter((one, index) => all.findIndex((other) => isDeepStrictEqual(one, other)) === index);
-  }
-
   #now(): number {
     return this.#parts.now();
   }
@@ -406,6 +401,18 @@ export class Doorkeeper {
 function describeSystemError(error: unknown): string {
   if (error instanceof Error && 'syscall' in error) return error.message;
   throw error;
+}
+
+/** Each once: programs are started for them. */
+function connectionsOf(
+  which: GrantSelector,
+  closed: readonly DoorName[],
+  ports: readonly ProtoPort[],
+): readonly Connections[] {
+  const through = closed.map(({ address, port }) => ({ from: hostOf(address), port }));
+  if (which.by !== 'address') return through;
+  const all = [...through, ...ports.map((port) => ({ from: which.network, port }))];
+  return all.filter((one, index) => all.findIndex((other) => isDeepStrictEqual(one, other)) === index);
 }
 
 function hostOf(address: IpNetwork['address']): IpNetwork {

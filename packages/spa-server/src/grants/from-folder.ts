@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Firewall } from '../firewall/firewall.ts';
 import type { Log } from '../system/log.ts';
 import { cutConnections } from './cut.ts';
-import { Doorkeeper } from './doorkeeper.ts';
+import { Doorkeeper, type GrantRecord } from './doorkeeper.ts';
 import { steadyNow } from './ledger.ts';
 import { openLedgerFile, readLedgerFile } from './ledger-file.ts';
 
@@ -18,7 +18,16 @@ export function createDoorkeeper(firewall: Firewall, log: Log, runFolder: string
   });
 }
 
-function recordIn(runFolder: string, log: Log): ConstructorParameters<typeof Doorkeeper>[0]['record'] {
+/** A doorkeeper that only looks: it changes neither doors nor what is remembered. */
+export function createOnlooker(firewall: Firewall, log: Log, runFolder: string): Doorkeeper {
+  const record: GrantRecord = {
+    read: () => ({ ...recordIn(runFolder, log).read(), revoked: [] }),
+    begin: () => ({ added: () => {}, revoked: () => {}, close: () => {} }),
+  };
+  return new Doorkeeper({ firewall, log, record, now: steadyNow, wallNow: Date.now, cut: cutConnections });
+}
+
+function recordIn(runFolder: string, log: Log): GrantRecord {
   const path = join(runFolder, 'spa-server.grants');
   const onTrouble = (error: Error | null): void => {
     if (error === null) log.warning(`grants are recorded again in ${path}`);
