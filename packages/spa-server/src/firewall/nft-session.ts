@@ -1,16 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
-import { setImmediate } from 'node:timers/promises';
 import { firewallEnvironment, spawnProblem, TIME_LIMIT_MS } from './command.ts';
 import { FirewallError } from './firewall.ts';
-import { openTransactionFile, type TransactionFile } from './transaction-file.ts';
+import { type NamelessFile, openNamelessFile } from './nameless-file.ts';
 
-/** An interactive nft keeps what it was typed in memory: after so many characters a fresh one takes over. */
+/** An interactive nft remembers each line, and goes through all of them at the next: after so many a fresh one takes over. */
+const LINES_PER_CHILD = 10_000;
+/** The same for lines that are long. */
 const CHARACTERS_PER_CHILD = 4_000_000;
 
-/** nft reads what it is typed octet by octet, a microsecond each: what is longer goes into a file that it includes. */
-const TYPED_CHARACTERS = 400;
+/** nft reads what is typed octet by octet, a system call each: what is longer goes into a file that it includes. */
+const TYPED_CHARACTERS = 120;
 
 /** A long transaction gets more time: this for so many characters each. */
 const MORE_TIME = { ms: 200, characters: 10_000 };
@@ -25,11 +26,11 @@ const RESTART_AFTER_MS = 1_000;
 interface NftChild {
   readonly process: ChildProcess;
   readonly stdin: Writable;
-  readonly stdout: Readable;
   readonly stderr: Readable;
   /** Milliseconds, monotonic. */
   readonly startedAt: number;
-  typed: number;
+  lines: number;
+  characters: number;
 }
 
 /** Has one nft carry out statements as one transaction. @throws FirewallError */
@@ -49,7 +50,8 @@ export interface NftSessionOptions {
  *
  * nft says nothing about a change that succeeded, so each line is followed by a marker, a word that no grammar
  * of nft knows: its syntax error comes on stderr, after all that nft had to say about the line. Errors and marker use
- * one stream, so their order is certain; and nft has written its answers to stdout before it reads the marker.
+ * one stream, so their order is certain. What nft lists goes into a file: it writes word by word, and a pipe would wake us
+ * for each.
  */
 export class NftSession {
   readonly #command: readonly string[];
@@ -58,9 +60,10 @@ export class NftSession {
   readonly #onLoss: (reason: string, again: boolean) => void;
   #child: NftChild | null = null;
   #markers = 0;
-  /** Null before the first start, and for good once it turned out not to work here. */
-  #file: TransactionFile | null = null;
-  #fileWorks = true;
+  /** What nft is to include, and what it lists. Null before the first start, and if there is no folder for files. */
+  #input: NamelessFile | null = null;
+  #output: NamelessFile | null = null;
+  #canInclude = true;
 
   /** `command` is nft's, with what has to stand before it. No process starts until there is something to do. */
   constructor(command: readonly string[], options: NftSessionOptions = {}) {
@@ -79,23 +82,16 @@ export class NftSession {
     await this.#send(await this.#ready(), statements);
   }
 
-  /** What nft prints in answer to one command. As {@link NftSession.run}. @throws FirewallError */
-  async ask(command: string): Promise<string> {
+  /**
+   * What nft prints in answer to one command, if it is no more than it can keep in mind: sets go without elements. Null if
+   * there is no file for it. As {@link NftSession.run}. @throws FirewallError
+   */
+  async ask(command: string): Promise<string | null> {
     const child = await this.#ready();
-    let heard = '';
-    const hear = (chunk: string): void => {
-      heard += chunk;
-    };
-    child.stdout.on('data', hear);
-    try {
-      await this.#type(child, command);
-      // What is in the pipe when the marker's answer is read is read in the same turn, or the next.
-      await setImmediate();
-      await setImmediate();
-    } finally {
-      child.stdout.off('data', hear);
-    }
-    return heard;
+    if (this.#output === null) return null;
+    this.#output.replace('');
+    await this.#type(child, command);
+    return this.#output.read();
   }
 
   /** Another process takes over; the one before ends when the new one has done its {@link NftSessionOptions.onStart}. */
@@ -110,33 +106,34 @@ export class NftSession {
     const child = this.#child;
     this.#child = null;
     child?.stdin.end();
-    this.#file?.close();
-    this.#file = null;
+    this.#input?.close();
+    this.#output?.close();
+    this.#input = null;
+    this.#output = null;
   }
 
   async #ready(): Promise<NftChild> {
-    if (this.#child === null || this.#child.typed > CHARACTERS_PER_CHILD) await this.renew();
+    if (this.#child === null || isWorn(this.#child)) await this.renew();
     if (this.#child === null) throw new FirewallError(this.#command.join(' '), null, 'the session ended');
     return this.#child;
   }
 
   async #start(): Promise<NftChild> {
     const [program = '', ...args] = this.#command;
-    if (this.#fileWorks) this.#file ??= openTransactionFile();
+    this.#input ??= openNamelessFile();
+    this.#output ??= openNamelessFile();
     const process = spawn(program, args, {
-      stdio: ['pipe', 'pipe', 'pipe', this.#file?.descriptor ?? 'ignore'],
+      stdio: ['pipe', this.#output?.descriptor ?? 'ignore', 'pipe', this.#input?.descriptor ?? 'ignore'],
       env: firewallEnvironment(),
     });
-    const { stdin, stdout, stderr } = process;
+    const { stdin, stderr } = process;
     // Without a process (nothing to run, no descriptors left) there may be no streams; the error event follows.
-    if (process.pid === undefined || stdin === null || stdout === null || stderr === null) {
+    if (process.pid === undefined || stdin === null || stderr === null) {
       const [error] = await once(process, 'error');
       throw new FirewallError(this.#command.join(' '), null, spawnProblem(program, error));
     }
-    const child: NftChild = { process, stdin, stdout, stderr, startedAt: performance.now(), typed: 0 };
-    stdout.setEncoding('utf8');
+    const child: NftChild = { process, stdin, stderr, startedAt: performance.now(), lines: 0, characters: 0 };
     stderr.setEncoding('utf8');
-    stdout.resume();
     // Writing to a session that has just died breaks the pipe; its end is what gets reported.
     stdin.on('error', () => {});
     process.on('exit', (status, signal) => {
@@ -158,21 +155,21 @@ export class NftSession {
 
   async #send(child: NftChild, statements: readonly string[]): Promise<void> {
     const line = statements.join('; ');
-    if (line.length <= TYPED_CHARACTERS || !this.#writeFile(statements)) return this.#type(child, line);
+    if (line.length <= TYPED_CHARACTERS || !this.#writeInput(statements)) return this.#type(child, line);
     try {
       await this.#type(child, INCLUDE, line.length);
     } catch (error) {
       if (!(error instanceof FirewallError && isUnreadable(error))) throw error;
-      this.#fileWorks = false;
+      this.#canInclude = false;
       await this.#type(child, line);
     }
   }
 
   /** True if the statements are in the file that nft can read. */
-  #writeFile(statements: readonly string[]): boolean {
-    if (!this.#fileWorks || this.#file === null) return false;
+  #writeInput(statements: readonly string[]): boolean {
+    if (!this.#canInclude || this.#input === null) return false;
     try {
-      this.#file.write(`${statements.join('\n')}\n`);
+      this.#input.replace(`${statements.join('\n')}\n`);
       return true;
     } catch {
       // No room: it has to be typed.
@@ -182,7 +179,8 @@ export class NftSession {
 
   async #type(child: NftChild, line: string, length: number = line.length): Promise<void> {
     const marker = `spa_done_${++this.#markers}`;
-    child.typed += line.length + marker.length;
+    child.lines += 1;
+    child.characters += line.length + marker.length;
     const timeLimitMs = this.#timeLimitMs + Math.floor(length / MORE_TIME.characters) * MORE_TIME.ms;
     const said = await this.#converse(child, `${line}\n${marker}\n`, marker, timeLimitMs);
     if (!isSuccess(said)) throw new FirewallError(this.#command.join(' '), 1, errorLines(said));
@@ -218,6 +216,10 @@ export class NftSession {
       child.stdin.write(text);
     });
   }
+}
+
+function isWorn({ lines, characters }: NftChild): boolean {
+  return lines > LINES_PER_CHILD || characters > CHARACTERS_PER_CHILD;
 }
 
 function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {

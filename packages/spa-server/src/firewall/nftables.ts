@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { ipFamily } from 'spa-core';
 import { createBursts } from './bursts.ts';
-import { runCommand, TIME_LIMIT_MS } from './command.ts';
+import { type CommandOptions, runCommand, TIME_LIMIT_MS } from './command.ts';
 import { checkChanges, checkGrant, doorKey } from './doors.ts';
 import {
   type Door,
@@ -65,6 +65,8 @@ export function createNftables(options: NftablesOptions): Firewall {
   const doubtful = new Map<string, DoorPlace>();
   let installed: { readonly policy: GatePolicy; readonly part: string | null } | null = null;
   let guard: Guard | null = null;
+  /** Who only adjusts what another process has installed needs no guard. */
+  let isInstalling = false;
   /** Why there is no guard, or null if there may be one. */
   let noGuard: string | null = placement.mode === 'own' ? null : 'mode attach';
   let isClosed = false;
@@ -80,17 +82,21 @@ export function createNftables(options: NftablesOptions): Firewall {
     },
   });
 
-  const nft = (args: readonly string[], input = ''): Promise<string> =>
-    runCommand([...command, ...args], { input, timeLimitMs });
+  const nft = (args: readonly string[], more: CommandOptions = {}): Promise<string> =>
+    runCommand([...command, ...args], { timeLimitMs, ...more });
   const listRuleset = async (): Promise<Ruleset> => parseRuleset(await nft(['-j', '-t', 'list', 'ruleset']));
-  const listOurs = (): Promise<string> => session.ask(`list ruleset ${place.family}`);
+  const listOurs = async (): Promise<string> =>
+    (await session.ask(`list ruleset ${place.family}`)) ?? (await listOursAnew());
+  const listOursAnew = (): Promise<string> => nft(['-t', 'list', 'ruleset', place.family]);
   /** Where each door stands. The guard changes with the session. */
   const tables = (): readonly (NftPlace | Guard)[] => (guard === null ? [place] : [place, guard]);
 
   /** The doors that the kernel keeps open. */
   async function listDoors(): Promise<{ readonly doors: readonly KnownDoor[]; readonly at: number }> {
     const listings = await Promise.all(
-      doorSets(place).map((set) => nft(['list', 'set', place.family, place.table, set])),
+      doorSets(place).map((set) =>
+        nft(['list', 'set', place.family, place.table, set], { timeLimitMs: LIST_TIME_FACTOR * timeLimitMs }),
+      ),
     );
     const at = uptime();
     return { doors: listings.flatMap((listing) => parseDoors(listing, at)), at };
@@ -99,7 +105,7 @@ export function createNftables(options: NftablesOptions): Firewall {
   /** Each session has a guard of its own, and makes it before the session before ends. */
   async function makeGuard(send: Send): Promise<void> {
     guard = null;
-    if (noGuard !== null || placement.mode !== 'own') return;
+    if (!isInstalling || noGuard !== null || placement.mode !== 'own') return;
     const made = guardNamed(`${guardPrefix(placement.table)}${randomBytes(4).toString('hex')}`);
     try {
       await send([claimGuard(made)]);
@@ -169,11 +175,13 @@ export function createNftables(options: NftablesOptions): Firewall {
 
   /** True if the kernel is not known to have that door, nor to have had it just now. */
   function isFresh({ address, port }: KnownDoor): boolean {
+    if (installed === null) return false;
     const known = doors.get(doorKey(address, port));
     return known === undefined || known.until < uptime() - 1_000;
   }
 
   async function install(policy: GatePolicy, options: InstallOptions): Promise<readonly string[]> {
+    isInstalling = true;
     const ruleset = await listRuleset();
     const problem = missingChain(ruleset, place);
     if (problem !== null) throw new FirewallError(command.join(' '), null, problem);
@@ -271,7 +279,7 @@ export function createNftables(options: NftablesOptions): Firewall {
     if (doubtful.size > 0) await apply({ open: [], shut: [] }, run).catch(() => {});
     if (ourPart(await listOurs(), place, guard) === installed.part) return true;
     // What is to be repaired is worth a second look.
-    return ourPart(await nft(['-t', 'list', 'ruleset', place.family]), place, guard) === installed.part;
+    return ourPart(await listOursAnew(), place, guard) === installed.part;
   }
 
   async function flush(): Promise<void> {
@@ -293,7 +301,9 @@ export function createNftables(options: NftablesOptions): Firewall {
         ({ family, table }) => family === place.family && table === place.table,
       );
       if (isThere)
-        await nft(['-f', '-'], `${detachStatements(place, jumpHandles(ruleset, place)).join('\n')}\n`);
+        await nft(['-f', '-'], {
+          input: `${detachStatements(place, jumpHandles(ruleset, place)).join('\n')}\n`,
+        });
     } finally {
       isClosed = true;
       session.end();
@@ -345,6 +355,9 @@ interface DoorsChange {
 
 /** A change goes to the kernel as few messages, for which an unprivileged user's namespace has little room. */
 const DOORS_PER_CHANGE = 200;
+
+/** The kernel starts anew for each page of a set's list: 100,000 doors take it five seconds. */
+const LIST_TIME_FACTOR = 12;
 
 const NO_GUARD =
   'if somebody flushes all rules, the protected ports are open until ours are back: there are no owner tables (Linux 5.12, nft 0.9.9)';
