@@ -12,6 +12,8 @@ t.test('without options the daemon is to start in the background', async (t) => 
     syslog: false,
     dryRun: false,
     packetLimit: null,
+    revoke: null,
+    cut: false,
   });
 });
 
@@ -67,6 +69,24 @@ t.test('a wrong command line is an error that says what to write', async (t) => 
     [['-DS'], '--dump-config and --status exclude each other; choose one'],
     [['-C', 'many'], '--packet-limit: "many" is no number of packets; write one as in 100'],
     [['--key-gen'], '--key-gen: keys are not made here; run openssl rand -base64 32, once for each key'],
+    [['--cut'], '--cut: whose connections? write --revoke operator=FINGERPRINT --cut'],
+    [['--revoke', 'user=x', '--fw-list'], '--fw-list and --revoke exclude each other; choose one'],
+    [
+      ['--revoke', 'alice'],
+      '"alice" names no grants; write operator=FINGERPRINT, user=NAME, address=IP or grant=ID',
+    ],
+    [
+      ['--revoke', 'operator=12345'],
+      'operator: "12345" is no fingerprint; write its 40 digits as the log shows them, or the last 16',
+    ],
+    [
+      ['--revoke', 'address=bastion'],
+      'address: "bastion" is no address; write 192.0.2.7 or 2001:db8::7, or a network such as 192.0.2.0/24',
+    ],
+    [
+      ['--revoke', 'grant=62c7'],
+      'grant: "62c7" is no id; write at least 8 digits of what --fw-list or the log shows',
+    ],
     [['-n'], '--nfq-capture: packets come through a UDP socket; leave the option out'],
     [
       ['-O', 'x'],

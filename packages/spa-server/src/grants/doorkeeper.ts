@@ -356,9 +356,8 @@ export class Doorkeeper {
   async #settle(doors: readonly DoorName[]): Promise<void> {
     this.#doubt(doors);
     for (let done = 0; done < doors.length; done += DOORS_PER_CHANGE) {
-      const part = doors.slice(done, done + DOORS_PER_CHANGE);
-      await this.#parts.firewall.adjust(part.map((name) => this.#changeOf(name)));
-      for (const { address, port } of part) this.#unsettled.delete(doorKey(address, port));
+      let due: readonly DoorName[] = doors.slice(done, done + DOORS_PER_CHANGE);
+      while (due.length > 0) due = await this.#settleSome(due);
     }
   }
 
@@ -369,6 +368,18 @@ export class Doorkeeper {
       remainingSeconds: door === null ? 0 : this.remainingSeconds(door),
       grants: this.#ledger.grantsOf(name, this.#now()),
     };
+  }
+
+  /** Resolves to the doors that got another grant meanwhile: the firewall may have opened them before our change. */
+  async #settleSome(doors: readonly DoorName[]): Promise<readonly DoorName[]> {
+    const stateOf = (name: DoorName): string => {
+      const door = this.#ledger.door(name, this.#now());
+      return door === null ? '' : `${door.grantId} ${door.endsAt}`;
+    };
+    const before = doors.map(stateOf);
+    await this.#parts.firewall.adjust(doors.map((name) => this.#changeOf(name)));
+    for (const { address, port } of doors) this.#unsettled.delete(doorKey(address, port));
+    return doors.filter((name, index) => stateOf(name) !== before[index] && stateOf(name) !== '');
   }
 
   #doubt(doors: readonly DoorName[]): void {
