@@ -60,12 +60,13 @@ it sees it; lines:
 
 Each daemon has a bastion of its own with a real sshd behind a firewall that drops everything; all lines of a cell take turns,
 run by run, in one operator's environment with the same rc file (GnuPG home: without passphrase, through gpg-agent). Before
-each line the door is shut by force, and a line that gets in without a packet stops the bench. *delay* is one way, in each
+each line the door is shut by force, what \`sshbh\` remembers of it is made an hour old, and a line that gets in without a packet stops the bench. *delay* is one way, in each
 direction: a round trip is twice that, and up to 2 ms for the cable itself. This kernel has no netem: the cable is a pair of
 tap devices and a process that holds every frame for that long; at 0 it is a veth pair. Cells without delay are measured one
 at a time, the others three at a time. *SYN retry*: runs in which the
 kernel of the operator's network sent a SYN again (\`TCPSynRetrans\` of its namespace before and after), which costs a second
-or more. *packets*: SPA packets sent per run. × is how many times as long a (or b) takes at p50.`;
+or more. *packets*: SPA packets sent per run. × is how many times as long a (or b) takes at p50.
+A line that is not in after ${LIMIT_MS / 1000} s has failed: then *n* says how many were in, and times are of those.`;
 
 /** A line, and the daemon it is entered against. */
 interface Way {
@@ -118,9 +119,10 @@ async function measureLane(delayMs: number, modes: readonly Mode[], run: Run): P
     const keys = clientKeysOf(mode);
     const cell = { delayMs, keys: `${mode.name}, ${keys.where}` };
     const ways = WAYS.filter((way) => way.isFor(mode, keys));
-    const found = await measureWays(ways, { peer, ours, daemons, keys }, rounds, (round) =>
-      run.progress(`${delayMs} ms, ${cell.keys}: round ${round} of ${rounds}`),
-    );
+    const found = await measureWays(ways, { peer, ours, daemons, keys }, rounds, {
+      onRound: (round) => run.progress(`${delayMs} ms, ${cell.keys}: round ${round} of ${rounds}`),
+      onFailure: run.progress,
+    });
     cells.push(...found.map(({ way, runs }) => ({ ...cell, way, runs })));
     for (const daemon of daemons) await daemon.stop();
   }
@@ -136,6 +138,12 @@ function clientKeysOf(mode: Mode): ClientKeys {
   return keys;
 }
 
+/** Who hears how it goes. */
+interface Watcher {
+  readonly onRound: (round: number) => void;
+  readonly onFailure: (text: string) => void;
+}
+
 /** Where a cell is measured. */
 interface Ground {
   readonly peer: Entrance;
@@ -148,7 +156,7 @@ async function measureWays(
   ways: readonly Way[],
   { peer, ours, daemons, keys }: Ground,
   rounds: number,
-  onRound: (round: number) => void,
+  { onRound, onFailure }: Watcher,
 ): Promise<readonly { readonly way: string; readonly runs: readonly Entered[] }[]> {
   for (const entrance of [peer, ours]) await entrance.tellClients(keys);
   const entries = ways.map((way) => ({ ...way, runs: [] as Entered[] }));
@@ -159,7 +167,7 @@ async function measureWays(
       const entered = await (isPeer ? peer : ours).enter(line, LIMIT_MS);
       if (entered.microseconds === null) {
         const logs = daemons.map((daemon) => daemon.log().slice(-1_000)).join('\n');
-        throw new Error(`${name}: nobody is in after ${LIMIT_MS} ms: ${entered.said}\n${logs}`);
+        onFailure(`${name}: nobody is in after ${LIMIT_MS} ms: ${entered.said}\n${logs}`);
       }
       runs.push(entered);
     }
@@ -171,7 +179,8 @@ function tabulate(cells: readonly Cell[]): Table {
   const heading = [
     ...['delay', 'keys', 'way', 'n', 'p50 ms', 'p95 ms', 'SYN retry', 'packets', 'a × p50', 'b × p50'],
   ];
-  const timesOf = ({ runs }: Cell): readonly number[] => runs.map((one) => one.microseconds ?? Number.NaN);
+  const timesOf = ({ runs }: Cell): readonly number[] =>
+    runs.flatMap(({ microseconds }) => (microseconds === null ? [] : [microseconds]));
   const lines = cells.map((cell) => {
     const { delayMs, keys, way, runs } = cell;
     const times = timesOf(cell);
@@ -182,7 +191,12 @@ function tabulate(cells: readonly Cell[]): Table {
     const retried = runs.filter((one) => one.synsSentAgain > 0).length;
     const packets = runs.reduce((sum, one) => sum + one.packets, 0) / runs.length;
     return [
-      ...[`${delayMs} ms`, keys, way, String(runs.length)],
+      ...[
+        `${delayMs} ms`,
+        keys,
+        way,
+        times.length === runs.length ? `${runs.length}` : `${times.length} of ${runs.length}`,
+      ],
       ...[formatMs(percentile(times, 0.5)), formatMs(percentile(times, 0.95))],
       ...[`${Math.round((100 * retried) / runs.length)} %`, packets.toFixed(2)],
       ...[comparedWith(A), way === B ? '' : comparedWith(B)],

@@ -1,4 +1,5 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import {
   addresses,
   arrivals,
@@ -44,7 +45,7 @@ export interface Entrance {
   start(mode: Mode): Promise<Daemon>;
   /** Writes the region into the rc file, and ssh's configuration from it. */
   tellClients(keys: ClientKeys): Promise<void>;
-  /** Makes sure that no door is open, and runs a line. */
+  /** Runs a line; no door is open, and nobody remembers that one was a moment ago. */
   enter(line: string, limitMs: number): Promise<Entered>;
 }
 
@@ -74,6 +75,7 @@ export async function createEntrance(plan: ContestantPlan, cable: CableOptions):
       },
       enter: async (line, limitMs) => {
         await plan.shut(bastion);
+        ageStates(home.path('.local', 'state', 'sshbh'));
         const before = kernelCounters(operator);
         const { packets4 } = await arrivals(bastion);
         const { enteredAt, wordAt, stdout, stderr } = await shell.enter(line, WORD, limitMs);
@@ -94,6 +96,18 @@ export async function createEntrance(plan: ContestantPlan, cable: CableOptions):
     throw error;
   }
 }
+
+/** What `sshbh` remembers of the door that was shut by force is as if it had closed by itself, an hour ago. */
+function ageStates(directory: string): void {
+  const names = existsSync(directory) ? readdirSync(directory) : [];
+  for (const file of names.map((name) => join(directory, name))) {
+    const state = JSON.parse(readFileSync(file, 'utf8')) as { readonly openedAt?: number };
+    if (state.openedAt === undefined) continue;
+    writeFileSync(file, JSON.stringify({ ...state, openedAt: Date.now() - HOUR_MS }));
+  }
+}
+
+const HOUR_MS = 3_600_000;
 
 function sshConfig(user: string): string {
   return `User ${user}\nBatchMode yes\nIdentitiesOnly yes\nIdentityFile ~/.ssh/id_ed25519\n`;

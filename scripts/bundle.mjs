@@ -1,38 +1,98 @@
 /**
- * Bundles the client's compiled programs, each with all its modules, into one file that starts fast:
- * packages/spa-client/dist/src/bin/NAME.cjs (docs/adr/0009-start-up.md).
+ * Bundles each of the client's compiled programs with all its modules into one script that starts fast
+ * (docs/adr/0009-start-up.md). In packages/spa-client/dist/src/bin:
+ *
+ *     NAME.cjs                     what npm links to: starts the script
+ *     NAME-HASH.js                 the script: a function that the program runs in
+ *     NAME-HASH-VERSION-ARCH.v8    the same compiled by V8, for the Node that made it; another Node does without
  *
  *     tsc -b && node scripts/bundle.mjs
  *
- * CommonJS, because Node's loader of ES modules costs more than the rest of a run. A module that is imported
- * dynamically is in the same file and runs when it is asked for. openpgp stays the package that npm installs.
+ * A module that is imported dynamically is in the same script and runs when it is asked for. openpgp stays the package
+ * that npm installs.
  */
-import { renameSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { Script } from 'node:vm';
 import { build } from 'esbuild';
 
-const OUT = fileURLToPath(new URL('../packages/spa-client/dist/src/bin', import.meta.url));
+const OUT = fileURLToPath(new URL('../packages/spa-client/dist/src/bin/', import.meta.url));
 const PROGRAMS = ['sshbh', 'spa-client'];
+/** Somebody may be starting the program just now: it is read in a moment. */
+const KEEP_MS = 60_000;
 
 const { outputFiles } = await build({
-  entryPoints: PROGRAMS.map((name) => `${OUT}/${name}.js`),
+  entryPoints: PROGRAMS.map((name) => `${OUT}${name}.js`),
   outdir: OUT,
-  outExtension: { '.js': '.cjs' },
   bundle: true,
+  // Node's loader of ES modules costs more than the rest of a run, and import() would start it after all.
   format: 'cjs',
+  supported: { 'dynamic-import': false },
   platform: 'node',
   target: 'node20.19',
   external: ['openpgp'],
-  // import() in CommonJS would start the loader of ES modules after all.
-  supported: { 'dynamic-import': false },
-  // The bundle lies as deep as the modules of dist/src/cli, which look for files relative to themselves.
+  // Modules look for files relative to themselves; the script stands for those of dist/src/cli, which are as deep.
   define: { 'import.meta.url': 'importMetaUrl' },
-  banner: { js: "'use strict';\nconst importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
   logLevel: 'warning',
   write: false,
 });
-for (const { path, contents } of outputFiles) {
-  // In one step: somebody may be starting the program just now.
-  writeFileSync(`${path}.new`, contents, { mode: 0o755 });
-  renameSync(`${path}.new`, path);
+for (const { path, text } of outputFiles) writeProgram(basename(path, '.js'), text);
+
+function writeProgram(name, text) {
+  const source = `(function (require, __filename) {
+'use strict';
+const importMetaUrl = require('node:url').pathToFileURL(__filename).href;
+${text.replace(/^#!.*\n/, '')}})
+`;
+  const hash = createHash('sha256').update(source).digest('hex').slice(0, 12);
+  const script = `${name}-${hash}`;
+  const compiled = `${script}-${process.version}-${process.arch}.v8`;
+  replace(`${script}.js`, source);
+  replace(compiled, compile(`${OUT}${script}.js`, source));
+  replace(`${name}.cjs`, starter(name, script), 0o755);
+  for (const file of readdirSync(OUT)) {
+    const isPrevious = file.startsWith(`${name}-`) && /-[0-9a-f]{12}(-v.+\.v8|\.js)$/.test(file);
+    if (isPrevious && !file.startsWith(script) && isOld(file)) rmSync(`${OUT}${file}`, { force: true });
+  }
+}
+
+/** Every function of it: V8 would leave out those that have not run. */
+function compile(filename, source) {
+  setFlagsFromString('--no-lazy');
+  const script = new Script(source, { filename });
+  setFlagsFromString('--lazy');
+  return script.createCachedData();
+}
+
+/** V8 itself refuses what another version, or the same with other flags, has compiled. */
+function starter(name, script) {
+  return `#!/usr/bin/env node
+// ${name}, made by scripts/bundle.mjs
+'use strict';
+const { readFileSync } = require('node:fs');
+const { Script } = require('node:vm');
+const script = \`\${__dirname}/${script}\`;
+const filename = \`\${script}.js\`;
+let cachedData;
+try {
+  cachedData = readFileSync(\`\${script}-\${process.version}-\${process.arch}.v8\`);
+} catch {}
+const program = new Script(readFileSync(filename, 'utf8'), { filename, cachedData });
+program.runInThisContext()(require, __filename);
+`;
+}
+
+/** In one step. */
+function replace(file, content, mode = 0o644) {
+  const draft = `${OUT}${file}.${process.pid}`;
+  writeFileSync(draft, content, { mode });
+  renameSync(draft, `${OUT}${file}`);
+}
+
+function isOld(file) {
+  const stats = statSync(`${OUT}${file}`, { throwIfNoEntry: false });
+  return stats !== undefined && stats.mtimeMs < Date.now() - KEEP_MS;
 }

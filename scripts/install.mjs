@@ -46,6 +46,7 @@ const TEST_PROGRAMS = {
   fish: ['fish'],
   'man-db': ['man'],
   'groff-base': ['groff'],
+  mandoc: ['mandoc'],
   // An HTTPS server of the test's own, and the lab's long cable.
   openssl: ['openssl'],
   'perl-base': ['perl'],

@@ -1,6 +1,8 @@
 // Runs the compiled tests: all, or those whose path contains one of the words given (npm test -- interop).
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -26,10 +28,16 @@ if (files.length === 0) {
   process.exit(64);
 }
 
+// What programs remember of regions is nobody's own.
+const state = mkdtempSync(join(tmpdir(), 'spa-state-'));
+process.on('exit', () => rmSync(state, { recursive: true, force: true }));
+
 // The tests of real programs mostly wait for doors to close; more of them at once would starve each other.
 const child = spawn(process.execPath, ['--test', '--test-concurrency=2', '--test-reporter=spec', ...files], {
   cwd: root,
   stdio: 'inherit',
+  // Seconds for one file: a machine may be slow, a hanging test shall still end.
+  env: { TAP_TIMEOUT: '180', ...process.env, XDG_STATE_HOME: state },
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));

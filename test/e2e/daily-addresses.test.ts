@@ -1,6 +1,6 @@
 import { addresses, arrivals, lacking, reach, regionAddresses } from 'spa-lab';
 import t from 'tap';
-import { DAILY_PROGRAMS, dailyLab } from './daily.ts';
+import { DAILY_PROGRAMS, dailyLab, isOnePacket } from './daily.ts';
 
 t.setTimeout(120_000);
 
@@ -22,7 +22,7 @@ t.test('a host with several addresses:', { skip: lacking(...DAILY_PROGRAMS) }, a
     await t.test(says, async (t) => {
       const { result, packets } = await goTo(region);
       t.match(result, { status: 0, stdout: new RegExp(`^${way}\\n$`), stderr: /^$/ });
-      t.equal(packets, 1, 'one packet arrives, at the address that ssh uses');
+      t.ok(isOnePacket(packets), 'one packet arrives, at the address that ssh uses');
       await lab.closeDoors();
     });
   }
@@ -31,11 +31,13 @@ t.test('a host with several addresses:', { skip: lacking(...DAILY_PROGRAMS) }, a
     const before = await arrivals(lab.bastion);
     t.match((await goTo('us-east-1', '-4')).result, { status: 0, stdout: new RegExp(`^${client4} `) });
     const after4 = await arrivals(lab.bastion);
-    t.same([after4.packets4 - before.packets4, after4.packets6 - before.packets6], [1, 0]);
+    t.ok(isOnePacket(after4.packets4 - before.packets4));
+    t.equal(after4.packets6, before.packets6);
     t.equal(await reach(operator, server6), 'silent');
     t.match((await goTo('us-east-1', '-6')).result, { status: 0, stdout: new RegExp(`^${client6} `) });
     const after6 = await arrivals(lab.bastion);
-    t.same([after6.packets4 - after4.packets4, after6.packets6 - after4.packets6], [0, 1]);
+    t.ok(isOnePacket(after6.packets6 - after4.packets6));
+    t.equal(after6.packets4, after4.packets4);
     await lab.closeDoors();
   });
 
@@ -77,7 +79,7 @@ t.test('a region with two bastions:', { skip: lacking(...DAILY_PROGRAMS) }, asyn
   const second = await lab.startDaemon(lab.second, 'second');
 
   await t.test('the first is taken while it works, and the second hears nothing', async (t) => {
-    t.match(await where('us-east-1'), { status: 0, stdout: / fd77::2 22\n$/ });
+    t.match(await where('us-east-1'), { status: 0, stdout: / (10\.77\.0\.|fd77::)2 22\n$/ });
     t.same(await arrivals(lab.second), { packets4: 0, packets6: 0, lost: 0, packetsToNobody: 0, syns: 0 });
   });
 

@@ -1,6 +1,6 @@
 import { addresses, lacking, reach } from 'spa-lab';
 import t from 'tap';
-import { DAILY_PROGRAMS, dailyLab } from './daily.ts';
+import { DAILY_PROGRAMS, dailyLab, isOnePacket } from './daily.ts';
 
 t.setTimeout(120_000);
 
@@ -15,15 +15,11 @@ for (const style of ['match', 'proxy'] as const) {
 
       await t.test('to a door that is open', async (t) => {
         await operator.must(['sshbh', 'config', '--style', style]);
-        for (const { host, packets } of [
-          { host: 'us-east-1', packets: 1 },
-          { host: 'us-east-1', packets: 0 },
-          { host: 'db-3', packets: 0 },
-          { host: 'four.test', packets: 0 },
-        ]) {
-          const seen = await hello(host);
-          t.match(seen.result, { status: 0, stdout: 'hello\n', stderr: /^$/ }, host);
-          t.equal(seen.packets, packets);
+        t.ok(isOnePacket((await hello('us-east-1')).packets), 'the first opens it');
+        for (const host of ['us-east-1', 'db-3', 'four.test']) {
+          const { result, packets } = await hello(host);
+          t.match(result, { status: 0, stdout: 'hello\n', stderr: /^$/ }, host);
+          t.equal(packets, 0);
         }
         await lab.closeDoors();
       });
@@ -32,7 +28,7 @@ for (const style of ['match', 'proxy'] as const) {
         await operator.must(['sshbh', 'config', '--style', style, '--control-persist', '60']);
         const first = await hello('us-east-1');
         t.match(first.result, { status: 0, stdout: 'hello\n' });
-        t.equal(first.packets, 1);
+        t.ok(isOnePacket(first.packets), 'one packet');
         await lab.closeDoors();
         t.equal(await reach(operator, addresses.server4), 'silent');
         for (const host of ['us-east-1', 'db-3']) {

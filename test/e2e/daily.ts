@@ -88,6 +88,11 @@ export async function dailyLab(
   };
 }
 
+/** True for one packet; a machine that is busy for half a second makes another go, and then one more. */
+export function isOnePacket(packets: number): boolean {
+  return packets >= 1 && packets <= 3;
+}
+
 /** The operator's rc file. */
 export function regionsText(
   secrets: Secrets,

@@ -2,10 +2,13 @@ import {
   type Certificate,
   checkRecipient,
   KeyError,
+  type OpenPgpSealingKeys,
   parseFingerprint,
+  planSealing,
   readCertificates,
   readSecretKeys,
   type Sealing,
+  type SealingFiles,
   type SecretKey,
   unlockSecretKey,
 } from 'spa-core';
@@ -22,6 +25,7 @@ import {
   UsageError,
 } from 'spa-host';
 import type { SecretSource } from './packet-keys.ts';
+import { readSealingPlan, writeSealingPlan } from './sealing-plan-file.ts';
 import type { Secret } from './secret.ts';
 import type { Settings } from './settings.ts';
 
@@ -36,26 +40,64 @@ export async function loadOpenPgpSealing(settings: Settings, secrets: SecretSour
   const home = { directory: settings.gpgHome ?? null, program: settings.gpgProgram ?? 'gpg' };
   const { gpgSignerKeyFile: file } = settings;
   if (file === undefined) return gpgSealing(settings, home, knownPassphrase(settings, secrets));
-  const [recipient, signer] = await Promise.all([
-    loadRecipient(settings, home),
-    signerFromFile(file, settings, secrets),
-  ]);
-  return { kind: 'openpgp', signer, recipient };
+  return fileSealing(file, settings, home, secrets);
 }
 
-async function loadRecipient(settings: Settings, home: GnupgHome): Promise<Certificate> {
+/** Keys that were judged before need no library. */
+async function fileSealing(
+  signerFile: string,
+  settings: Settings,
+  home: GnupgHome,
+  secrets: SecretSource,
+): Promise<Sealing> {
+  const recipient = await recipientData(settings, home);
+  const files = { signer: readPrivateFile(signerFile), recipient: recipient.data };
+  const load = async (): Promise<OpenPgpSealingKeys> => ({
+    recipient: await readRecipient(recipient),
+    signer: await readSigner(signerFile, files.signer, settings, secrets),
+  });
+  const nowSeconds = Math.floor(Date.now() / 1000);
+  const plan = readSealingPlan(files, nowSeconds);
+  if (plan !== null) return { kind: 'openpgp', plan, files, load };
+  const keys = await load();
+  await rememberPlan(files, keys, nowSeconds);
+  return { kind: 'openpgp', ...keys };
+}
+
+/** Best effort: what is wrong with the keys is said when they are used. */
+async function rememberPlan(
+  files: SealingFiles,
+  keys: OpenPgpSealingKeys,
+  nowSeconds: number,
+): Promise<void> {
+  const plan = await planSealing(keys, nowSeconds).catch(() => null);
+  if (plan !== null) writeSealingPlan(files, plan);
+}
+
+/** A recipient's certificate, not read yet, and where it is from. */
+interface RecipientData {
+  readonly from: string;
+  readonly data: Buffer;
+}
+
+async function recipientData(settings: Settings, home: GnupgHome): Promise<RecipientData> {
   const { gpgRecipientKeyFile: file, gpgRecipient: keyId } = settings;
-  if (file !== undefined) return certificateFromFile(file);
+  if (file !== undefined) return { from: file, data: readGuardedFile(file).data };
   if (keyId === undefined) throw noRecipient();
-  return onlyOne(keyId, await readCertificates(await exportOneCertificate(home, keyId)));
+  return { from: keyId, data: await exportOneCertificate(home, keyId) };
 }
 
-async function certificateFromFile(file: string): Promise<Certificate> {
-  return onlyOne(file, await inFile(file, readCertificates(readGuardedFile(file).data)));
+async function readRecipient({ from, data }: RecipientData): Promise<Certificate> {
+  return onlyOne(from, await inFile(from, readCertificates(data)));
 }
 
-async function signerFromFile(file: string, settings: Settings, secrets: SecretSource): Promise<SecretKey> {
-  const key = onlyOne(file, await inFile(file, readSecretKeys(readPrivateFile(file))));
+async function readSigner(
+  file: string,
+  data: Buffer,
+  settings: Settings,
+  secrets: SecretSource,
+): Promise<SecretKey> {
+  const key = onlyOne(file, await inFile(file, readSecretKeys(data)));
   if (!key.isLocked) return key;
   const passphrase = knownPassphrase(settings, secrets) ?? (await secrets.ask(`passphrase of ${file}`));
   return inFile(file, unlockSecretKey(key, textOf(passphrase)));
@@ -94,7 +136,7 @@ async function gpgRecipient(settings: Settings, home: GnupgHome): Promise<GnupgS
     if (keyId === undefined) throw noRecipient();
     return fingerprintOf(home, 'public', keyId);
   }
-  const certificate = await certificateFromFile(file);
+  const certificate = await readRecipient(await recipientData(settings, home));
   await inFile(file, checkRecipient(certificate, Math.floor(Date.now() / 1000)));
   return { file };
 }

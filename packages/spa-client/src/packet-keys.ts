@@ -26,6 +26,12 @@ export interface SecretSource {
   readonly ask: (what: string) => Promise<Secret>;
 }
 
+/** A source for runs in which nobody is asked. */
+export const NOBODY: SecretSource = {
+  piped: null,
+  ask: (what) => Promise.reject(new UsageError(`nobody is asked for the ${what}`)),
+};
+
 /**
  * The keys that the settings name: AES, or OpenPGP from key files or a GnuPG home.
  * @throws ConfigError, KeyError if a key cannot be read or used; UsageError if one is missing.

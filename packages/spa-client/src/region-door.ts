@@ -10,7 +10,7 @@ import {
   type Patience,
 } from './door.ts';
 import type { Doorway } from './doorway.ts';
-import { loadPacketKeys, type PacketKeys, type SecretSource } from './packet-keys.ts';
+import { loadPacketKeys, NOBODY, type PacketKeys, type SecretSource } from './packet-keys.ts';
 import type { Bastion, Region } from './region.ts';
 import { resolveServers, type Server, sendPacket } from './send.ts';
 import type { Settings } from './settings.ts';
@@ -38,6 +38,9 @@ export type Passage =
   /** ssh goes through a proxy: a packet was sent, but the door cannot be seen from here. */
   | ({ readonly state: 'unseen' } & SshBastion);
 
+/** What happens on the way in; `waiting`: a packet is not made in a moment, because others have a say. */
+export type EntryEvent = DoorEvent | { readonly kind: 'waiting'; readonly on: 'resolvers' | 'gpg' };
+
 /** Who wants to enter, and how. */
 export interface Entry {
   /** The ssh program. */
@@ -52,7 +55,7 @@ export interface Entry {
   readonly secrets: SecretSource;
   /** Who runs the client: see {@link compose}. */
   readonly username: string;
-  readonly onEvent: (event: DoorEvent) => void;
+  readonly onEvent: (event: EntryEvent) => void;
   /** Hears which own address was chosen, and why. */
   readonly note: (line: string) => void;
 }
@@ -83,37 +86,49 @@ const MAX_ADDRESSES = 6;
 /** Where the door cannot be seen: time for the packet to get there and be verified. */
 const UNSEEN_MS = 300;
 
-async function askSsh(bastion: Bastion, { ssh, sshOptions, user }: Entry): Promise<SshBastion> {
-  const port = bastion.sshPort === SSH_PORT ? [] : ['-p', String(bastion.sshPort)];
-  const host = user === null ? bastion.host : `${user}@${bastion.host}`;
-  return { bastion, ssh: await readSshSettings(ssh, [...sshOptions, ...port, host]) };
+interface AskedBastion extends SshBastion {
+  /** What to seal packets with; a person may be asked. */
+  readonly keys: () => Promise<PacketKeys>;
 }
 
-async function doorwaysOf(from: SshBastion, entry: Entry): Promise<readonly BastionDoorway[]> {
+async function askSsh(bastion: Bastion, entry: Entry): Promise<AskedBastion> {
+  const { ssh, sshOptions, user } = entry;
+  const keys = keysOf(bastion, entry);
+  const port = bastion.sshPort === SSH_PORT ? [] : ['-p', String(bastion.sshPort)];
+  const host = user === null ? bastion.host : `${user}@${bastion.host}`;
+  return { bastion, keys, ssh: await readSshSettings(ssh, [...sshOptions, ...port, host]) };
+}
+
+/** While ssh answers, what takes no person's time is loaded; a person is asked when a packet is made. */
+function keysOf({ settings }: Bastion, { secrets }: Entry): () => Promise<PacketKeys> {
+  const unattended = loadPacketKeys(settings, NOBODY).catch(() => null);
+  return once(async () => (await unattended) ?? loadPacketKeys(settings, secrets));
+}
+
+async function doorwaysOf(from: AskedBastion, entry: Entry): Promise<readonly BastionDoorway[]> {
   const { bastion, ssh } = from;
   const destination = mustHaveDestination(bastion);
   const family = entry.family ?? ssh.family ?? destination.family;
   const servers = await resolveServers(ssh.hostname, family);
   const tcpPorts = (bastion.settings.access ?? []).filter((door) => door.protocol === 'tcp');
   const port = tcpPorts.some((door) => door.port === ssh.port) ? ssh.port : bastion.sshPort;
-  const keys = once(() => loadPacketKeys(bastion.settings, entry.secrets));
   return inTurns(preferring(destination.preferredFamily, servers)).map((server) => ({
     ...from,
     servers,
     family,
     server,
     port,
-    seal: async () => sealFor(bastion, server, entry, await keys()),
+    seal: async () => sealFor(bastion, server, entry, await from.keys()),
     send: (packet) => sendPacket(packet, server, destination),
   }));
 }
 
-async function knockUnseen(from: SshBastion, entry: Entry): Promise<Passage> {
+async function knockUnseen(from: AskedBastion, entry: Entry): Promise<Passage> {
   const { bastion } = from;
   const destination = mustHaveDestination(bastion);
-  const [server] = await resolveServers(bastion.host, entry.family ?? destination.family);
-  const keys = await loadPacketKeys(bastion.settings, entry.secrets);
-  await sendPacket(await sealFor(bastion, server, entry, keys), server, destination);
+  const [server] = await resolveServers(from.ssh.hostname, entry.family ?? destination.family);
+  const packet = await sealFor(bastion, server, entry, await from.keys());
+  await sendPacket(packet, server, destination);
   await new Promise((resolve) => setTimeout(resolve, UNSEEN_MS));
   return { state: 'unseen', ...from };
 }
@@ -121,11 +136,13 @@ async function knockUnseen(from: SshBastion, entry: Entry): Promise<Passage> {
 async function sealFor(
   { settings }: Bastion,
   server: Server,
-  { username, note }: Entry,
+  { username, note, onEvent }: Entry,
   keys: PacketKeys,
 ): Promise<string> {
   const { allowIp: asked } = settings;
+  if (asked === 'resolve') onEvent({ kind: 'waiting', on: 'resolvers' });
   const allowIp = asked === 'resolve' ? await askOwnAddress(settings, server, note) : asked;
+  if (keys.encryption.kind === 'external') onEvent({ kind: 'waiting', on: 'gpg' });
   const nowSeconds = Math.floor(Date.now() / 1000);
   const { message } = compose({ ...settings, allowIp }, { nowSeconds, random: randomBytes, username });
   return sealPacket(message, keys, { nowSeconds, random: randomBytes });

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
+import { homeDirectory } from './home.ts';
 
 /** What this machine remembers of a region. Times are ms since the epoch. */
 export interface RegionState {
@@ -48,10 +48,13 @@ function stateFile(name: string): string {
   return join(stateDirectory(), `${readable}.${digest}.json`);
 }
 
-/** XDG's rule: a relative path counts as none. */
-function stateDirectory(): string {
+/**
+ * Where this machine's memory is kept. XDG's rule: a relative path in `XDG_STATE_HOME` counts as none.
+ * @throws ConfigError if there is no home
+ */
+export function stateDirectory(): string {
   const { XDG_STATE_HOME: named = '' } = process.env;
-  return join(isAbsolute(named) ? named : join(homedir(), '.local', 'state'), 'sshbh');
+  return join(isAbsolute(named) ? named : join(homeDirectory(), '.local', 'state'), 'sshbh');
 }
 
 /** Names that differ only in case are one stanza of the rc file. */

@@ -1,4 +1,3 @@
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import {
   CLIENT_TIMEOUT_MAX_SECONDS,
@@ -12,6 +11,7 @@ import {
   parseProtoPorts,
   USERNAME_MAX_BYTES,
 } from 'spa-core';
+import { homeDirectory } from './home.ts';
 import { Secret, secretFromBase64 } from './secret.ts';
 
 /** Where a shared secret comes from. A file has lines `host: key` (fwknop's `--get-key`). */
@@ -325,7 +325,7 @@ function verbosity(value: string): number {
 }
 
 function path(value: string): string {
-  return value.startsWith('~/') ? join(homedir(), value.slice(2)) : value;
+  return value.startsWith('~/') ? join(homeDirectory(), value.slice(2)) : value;
 }
 
 function plainSecret(value: string): Secret {

@@ -16,7 +16,7 @@ export function sshArguments(ssh: string, passage: Passage, order: SshOrder): re
   const { user, target, sshOptions, command } = order;
   const { bastion } = passage.state === 'open' ? passage.doorway : passage;
   const host = user === null ? bastion.host : `${user}@${bastion.host}`;
-  const door = doorOptions(passage);
+  const door = doorOptions(passage, target === null && sshOptions.some(mayListen));
   if (target === null) return [...sshOptions, ...door, host, ...command];
   // What ProxyJump does, and with the door's options, which ProxyJump cannot pass on.
   const jump = [ssh, ...inheritedOptions(sshOptions), ...door, '-W', FORWARD, host].map(quoteForProxy);
@@ -34,24 +34,36 @@ export function inheritedOptions(sshOptions: readonly string[]): readonly string
 
 /** False if ssh is only to tell something (`-G`, `-Q`, `-V`) or to order its own master about (`-O`): no door is needed. */
 export function connects(sshOptions: readonly string[]): boolean {
-  return !sshOptions.some((option) => /^-[46AaCfgKkMNnqsTtvXxYy]*[GOQV]/.test(option));
+  return !sshOptions.some((option) => hasLetter(option, 'GOQV'));
 }
 
 const SSH_PORT = 22;
 const FORWARD = '[%h]:%p';
 
+/** True for `-L`, `-D`, and `-M`, which may be told to forward later. */
+function mayListen(sshOption: string): boolean {
+  return hasLetter(sshOption, 'LDM');
+}
+
+/** True if one of `letters` is among the options of `word`, before one that takes the rest of it for its value. */
+function hasLetter(word: string, letters: string): boolean {
+  return new RegExp(`^-[46AaCfgKkMNnqsTtvXxYy]*[${letters}]`).test(word);
+}
+
 /** To the address that answered, from the address that the door is open for. */
-function doorOptions(passage: Passage): readonly string[] {
+function doorOptions(passage: Passage, forwards: boolean): readonly string[] {
   if (passage.state !== 'open') return portOption(passage.bastion.sshPort, passage.ssh.port);
   const { server, servers, family, port, ssh } = passage.doorway;
   const options = [...portOption(port, ssh.port)];
   const ofFamily = servers.filter((other) => other.family === server.family);
-  if (ofFamily.length > 1) {
+  const excludesFamily = family !== null || ofFamily.length < servers.length;
+  // ssh -6 would forward a port of ::1 only, not of 127.0.0.1; else the name, for which Match host may look, stays.
+  if (ofFamily.length > 1 || (excludesFamily && forwards)) {
     // The name in known_hosts is what it would be without us.
     const alias = ssh.hostKeyAlias ?? (port === SSH_PORT ? ssh.hostname : `[${ssh.hostname}]:${port}`);
     options.push('-o', `HostName=${server.address}`, '-o', `HostKeyAlias=${alias}`);
     if (ssh.controlPath !== null) options.push('-o', `ControlPath=${ssh.controlPath.replaceAll('%', '%%')}`);
-  } else if (family !== null || ofFamily.length < servers.length) {
+  } else if (excludesFamily) {
     options.push(`-${server.family}`);
   }
   // An IPv6 host has several addresses and may take another for each connection.

@@ -136,8 +136,13 @@ function hostKeySettings({ name, host, hostname, sshPort, fallback }: NamedRegio
   const alias = sshPort === SSH_PORT && name !== host ? [`HostKeyAlias ${hostname}`] : [];
   if (fallback.length === 0) return alias;
   const lookups = fallback.map((other) => `ssh-keygen -F '${knownHostsName(other)}'`).join('; ');
-  // Their keys, under the name that ssh looks for: it cannot know which of them it is connected to.
-  return [...alias, `KnownHostsCommand /bin/sh -c "{ ${lookups}; } | sed -n 's/^[^#@][^ ]* /%H /p'"`];
+  return [
+    ...alias,
+    // Their keys, under the name that ssh looks for: it cannot know which of them it is connected to.
+    `KnownHostsCommand /bin/sh -c "{ ${lookups}; } | sed -n 's/^[^#@][^ ]* /%H /p'"`,
+    // Else it would take one bastion's keys for the new ones of another.
+    'UpdateHostKeys no',
+  ];
 }
 
 function knownHostsName({ hostname, sshPort }: SshConfigFallback): string {

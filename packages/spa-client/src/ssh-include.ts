@@ -16,10 +16,10 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { userInfo } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigError, writePrivateFile } from 'spa-host';
+import { systemHome } from './home.ts';
 import { SSH_CONFIG_MARK } from './ssh-config-text.ts';
 
 /** ssh's configuration and the file of ours that it includes. Absolute paths. */
@@ -49,7 +49,7 @@ export interface Removed {
  * @throws ConfigError for a path that cannot stand after `Include`.
  */
 export function sshFiles(config: string | null): SshFiles {
-  const file = config === null ? join(userInfo().homedir, '.ssh', 'config') : resolve(config);
+  const file = config === null ? join(systemHome(), '.ssh', 'config') : resolve(config);
   const managed = join(dirname(file), 'sshbh_config');
   // Quotes, the signs of a pattern, and those that begin a token or a variable.
   if (/["'\\*?[\]{}%$\p{Cc}]/u.test(managed)) {
@@ -60,7 +60,7 @@ export function sshFiles(config: string | null): SshFiles {
 
 /** A path of the person's own, as they would write it. */
 export function tildePath(path: string): string {
-  const home = `${userInfo().homedir}/`;
+  const home = `${systemHome()}/`;
   return path.startsWith(home) ? `~/${path.slice(home.length)}` : path;
 }
 

@@ -44,7 +44,6 @@ export function tunnelOptions(
   { aliveSeconds, isAttended }: TunnelManners,
 ): readonly string[] {
   const settings = [
-    'ControlMaster=yes',
     `ControlPath=${controlPath}`,
     'ControlPersist=no',
     'ClearAllForwardings=yes',
@@ -53,7 +52,7 @@ export function tunnelOptions(
     'ServerAliveCountMax=2',
     ...(isAttended ? [] : ['BatchMode=yes', `ConnectTimeout=${aliveSeconds}`]),
   ];
-  return ['-N', '-T', ...settings.flatMap((setting) => ['-o', setting])];
+  return ['-M', '-N', '-T', ...settings.flatMap((setting) => ['-o', setting])];
 }
 
 /** Starts ssh and forwards the ports. Resolves when all are, or ssh has ended. */
@@ -165,6 +164,7 @@ function endOf(child: ChildProcess): Promise<number> {
       if (child.stderr?.readableEnded === false) {
         await Promise.race([new Promise((ended) => child.stderr?.once('end', ended)), delay(100)]);
       }
+      child.stderr?.destroy();
       resolve(code ?? CONNECTION_FAILED);
     });
   });

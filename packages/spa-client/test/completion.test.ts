@@ -1,9 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { appendFileSync, chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { createScratch, lackingPrograms, type Scratch } from 'spa-lab';
+import { createScratch, lackingPrograms, openTerminal, type Scratch, type Terminal } from 'spa-lab';
 import t, { type Test } from 'tap';
-import { openTerminal, type Terminal } from './terminal.ts';
 
 const SSHBH = fileURLToPath(new URL('../src/bin/sshbh.cjs', import.meta.url));
 const RC = `[default]

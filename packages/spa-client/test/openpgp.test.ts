@@ -1,6 +1,6 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +10,9 @@ import t, { type Test } from 'tap';
 
 const CLIENT = fileURLToPath(new URL('../src/bin/spa-client.cjs', import.meta.url));
 const skip = lackingPrograms('gpg');
+
+const STATE = mkdtempSync(join(tmpdir(), 'state-'));
+t.teardown(() => rmSync(STATE, { recursive: true, force: true }));
 
 const PASSPHRASE = 'correct horse';
 const HMAC = 'an-hmac-key';
@@ -40,7 +43,8 @@ interface Run {
 }
 
 async function run(program: string, argv: readonly string[], input = ''): Promise<Run> {
-  const child = spawn(program, argv, { detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
+  const env = { ...process.env, XDG_STATE_HOME: STATE };
+  const child = spawn(program, argv, { detached: true, env, stdio: ['pipe', 'pipe', 'pipe'] });
   const chunks: { stdout: string; stderr: string } = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk) => {
     chunks.stdout += chunk;
@@ -204,8 +208,37 @@ HMAC_KEY ${HMAC}
       0o644,
     );
     const files = ['--gpg-signer-key-file', secret, '--gpg-recipient-key-file', certificate];
-    const result = await run(process.execPath, [CLIENT, ...REQUEST, '--gpg-exe', '/nonexistent', ...files]);
-    await checkPacket(t, home, result, 'open@op.example', 'ecc@bastion.example');
+    const knock = () => run(process.execPath, [CLIENT, ...REQUEST, '--gpg-exe', '/nonexistent', ...files]);
+    await checkPacket(t, home, await knock(), 'open@op.example', 'ecc@bastion.example');
+
+    const plans = join(STATE, 'sshbh', 'openpgp');
+    const [plan = ''] = readdirSync(plans);
+    const planFile = join(plans, plan);
+    t.equal(statSync(plans).mode & 0o777, 0o700);
+    t.equal(statSync(planFile).mode & 0o777, 0o600);
+    const judged = readFileSync(planFile, 'utf8');
+    t.match(JSON.parse(judged), {
+      encryptTo: /^[0-9A-F]{40}$/,
+      signWith: fingerprint(home, 'open@op.example'),
+      untilSeconds: JSON.parse(judged).fromSeconds + 86_400,
+    });
+    await checkPacket(t, home, await knock(), 'open@op.example', 'ecc@bastion.example');
+    t.equal(readFileSync(planFile, 'utf8'), judged, 'what is remembered is used');
+    for (const wrong of [
+      '',
+      'null',
+      '{}',
+      judged.replace('"aes256"', '7'),
+      judged.replace(/[0-9A-F]{40}/, 'x'),
+    ]) {
+      writeFileSync(planFile, wrong);
+      await checkPacket(t, home, await knock(), 'open@op.example', 'ecc@bastion.example');
+      t.match(readFileSync(planFile, 'utf8'), '"encryptTo"', 'what is wrong is judged anew');
+    }
+    chmodSync(planFile, 0o666);
+    writeFileSync(planFile, judged.replace('"fromSeconds":', '"fromSeconds":1'));
+    await checkPacket(t, home, await knock(), 'open@op.example', 'ecc@bastion.example');
+    t.equal(statSync(planFile).mode & 0o777, 0o600, 'what others can write is not believed');
   });
 
   t.test('with a locked key file and its passphrase', async (t) => {

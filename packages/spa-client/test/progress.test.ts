@@ -1,17 +1,16 @@
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { createScratch, lackingPrograms } from 'spa-lab';
+import { createScratch, lackingPrograms, openTerminal, type Terminal } from 'spa-lab';
 import t, { type Test } from 'tap';
-import { openTerminal, type Terminal } from './terminal.ts';
 
 const SSHBH = fileURLToPath(new URL('../src/bin/sshbh.cjs', import.meta.url));
 /** Says where it is. Questions (-G) are for the real one. */
 const FAKE_SSH = `#!/bin/sh
-[ "$1" = -G ] && PATH="\${PATH#*:}" exec ssh -F none "$@"
+[ "$1" = -G ] && sleep "\${SLOW_SSH:-0}" && PATH="\${PATH#*:}" exec ssh -F none "$@"
 echo 'ssh is here'
 `;
 const skip = lackingPrograms('tmux', 'setpriv', 'ssh');
@@ -69,6 +68,14 @@ t.test('who waits is told what for, and the line is gone when the door is open',
   t.equal(terminal.screen(), 'before\nssh is here\nafter');
 });
 
+t.test('who waits for names or keys, before any packet, is told too', { skip }, async (t) => {
+  const { command, env } = await bench(t, 0);
+  const terminal = await terminalWith(t, { command, env: { ...env, SLOW_SSH: '1.5' } });
+  await terminal.shows(/^before\nsshbh: us-east-1: looking up 127\.0\.0\.1( \(1 s\))?$/);
+  await terminal.shows(/^after$/m);
+  t.equal(terminal.screen(), 'before\nssh is here\nafter');
+});
+
 t.test('the line never wraps', { skip }, async (t) => {
   const terminal = await terminalWith(t, await bench(t, 1500), 40);
   await terminal.shows(/^before\nsshbh: us-east-1: waiting for 127\.0\.0\.…$/);
@@ -103,4 +110,14 @@ t.test('a pipe sees nothing of it', { skip }, async (t) => {
   });
   const [code] = await once(child, 'close');
   t.same({ code, stdout, stderr }, { code: 0, stdout: 'ssh is here\n', stderr: '' });
+});
+
+t.test('a question is asked on a line of its own', { skip }, async (t) => {
+  const { command, env } = await bench(t, 60_000);
+  const [, , , rcFile = ''] = command;
+  appendFileSync(rcFile, 'FALLBACK b\n[b]\nSPA_SERVER 127.0.0.2\nACCESS tcp/9\nHMAC_KEY another-key\n');
+  const terminal = await terminalWith(t, { command, env });
+  await terminal.shows(/^before\nsshbh: us-east-1: waiting for /);
+  await terminal.shows(/^before\nEnter encryption key:$/);
+  t.pass('the line is gone');
 });

@@ -4,9 +4,8 @@ import { once } from 'node:events';
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { HmacKey, openPacket, parsePacket, SymmetricKey } from 'spa-core';
-import { createScratch, lackingPrograms, type Scratch, until } from 'spa-lab';
+import { createScratch, lackingPrograms, openTerminal, type Scratch, type Terminal, until } from 'spa-lab';
 import t, { type Test } from 'tap';
-import { openTerminal, type Terminal } from './terminal.ts';
 
 const CLIENT = fileURLToPath(new URL('../src/bin/spa-client.cjs', import.meta.url));
 const KEY = 'correct-horse-battery';

@@ -64,7 +64,7 @@ t.test('any name is safe, and no two regions share a state', (t) => {
   for (const [index, name] of names.entries()) writeRegionState(name, { ...STATE, roundTripMs: index });
   t.equal(readdirSync(directory).length, names.length);
   for (const [index, name] of names.entries())
-    t.equal(readRegionState(name)?.roundTripMs, index, name.slice(0, 20));
+    t.equal(readRegionState(name)?.roundTripMs, index, JSON.stringify(name.slice(0, 20)));
   t.end();
 });
 

@@ -58,6 +58,14 @@ t.test('of two families ssh takes the one that answered', async (t) => {
   t.same(sshArguments('ssh', passage([V4], { family: 4 }), ORDER), ['-4', 'bastion.test'], 'as asked for');
 });
 
+t.test('a port that ssh forwards is one of both families, whichever the connection has', async (t) => {
+  for (const option of ['-L8080:web:80', '-fNL', '-D', '-M']) {
+    t.same(sshArguments('ssh', passage([V4, V6]), { ...ORDER, sshOptions: [option] }), [
+      ...[option, '-o', 'HostName=192.0.2.1', '-o', 'HostKeyAlias=bastion.test', 'bastion.test'],
+    ]);
+  }
+});
+
 t.test(
   'of several addresses ssh takes the one that answered, under the name that known_hosts has',
   async (t) => {

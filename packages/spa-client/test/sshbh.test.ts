@@ -311,6 +311,16 @@ t.test('a host that ssh could take for an option is refused', async (t) => {
   });
 });
 
+t.test('nothing in an error is an order to the terminal', async (t) => {
+  const esc = String.fromCharCode(27);
+  const { run } = bench(t, `[bad]\nSPA_SERVER a${esc}c\n[e${esc}c]\nSPA_SERVER ::1\nACCESS udp/1\n`);
+  for (const region of ['bad', `e${esc}c`]) {
+    const { code, stderr } = await run([region]);
+    t.equal(code, 78);
+    t.match(stderr, /^sshbh: [^\p{C}]*\?c[^\p{C}]*\n$/u);
+  }
+});
+
 t.test('--list shows the stanzas that have a host', async (t) => {
   const { run } = bench(t, region({ port: 1, udpPort: 1, packets: [] }));
   t.match(await run(['--list']), { code: 0, stdout: /^us-east-1 +127.0.0.1 .*\neu-west-1 +127.0.0.2 .*\n$/ });

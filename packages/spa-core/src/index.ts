@@ -22,7 +22,12 @@ export { HmacKey, SymmetricKey } from './keys.ts';
 export * from './limits.ts';
 export { decodeMessage, encodeMessage, isUsername, type Message, randomDigits } from './message.ts';
 export { ACCESS_TYPES, type AccessType, type MessageTypeRow } from './message-type.ts';
-export { checkRecipient, type OpenPgpOpeningKeys, type OpenPgpSealingKeys } from './openpgp.ts';
+export {
+  checkRecipient,
+  type OpenPgpOpeningKeys,
+  type OpenPgpSealingKeys,
+  type PlannedSealing,
+} from './openpgp.ts';
 export {
   Certificate,
   type Fingerprint,
@@ -33,6 +38,7 @@ export {
   SecretKey,
   unlockSecretKey,
 } from './openpgp-keys.ts';
+export type { SealingFiles } from './openpgp-seal.ts';
 export {
   beginOpening,
   containerOf,
@@ -64,6 +70,7 @@ export {
   parseProtoPorts,
 } from './proto-port.ts';
 export { type AccessRequest, formatAccessRequest, parseAccessRequest } from './request.ts';
+export { planSealing, type SealingPlan } from './sealing-plan.ts';
 export { ANONYMOUS_RECIPIENT } from './session-key.ts';
 export { decryptsWith } from './symmetric.ts';
 export { type KeyUse, type Validity, validityOf } from './validity.ts';

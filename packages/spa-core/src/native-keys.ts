@@ -10,10 +10,19 @@ export type DecryptionKey =
   | {
       readonly kind: 'x25519';
       readonly key: KeyObject;
-      readonly hash: string;
+      readonly hash: HashName;
       readonly wrapKeyBytes: 16 | 24 | 32;
       readonly parameters: Buffer;
     };
+
+/** Hashes that are good enough to sign and to derive keys with, as Node calls them. */
+export type HashName = 'sha256' | 'sha384' | 'sha512';
+
+/** The same by their numbers (RFC 9580 section 9.5). */
+export const HASHES: Readonly<Record<number, HashName>> = { 8: 'sha256', 9: 'sha384', 10: 'sha512' };
+
+/** Lengths of the keys that wrap a session key, by the number of the cipher (RFC 9580 section 9.3). */
+export const WRAP_KEY_BYTES: Readonly<Record<number, 16 | 24 | 32>> = { 7: 16, 8: 24, 9: 32 };
 
 /** Public-key algorithms (RFC 9580 section 9.1). */
 const RSA = 1;
@@ -22,8 +31,6 @@ const EDDSA_LEGACY = 22;
 /** Object identifiers (RFC 9580 section 9.2). */
 const CURVE25519 = '2b060104019755010501';
 const ED25519 = '2b06010401da470f01';
-const HASHES: Readonly<Record<number, string>> = { 8: 'sha256', 9: 'sha384', 10: 'sha512' };
-const CIPHER_KEY_BYTES: Readonly<Record<number, 16 | 24 | 32>> = { 7: 16, 8: 24, 9: 32 };
 
 /** The (sub)keys of an unlocked key that Node decrypts with: RSA, and Curve25519 in the form that GnuPG makes. */
 export function decryptionKeys(key: PrivateKey): ReadonlyMap<string, DecryptionKey> {
@@ -81,26 +88,34 @@ function decryptionKey(packet: KeyPacket): DecryptionKey | null {
   }
   const { kdfParams } = publicParams;
   const hash = HASHES[kdfParams?.hash ?? 0];
-  const wrapKeyBytes = CIPHER_KEY_BYTES[kdfParams?.cipher ?? 0];
+  const wrapKeyBytes = WRAP_KEY_BYTES[kdfParams?.cipher ?? 0];
   if (algorithm !== ECDH || oidOf(publicParams) !== CURVE25519 || !kdfParams || !hash || !wrapKeyBytes)
     return null;
   // OpenPGP keeps the scalar as a big-endian number, X25519 (RFC 7748) takes it little-endian.
   const d = base64Url(Buffer.from(privateParams.d).reverse());
   const jwk = { kty: 'OKP', crv: 'X25519', x: base64Url(publicParams.Q.subarray(1)), d };
-  const oid = Buffer.from(CURVE25519, 'hex');
   return {
     kind: 'x25519',
     key: createPrivateKey({ key: jwk, format: 'jwk' }),
     hash,
     wrapKeyBytes,
-    parameters: Buffer.concat([
-      Buffer.of(oid.length),
-      oid,
-      Buffer.of(ECDH, 3, 1, kdfParams.hash, kdfParams.cipher),
-      Buffer.from('Anonymous Sender    ', 'latin1'),
-      Buffer.from(packet.getFingerprint(), 'hex'),
-    ]),
+    parameters: ecdhParameters(kdfParams, packet.getFingerprint()),
   };
+}
+
+/** What a wrapping key is derived from besides the shared secret, for Curve25519 (RFC 9580 section 11.5). */
+export function ecdhParameters(
+  kdf: { readonly hash: number; readonly cipher: number },
+  fingerprint: string,
+): Buffer {
+  const oid = Buffer.from(CURVE25519, 'hex');
+  return Buffer.concat([
+    Buffer.of(oid.length),
+    oid,
+    Buffer.of(ECDH, 3, 1, kdf.hash, kdf.cipher),
+    Buffer.from('Anonymous Sender    ', 'latin1'),
+    Buffer.from(fingerprint, 'hex'),
+  ]);
 }
 
 function oidOf({ oid }: KeyPacket['publicParams']): string {
@@ -109,8 +124,8 @@ function oidOf({ oid }: KeyPacket['publicParams']): string {
 
 type RsaParams = Readonly<Record<'n' | 'e' | 'd' | 'p' | 'q' | 'u', Uint8Array>>;
 
-/** RFC 7517's form. OpenPGP keeps u = 1/p mod q, so p and q change places. */
-function rsaJwk({ n, e, d, p, q, u }: RsaParams): Record<string, string> {
+/** RFC 7517's form of a secret RSA key. OpenPGP keeps u = 1/p mod q, so p and q change places. */
+export function rsaJwk({ n, e, d, p, q, u }: RsaParams): Record<string, string> {
   const exponent = (prime: Uint8Array): Uint8Array => bigIntBytes(bytesBigInt(d) % (bytesBigInt(prime) - 1n));
   const parts = { n, e, d, p: q, q: p, dp: exponent(q), dq: exponent(p), qi: u };
   const encoded = Object.entries(parts).map(([name, bytes]) => [name, base64Url(bytes)]);

@@ -6,6 +6,7 @@ import {
   timingSafeEqual,
   verify,
 } from 'node:crypto';
+import { HASHES, type HashName } from './native-keys.ts';
 import { inflate } from './openpgp-compressed.ts';
 import { type OpenPgpPacket, readMpi, splitPackets, TAG } from './openpgp-packets.ts';
 import type { SessionKey } from './session-key.ts';
@@ -26,7 +27,7 @@ export interface SignedText {
 
 interface Signature {
   readonly algorithm: number;
-  readonly hash: string;
+  readonly hash: HashName;
   /** What is signed (RFC 9580 section 5.2.4): the data, the hashed part of the signature, a trailer. */
   readonly signed: Buffer;
   readonly numbers: Buffer;
@@ -34,7 +35,6 @@ interface Signature {
 
 const MDC_BYTES = 22;
 const BLOCK_BYTES = 16;
-const HASHES: Readonly<Record<number, string>> = { 8: 'sha256', 9: 'sha384', 10: 'sha512' };
 const RSA = 1;
 const EDDSA_LEGACY = 22;
 /** Subpackets (RFC 9580 section 5.2.3.7). */

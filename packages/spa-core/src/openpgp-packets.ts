@@ -4,7 +4,11 @@ export const TAG = {
   signature: 2,
   onePassSignature: 4,
   compressedData: 8,
+  secretKey: 5,
+  publicKey: 6,
+  secretSubkey: 7,
   literalData: 11,
+  publicSubkey: 14,
   symmetricallyEncrypted: 18,
 } as const;
 
@@ -85,6 +89,23 @@ function firstPacketAfter(
   return end <= rest.length
     ? { body: rest.subarray(header.headerLength - 1, end), rest: rest.subarray(end) }
     : null;
+}
+
+/** A multiprecision integer, without the zeros in front. */
+export function writeMpi(octets: Buffer): Buffer {
+  const start = octets.findIndex((octet) => octet !== 0);
+  const value = start < 0 ? Buffer.alloc(0) : octets.subarray(start);
+  const unusedBits = Math.clz32(value[0] ?? 0xff) - 24;
+  const bits = value.length * 8 - unusedBits;
+  return Buffer.concat([Buffer.of(bits >> 8, bits & 0xff), value]);
+}
+
+/** A packet with a header of the new format (RFC 9580 section 4.2.1), of less than 8384 octets. */
+export function writePacket(tag: number, body: Buffer): Buffer {
+  const { length } = body;
+  const size =
+    length < 192 ? Buffer.of(length) : Buffer.of(192 + ((length - 192) >> 8), (length - 192) & 0xff);
+  return Buffer.concat([Buffer.of(0xc0 | tag), size, body]);
 }
 
 /** The header of a packet: what it is, and how long. */

@@ -1,10 +1,19 @@
 import type { PartialConfig } from 'openpgp';
 import { type Certificate, KeyError, type SecretKey } from './openpgp-keys.ts';
+import { type SealingFiles, sealByPlan } from './openpgp-seal.ts';
+import type { SealingPlan } from './sealing-plan.ts';
 
 /** Who signs and for whom. */
 export interface OpenPgpSealingKeys {
   readonly signer: SecretKey;
   readonly recipient: Certificate;
+}
+
+/** The same as key files that were judged before: the library is loaded only if the judgement does not fit. */
+export interface PlannedSealing {
+  readonly plan: SealingPlan;
+  readonly files: SealingFiles;
+  readonly load: () => Promise<OpenPgpSealingKeys>;
 }
 
 /** Who can open, and whose signature counts. */
@@ -17,7 +26,7 @@ export interface OpenPgpOpeningKeys {
 }
 
 /** Signatures stay short enough for RSA-3072. */
-const CONFIG: PartialConfig = {
+export const LIBRARY_CONFIG: PartialConfig = {
   aeadProtect: false,
   nonDeterministicSignaturesViaNotation: false,
 };
@@ -27,6 +36,16 @@ const CONFIG: PartialConfig = {
  * @throws KeyError if a key cannot sign or encrypt: expired, revoked, of the wrong kind.
  */
 export async function sealOpenPgp(
+  keys: OpenPgpSealingKeys | PlannedSealing,
+  text: string,
+  nowSeconds: number,
+): Promise<Uint8Array> {
+  if (!('plan' in keys)) return sealWithLibrary(keys, text, nowSeconds);
+  const sealed = sealByPlan(keys.plan, keys.files, text, nowSeconds);
+  return sealed ?? sealWithLibrary(await keys.load(), text, nowSeconds);
+}
+
+async function sealWithLibrary(
   keys: OpenPgpSealingKeys,
   text: string,
   nowSeconds: number,
@@ -40,7 +59,7 @@ export async function sealOpenPgp(
       signingKeys: keys.signer.openpgpKey(),
       format: 'binary',
       date: dateOf(nowSeconds),
-      config: CONFIG,
+      config: LIBRARY_CONFIG,
     });
   } catch (error) {
     throw new KeyError((error as Error).message.replaceAll(/\s+/g, ' '));
@@ -57,7 +76,7 @@ export async function checkRecipient(certificate: Certificate, nowSeconds: numbe
 }
 
 /** The library takes dates; the time itself still comes from the caller. */
-function dateOf(seconds: number) {
+export function dateOf(seconds: number): InstanceType<typeof globalThis.Date> {
   // biome-ignore lint/style/noRestrictedGlobals: no clock is read, a number is converted.
   return new Date(seconds * 1000);
 }

@@ -15,7 +15,12 @@ import { hmacOf, splitHmac, verifyHmac } from './hmac.ts';
 import type { HmacKey, SymmetricKey } from './keys.ts';
 import { PACKET_MAX_LENGTH, PACKET_MIN_LENGTH, PEER_OPENPGP_MIN_LENGTH } from './limits.ts';
 import { decodeMessage, encodeMessage, type Message } from './message.ts';
-import { type OpenPgpOpeningKeys, type OpenPgpSealingKeys, sealOpenPgp } from './openpgp.ts';
+import {
+  type OpenPgpOpeningKeys,
+  type OpenPgpSealingKeys,
+  type PlannedSealing,
+  sealOpenPgp,
+} from './openpgp.ts';
 import type { Certificate, Fingerprint } from './openpgp-keys.ts';
 import { type DecryptedOpenPgp, decryptorOf, keyIdsOf, type OpenPgpDecryptor } from './openpgp-opening.ts';
 import { decryptSymmetric, encryptSymmetric } from './symmetric.ts';
@@ -40,7 +45,7 @@ export interface Packet {
 /** How to encrypt. `external`: somebody else, such as gpg itself, signs and encrypts to a binary OpenPGP message. */
 export type Sealing =
   | { readonly kind: 'aes'; readonly key: SymmetricKey }
-  | ({ readonly kind: 'openpgp' } & OpenPgpSealingKeys)
+  | ({ readonly kind: 'openpgp' } & (OpenPgpSealingKeys | PlannedSealing))
   | { readonly kind: 'external'; readonly signAndEncrypt: (text: string) => Promise<Uint8Array> };
 
 /** What one receiver opens a packet with. With an HMAC key, a packet without its MAC never opens. */

@@ -79,6 +79,21 @@ function decryptX25519SessionKey(
   }
 }
 
+/** True for a session key of a cipher that is listed here. */
+export function isSessionKey(key: {
+  readonly algorithm: string;
+  readonly data: Uint8Array;
+}): key is SessionKey {
+  return LAYOUTS.some(({ algorithm }) => algorithm === key.algorithm);
+}
+
+/** What stands inside a PKESK of version 3, not padded. */
+export function writeSessionKey({ algorithm, data }: SessionKey): Buffer {
+  const number = LAYOUTS.find((layout) => layout.algorithm === algorithm)?.number ?? 0;
+  const sum = data.reduce((total, octet) => total + octet, 0) & 0xffff;
+  return Buffer.concat([Buffer.of(number), data, Buffer.of(sum >> 8, sum & 0xff)]);
+}
+
 /** Algorithm number, key, two octets of checksum, and padding as in PKCS#5. */
 function readSessionKey(octets: Buffer): SessionKey | null {
   const layout = LAYOUTS.find(({ number }) => number === octets[0]);

@@ -22,6 +22,8 @@ export interface Namespace {
   readonly network: string;
   /** What to put before a command's name so that it runs there: `['nsenter', '-t', '123', '-n', '--']`. */
   readonly enter: readonly string[];
+  /** What programs there are given. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   /** The interface at its end of the (first) cable. */
   readonly device: string;
   /** Starts a command there. {@link Hosts.dispose} kills it if it still lives. */
@@ -122,6 +124,7 @@ async function createHost(
     pid,
     network,
     enter,
+    environment: env,
     device,
     spawn: (command, options = {}) => start([...enter, ...command], { env, ...options }),
     run,

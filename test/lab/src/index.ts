@@ -10,6 +10,7 @@ export { type Reach, reach, sendDatagram } from './reach.ts';
 export { createRegionLab, type RegionLab, regionAddresses } from './region-lab.ts';
 export { dropEverything } from './rulesets.ts';
 export { createScratch, folderIn, type Scratch } from './scratch.ts';
-export { newKey, outsideIdentity, type Sshd, startSshd } from './sshd.ts';
+export { newKey, outsideIdentity, type Sshd, type SshdOptions, startSshd } from './sshd.ts';
+export { openTerminal, type Terminal } from './terminal.ts';
 export { until } from './until.ts';
 export { type Arrivals, arrivals, loseArrivals, watchWire } from './wire.ts';

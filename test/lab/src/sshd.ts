@@ -25,14 +25,18 @@ export function outsideIdentity(uid: number, user: string): Record<string, strin
   return { [OUTSIDE_UID]: String(uid), [OUTSIDE_USER]: user };
 }
 
-/**
- * Starts sshd on port 22 of `namespace`; it ends with the namespace. Its files are in `scratch`, one sshd a folder. Who may
- * log in is `clientKey`, the path of a secret key; left out: a new one.
- */
+/** How an sshd differs from the usual. */
+export interface SshdOptions {
+  /** Path of the secret key that may log in; left out: a new one. */
+  readonly clientKey?: string;
+  readonly port?: number;
+}
+
+/** Starts sshd on port 22 of `namespace`; it ends with the namespace. Its files are in `scratch`, one sshd a folder. */
 export async function startSshd(
   namespace: Namespace,
   scratch: Pick<Scratch, 'path'>,
-  { clientKey = newKey(scratch.path('ssh_client_key')) }: { readonly clientKey?: string } = {},
+  { clientKey = newKey(scratch.path('ssh_client_key')), port = 22 }: SshdOptions = {},
 ): Promise<Sshd> {
   const hostKey = newKey(scratch.path('ssh_host_key'));
   copyFileSync(`${clientKey}.pub`, scratch.path('authorized_keys'));
@@ -41,7 +45,7 @@ export async function startSshd(
   writeFileSync(
     scratch.path('sshd_config'),
     [
-      'Port 22',
+      `Port ${port}`,
       `HostKey ${hostKey}`,
       `AuthorizedKeysFile ${scratch.path('authorized_keys')}`,
       'PidFile none',

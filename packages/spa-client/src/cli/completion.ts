@@ -1,8 +1,9 @@
-import { ExitCode, UsageError } from 'spa-host';
+import { UsageError } from 'spa-host';
 import { bashCompletion } from './completion/bash.ts';
 import { fishCompletion } from './completion/fish.ts';
 import { describeGrammar, type Grammar } from './completion/grammar.ts';
 import { zshCompletion } from './completion/zsh.ts';
+import { print } from './program.ts';
 
 /**
  * `sshbh completion SHELL`: prints the script that teaches a shell to complete sshbh. Regions are not in it: it asks
@@ -47,9 +48,4 @@ fish, once:
 Options:
   -h, --help  print this and exit
 `;
-}
-
-function print(text: string): number {
-  process.stdout.write(text);
-  return ExitCode.ok;
 }

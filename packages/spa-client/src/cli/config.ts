@@ -103,14 +103,14 @@ function textOptions(values: ConfigValues, { config, managed }: SshFiles): SshCo
 /** The region in a list, or an empty list after saying why. */
 function usableRegion(name: string, read: () => Region): readonly Region[] {
   if (!isSshWord(name)) {
-    say(`sshbh: left out [${printable(name)}]: ssh_config can hold no such name`);
+    say(`sshbh: left out [${name}]: ssh_config can hold no such name`);
     return [];
   }
   try {
     return [read()];
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    say(`sshbh: left out [${name}]: ${printable(error.message)}`);
+    say(`sshbh: left out [${name}]: ${error.message}`);
     return [];
   }
 }
@@ -187,11 +187,6 @@ function describeRemoval({ managed, include }: Removed, files: SshFiles): readon
 function report(lines: readonly string[]): number {
   for (const line of lines) say(`sshbh: ${line}`);
   return ExitCode.ok;
-}
-
-/** A terminal obeys control characters, and the rc file may hold some. */
-function printable(text: string): string {
-  return text.replaceAll(/\p{C}/gu, '?');
 }
 
 function help(): string {

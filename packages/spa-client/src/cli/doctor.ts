@@ -4,7 +4,7 @@ import type { Finding } from '../doctor/finding.ts';
 import { systemNtpServers } from '../doctor/ntp-servers.ts';
 import { type Colour, paintFor } from './colour.ts';
 import { parseWait } from './enter.ts';
-import { currentUsername, defaultRcFile, print } from './program.ts';
+import { currentUsername, defaultRcFile, print, printable } from './program.ts';
 import { startProgress } from './progress.ts';
 import { secretSource } from './secret-source.ts';
 
@@ -96,11 +96,6 @@ function lineWriter(region: string): (diagnosis: Diagnosis) => void {
     const start = `${paint(colour, label.padEnd(STATE_WIDTH))}  ${check.padEnd(CHECK_WIDTH)}  `;
     print(`${start}${state === 'skipped' ? paint('dim', text) : text}\n`);
   };
-}
-
-/** Names come from files and the network: nothing in them reaches the terminal as an order. */
-function printable(text: string): string {
-  return text.replaceAll(/\p{C}/gu, '?');
 }
 
 function report(region: string, all: readonly Diagnosis[]): object {

@@ -2,11 +2,11 @@ import { basename } from 'node:path';
 import { isatty } from 'node:tty';
 import { UsageError } from 'spa-host';
 import { findProgram } from '../become.ts';
-import type { ClosedDoor, DoorEvent } from '../door.ts';
+import type { ClosedDoor } from '../door.ts';
 import { graceMs, isAboutToClose, rememberDoor } from '../door-memory.ts';
 import type { SecretSource } from '../packet-keys.ts';
 import type { Region } from '../region.ts';
-import { type BastionDoorway, enterRegion, type Passage } from '../region-door.ts';
+import { type BastionDoorway, type EntryEvent, enterRegion, type Passage } from '../region-door.ts';
 import { currentUsername, say } from './program.ts';
 import { type Progress, startProgress } from './progress.ts';
 import { explainRefusal } from './refusal.ts';
@@ -51,6 +51,7 @@ export async function enter(
   const program = findProgram(orders.ssh ?? 'ssh');
   const note = orders.verbose ? (line: string) => say(`sshbh: ${line}`) : () => {};
   const progress = startProgress();
+  if (!orders.verbose) progress.update(`sshbh: ${region.name}: looking up ${region.bastions[0].host}`);
   let packets = 0;
   const outcome = await enterRegion(region, {
     // Another program that runs ssh in the end, such as autossh, cannot be asked.
@@ -59,13 +60,13 @@ export async function enter(
     user,
     family: orders.ipv4 ? 4 : orders.ipv6 ? 6 : null,
     patience: { waitMs, graceMs: graceMs(region, minGraceMs) },
-    secrets,
+    secrets: askingOnCleanLine(progress, secrets),
     username: currentUsername(),
     note,
     onEvent: (event) => {
       if (event.kind === 'sent') packets++;
       if (!orders.verbose) showProgress(progress, region, event, packets);
-      note(describe(event));
+      if (event.kind !== 'waiting') note(describe(event));
     },
   }).finally(progress.stop);
   if (outcome.state === 'open') {
@@ -83,6 +84,17 @@ export async function enter(
 
 const DEFAULT_WAIT_SECONDS = 10;
 
+/** The key of another bastion may be asked for while the line of progress stands there. */
+function askingOnCleanLine(progress: Progress, { piped, ask }: SecretSource): SecretSource {
+  return {
+    piped,
+    ask: (what) => {
+      progress.stop();
+      return ask(what);
+    },
+  };
+}
+
 async function knockAgain(doorway: BastionDoorway): Promise<true> {
   await doorway.send(await doorway.seal());
   return true;
@@ -92,14 +104,21 @@ function isPassage(outcome: Passage | ClosedDoor<BastionDoorway>): outcome is Pa
   return outcome.state === 'open' || outcome.state === 'shared' || outcome.state === 'unseen';
 }
 
-function showProgress(progress: Progress, region: Region, event: DoorEvent, packets: number): void {
+function showProgress(progress: Progress, region: Region, event: EntryEvent, packets: number): void {
+  if (event.kind === 'waiting') {
+    const text = WAITING_ON[event.on];
+    progress.update(text === '' ? '' : `sshbh: ${region.name}: ${text}`);
+  }
   if (event.kind !== 'sent') return;
   const { server, port } = event.doorway;
   const count = packets === 1 ? '1 packet sent' : `${packets} packets sent`;
   progress.update(`sshbh: ${region.name}: waiting for ${server.address} port ${port}, ${count}`);
 }
 
-function describe(event: DoorEvent): string {
+/** The terminal may be pinentry's while gpg works. */
+const WAITING_ON = { resolvers: 'asking resolvers for your address', gpg: '' } as const;
+
+function describe(event: Exclude<EntryEvent, { readonly kind: 'waiting' }>): string {
   if (event.kind === 'failed') return event.error.message;
   const { doorway, from, characters } = event;
   return `a packet of ${characters} characters went from ${from} to ${doorway.server.address}`;

@@ -1,10 +1,10 @@
 import { isatty } from 'node:tty';
-import { ConfigError, ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
+import { ConfigError, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
 import { type RcFile, readRcFile } from '../rc-file.ts';
 import { readRegion, regionNames } from '../region.ts';
 import { type RegionState, readRegionState } from '../region-state.ts';
 import type { Settings } from '../settings.ts';
-import { defaultRcFile, say } from './program.ts';
+import { defaultRcFile, print, printable, say } from './program.ts';
 
 /**
  * `sshbh list`: the regions of the rc file, what is opened with which key, and when it last was. No key is read.
@@ -22,7 +22,7 @@ export async function listVerb(argv: readonly string[]): Promise<number> {
   if (values.json) return print(`${JSON.stringify({ rcFile: rcFile.file, regions: entries }, null, 2)}\n`);
   // What is wrong with [default] is wrong with every region, and said once.
   const complaints = new Set(entries.flatMap(({ error }) => (error === undefined ? [] : [error])));
-  for (const complaint of complaints) say(`sshbh: ${printable(complaint)}`);
+  for (const complaint of complaints) say(`sshbh: ${complaint}`);
   return print(formatTable(entries, Date.now()));
 }
 
@@ -163,11 +163,6 @@ function formatAge(at: number, now: number): string {
   return `${count} ${unit}${count === 1 ? '' : 's'} ago`;
 }
 
-/** A terminal obeys control characters, and the rc file may hold some. */
-function printable(text: string): string {
-  return text.replaceAll(/\p{C}/gu, '?');
-}
-
 function help(): string {
   return `sshbh list: the regions, with host, key, when last used from here, and how many bastions stand by
 
@@ -180,9 +175,4 @@ ${formatOptions(LIST_OPTIONS)}
 
 A stanza that is wrong is listed with "?", and standard error says what is wrong with it.
 `;
-}
-
-function print(text: string): number {
-  process.stdout.write(text);
-  return ExitCode.ok;
 }

@@ -1,9 +1,10 @@
 import { readFileSync, writeSync } from 'node:fs';
-import { homedir, userInfo } from 'node:os';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { KeyError, SpaError } from 'spa-core';
 import { ConfigError, ExitCode, UsageError } from 'spa-host';
 import { defaultUsername } from '../compose.ts';
+import { homeDirectory } from '../home.ts';
 import { SendError } from '../send.ts';
 import { SshError } from '../ssh-settings.ts';
 
@@ -22,7 +23,6 @@ export async function runProgram(
   main: (argv: readonly string[]) => Promise<number>,
   codes: FailureCodes,
 ): Promise<void> {
-  process.stdout.on('error', ignoreClosedPipe);
   try {
     process.exitCode = await main(process.argv.slice(2));
   } catch (error) {
@@ -33,18 +33,27 @@ export async function runProgram(
   }
 }
 
-/** One line on stderr. Not through `process.stderr`: that would leave the descriptor non-blocking to a program we become. */
-export function say(line: string): void {
+/**
+ * A line on stderr, or several if ssh or gpg said them so, without what a terminal obeys. Not through `process.stderr`: that
+ * would leave the descriptor non-blocking to a program we become.
+ */
+export function say(text: string): void {
+  const lines = text.split('\n').map(printable).join('\n');
   try {
-    writeSync(2, `${line}\n`);
+    writeSync(2, `${lines}\n`);
   } catch (error) {
     ignoreClosedPipe(error as NodeJS.ErrnoException);
   }
 }
 
+/** A terminal obeys control characters, and names from files and the network may hold some. */
+export function printable(text: string): string {
+  return text.replaceAll(/\p{C}/gu, '?');
+}
+
 /** What was asked for, on stdout; the exit code of success. */
 export function print(text: string): 0 {
-  process.stdout.write(text);
+  process.stdout.on('error', ignoreClosedPipe).write(text);
   return 0;
 }
 
@@ -54,9 +63,9 @@ export function packageVersion(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string }).version;
 }
 
-/** The rc file when none is named. */
+/** The rc file when none is named. @throws ConfigError if there is no home. */
 export function defaultRcFile(): string {
-  return join(homedir(), '.fwknoprc');
+  return join(homeDirectory(), '.fwknoprc');
 }
 
 /** The user name for a message: see {@link defaultUsername}. */

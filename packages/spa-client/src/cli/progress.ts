@@ -1,9 +1,13 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { isatty, WriteStream } from 'node:tty';
+import { printable } from './program.ts';
 
 /** One line on the terminal that says what a run is waiting for. */
 export interface Progress {
-  /** What is being waited for: the whole line but for the seconds, which are added and counted on. */
+  /**
+   * What is being waited for: the whole line but for the seconds, which are added and counted on. Empty: nothing is shown
+   * until there is something again, because somebody else may be writing on the terminal.
+   */
   readonly update: (text: string) => void;
   /** Wipes the line: the cursor stands where it stood before. Nothing is shown after that; a second call does nothing. */
   readonly stop: () => void;
@@ -26,28 +30,31 @@ function startLine(): Progress {
   const startedAt = performance.now();
   let text = '';
   let isShown = false;
+  const wipe = (): void => {
+    if (isShown) write(WIPE);
+    isShown = false;
+  };
   const show = (): void => {
-    if (text === '') return;
-    isShown = true;
     const seconds = Math.floor((performance.now() - startedAt) / 1000);
     write(`${WIPE}${cut(seconds === 0 ? text : `${text} (${seconds} s)`, terminalColumns())}`);
+    isShown = true;
   };
+  const refresh = (): void => (text === '' ? wipe() : show());
   let ticking: NodeJS.Timeout | null = null;
   const patience = setTimeout(() => {
-    show();
-    ticking = setInterval(show, 1000).unref();
+    refresh();
+    ticking = setInterval(refresh, 1000).unref();
   }, PATIENCE_MS).unref();
   return {
     update: (line) => {
-      text = line.replaceAll(/\p{C}/gu, '?');
-      if (ticking !== null) show();
+      text = printable(line);
+      if (ticking !== null) refresh();
     },
     stop: () => {
       clearTimeout(patience);
       if (ticking !== null) clearInterval(ticking);
       ticking = null;
-      if (isShown) write(WIPE);
-      isShown = false;
+      wipe();
     },
   };
 }

@@ -22,7 +22,7 @@ import { resolveServer, type Server, sendPacket } from '../send.ts';
 import type { Settings } from '../settings.ts';
 import { clientHelp } from './client-help.ts';
 import { type ClientCommand, type Orders, parseClientCommand } from './client-options.ts';
-import { currentUsername, defaultRcFile, packageVersion, runProgram, say } from './program.ts';
+import { currentUsername, defaultRcFile, packageVersion, print, runProgram, say } from './program.ts';
 import { secretSource } from './secret-source.ts';
 
 /** spa-client: fwknop's client. */
@@ -193,9 +193,4 @@ async function openAgain(packet: string, keys: PacketKeys, nowSeconds: number): 
     { nowSeconds },
   );
   return opened.message;
-}
-
-function print(text: string): typeof ExitCode.ok {
-  process.stdout.write(text);
-  return ExitCode.ok;
 }

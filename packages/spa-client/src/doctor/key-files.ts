@@ -1,7 +1,7 @@
 import { type Stats, statSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { readGuardedFile, readPrivateFile } from 'spa-host';
+import { homeDirectory } from '../home.ts';
 import { readKeyFile } from '../key-file.ts';
 import type { Settings } from '../settings.ts';
 import { type Check, makeCheck } from './check.ts';
@@ -45,7 +45,7 @@ function usesHome({ gpgSignerKeyFile, gpgRecipientKeyFile }: Settings): boolean 
 }
 
 function gpgHome({ gpgHome: configured }: Settings): Finding {
-  const path = configured ?? process.env.GNUPGHOME ?? join(homedir(), '.gnupg');
+  const path = configured ?? process.env.GNUPGHOME ?? join(homeDirectory(), '.gnupg');
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined) {
     return bad(

@@ -1,6 +1,5 @@
 import { isIP } from 'node:net';
-import { UsageError } from 'spa-host';
-import type { SecretSource } from '../packet-keys.ts';
+import { NOBODY } from '../packet-keys.ts';
 import type { Region } from '../region.ts';
 import type { Check, Examination, Facts } from './check.ts';
 import { clockCheck } from './clock.ts';
@@ -52,11 +51,6 @@ const LIMIT_MS = 1_000;
 const CLOCK_LIMIT_MS = 400;
 const MAX_LINES = 4;
 const LOCAL_CHECKS: readonly Check[] = [hmacCheck, signerCheck, recipientCheck];
-
-const NOBODY: SecretSource = {
-  piped: null,
-  ask: () => Promise.reject(new UsageError('nobody is asked')),
-};
 
 async function network(examination: Examination, { address }: FailedDoor): Promise<readonly Finding[]> {
   if (address === null) return [];

@@ -1,8 +1,8 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { createScratch, until } from 'spa-lab';
-import type { Test } from 'tap';
+import { createScratch } from './scratch.ts';
+import { until } from './until.ts';
 
 /** A real terminal (tmux) with a program in it. */
 export interface Terminal {
@@ -18,7 +18,7 @@ export interface Terminal {
 
 /** Starts `command` in a terminal of 100 columns. It and all that runs in it ends with the test. */
 export async function openTerminal(
-  t: Test,
+  t: { teardown(end: () => Promise<void>): void },
   command: readonly string[],
   { env = {}, columns = 100 }: { readonly env?: NodeJS.ProcessEnv; readonly columns?: number } = {},
 ): Promise<Terminal> {
