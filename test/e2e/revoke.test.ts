@@ -218,7 +218,7 @@ for (const firewall of [OWN, ...FIREWALLS]) {
 }
 
 t.test(
-  'an operator is revoked by fingerprint and by key ID, and a missing conntrack is told',
+  'an operator is revoked by fingerprint and by key ID',
   { skip: lacking('gpg', 'nft', 'sshd', 'ssh', 'ss') },
   async (t) => {
     const lab = await createLab('nftables');
