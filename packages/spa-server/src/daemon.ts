@@ -4,11 +4,12 @@ import { protectedPorts, type ServerConfig } from './config/server-config.ts';
 import { answerControl, kernelCounters } from './control/answer.ts';
 import type { ControlAnswer, ControlRequest, CountersAnswer } from './control/protocol.ts';
 import { type ControlSocket, controlPath, listenControl } from './control/socket.ts';
-import { decide } from './decision/decide.ts';
+import { type Candidate, createGate, type Gate, type Glimpse, type Ignored } from './decision/gate.ts';
+import { createRecentPackets, type Spent } from './decision/recent-packets.ts';
 import type { Stanza } from './decision/stanza.ts';
-import type { Authentic, Datagram } from './decision/verdict.ts';
+import type { Authentic, Datagram, Verdict } from './decision/verdict.ts';
 import { UnavailableError } from './failure.ts';
-import { type Firewall, FirewallError, type GatePolicy } from './firewall/firewall.ts';
+import { type Firewall, type FirewallCounter, FirewallError, type GatePolicy } from './firewall/firewall.ts';
 import { firewallFromConfig } from './firewall/from-config.ts';
 import { createMemoryFirewall } from './firewall/memory.ts';
 import type { Doorkeeper, Holder } from './grants/doorkeeper.ts';
@@ -17,12 +18,17 @@ import { replayFromConfig, volatileReplayFolder } from './replay/from-config.ts'
 import { createMemoryReplayStore } from './replay/memory.ts';
 import { ReplayError, type ReplayStore } from './replay/replay-store.ts';
 import { MARK_AHEAD_SECONDS } from './replay/two-stores.ts';
-import { createReport, type Report } from './report.ts';
+import { type Counter, createReport, type Report } from './report.ts';
 import type { Log } from './system/log.ts';
-import { listenUdp, type UdpListener } from './transport/udp.ts';
+import { createTurnstile, type DropReason, type Turnstile, type Work } from './transport/turnstile.ts';
+import { listenUdp, RECEIVE_BUFFER_BYTES, type UdpListener } from './transport/udp.ts';
 
-/** Packets that are being looked at. More are dropped, so that a flood costs bounded memory. */
-const MAX_IN_FLIGHT = 256;
+/** Messages that wait for the store or the firewall. More are dropped, so that a flood costs bounded memory. */
+const MAX_IN_FLIGHT = 1024;
+/** Packets that were opened once and are known if they come again. */
+const RECENT_PACKETS = 1024;
+/** Keys that are tried for a packet at once, a few microseconds each; for more of them it has to queue. */
+const MAX_EFFORT = 16;
 /** How often old messages are forgotten and ignored packets summed up. */
 const HOUSEKEEPING_MS = 30_000;
 /** How often it is made sure that the firewall's rules stand. */
@@ -84,7 +90,8 @@ export async function startDaemon(
     await udp.close();
     throw error;
   });
-  const daemon = new RunningDaemon(parts, { ...ports, udp, report });
+  const turnstile = createTurnstile({ now: () => performance.now(), arrived: udp.received });
+  const daemon = new RunningDaemon(parts, { ...ports, udp, report, turnstile });
   try {
     await daemon.start();
   } catch (error) {
@@ -97,6 +104,7 @@ export async function startDaemon(
   log.info(
     `listening on ${udp.places.join(' and ')}; firewall: ${ports.firewall.name}; ${stanzas.length} stanzas`,
   );
+  if (udp.receiveBufferBytes < RECEIVE_BUFFER_BYTES) log.warning(smallBuffer(udp.receiveBufferBytes));
   return daemon;
 }
 
@@ -104,6 +112,7 @@ export async function startDaemon(
 interface Ports extends DaemonPorts {
   readonly udp: UdpListener;
   readonly report: Report;
+  readonly turnstile: Turnstile;
 }
 
 class RunningDaemon implements Daemon {
@@ -120,6 +129,10 @@ class RunningDaemon implements Daemon {
   #busy: Promise<unknown> = Promise.resolve();
   #config: ServerConfig;
   #stanzas: readonly Stanza[];
+  #gate: Gate;
+  #recent = createRecentPackets(RECENT_PACKETS);
+  /** What the kernel had dropped when it was last asked. */
+  readonly #dropsSeen = new Map<string, number>();
   #packets = 0;
   #closing: Promise<void> | null = null;
   #settleClosed: (outcome: Promise<void>) => void = () => {};
@@ -129,6 +142,7 @@ class RunningDaemon implements Daemon {
     this.#ports = ports;
     this.#config = parts.config;
     this.#stanzas = parts.stanzas;
+    this.#gate = createGate(parts.stanzas);
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
@@ -156,19 +170,27 @@ class RunningDaemon implements Daemon {
     }
   }
 
-  /** One packet, start to end: decide, claim, grant, log. */
-  async handle(datagram: Datagram): Promise<void> {
+  /** One packet that some key may open, start to end: decide, claim, grant, log. */
+  async handle(
+    { datagram, packet }: Candidate,
+    deciding: Promise<Verdict>,
+    proved: () => void,
+  ): Promise<void> {
     const { replay, report } = this.#ports;
     // With the configuration: what is revoked from here on is not given by this packet any more.
     const { epoch } = this.#keeper;
-    const clock = { nowSeconds: nowSeconds(), maxAgeSeconds: this.#config.maxPacketAgeSeconds };
-    const verdict = await decide(datagram, this.#stanzas, clock);
+    const verdict = await deciding;
     if (verdict.kind === 'ignore') return report.ignored(datagram.source, verdict.code, verdict.detail);
     const { opened } = verdict;
-    if (verdict.kind === 'outdated') return report.outdated(datagram, opened, verdict.differenceSeconds);
+    if (verdict.kind === 'outdated') {
+      if (verdict.differenceSeconds > 0) this.#recent.add(packet, opened, 'outdated');
+      return report.outdated(datagram, opened, verdict.differenceSeconds);
+    }
     try {
       const claim = await replay.claim({ id: opened.id, timestampSeconds: opened.message.timestampSeconds });
+      this.#recent.add(packet, opened, claim === 'claimed' ? 'replayed' : claim);
       if (claim !== 'claimed') return report.notClaimed(datagram, opened, claim);
+      proved();
       if (verdict.kind === 'deny') return report.denied(datagram, opened, verdict.reason);
       const granted = await this.#keeper.grant(verdict.grant, holderOf(opened), epoch);
       if (granted === null) return report.revoked(datagram, opened);
@@ -179,13 +201,13 @@ class RunningDaemon implements Daemon {
     }
   }
 
+  /** Junk ends here, without a promise: length, alphabet, HMAC. The rest is handled at once, or queues for it. */
   receive(datagram: Datagram): void {
     if (this.#closing !== null) return;
-    if (this.#inFlight.size >= MAX_IN_FLIGHT) {
-      this.#ports.report.ignored(datagram.source, 'overload', 'too many packets at once');
-      return;
-    }
-    void this.#begin(this.handle(datagram));
+    const glimpse = this.#gate.glance(datagram);
+    if (glimpse.kind === 'ignore') this.#ignore(datagram, glimpse);
+    else if (glimpse.effort > MAX_EFFORT) this.#queueToScreen(glimpse, this.#gate);
+    else this.#admit(glimpse, this.#gate, () => {});
     this.#packets += 1;
     if (this.#packets === this.#parts.packetLimit) void this.close();
   }
@@ -206,6 +228,71 @@ class RunningDaemon implements Daemon {
     return this.#closing;
   }
 
+  #ignore({ source }: Datagram, { code, detail }: Ignored): void {
+    this.#ports.report.ignored(source, code, detail);
+  }
+
+  #drop({ source }: Datagram, reason: DropReason): void {
+    this.#ports.report.ignored(source, reason, DROPS[reason]);
+  }
+
+  #queueToScreen(glimpse: Glimpse, gate: Gate): void {
+    const { datagram } = glimpse;
+    const work: Work = {
+      source: datagram.source,
+      lane: 2,
+      run: async () => this.#admit(glimpse, gate, () => this.#ports.turnstile.proved(work)),
+      dropped: (reason) => this.#drop(datagram, reason),
+    };
+    this.#ports.turnstile.offer(work);
+  }
+
+  /** `proved` is called for a message that nobody had before. */
+  #admit(glimpse: Glimpse, gate: Gate, proved: () => void): void {
+    const candidate = gate.screen(glimpse);
+    if (candidate.kind === 'ignore') {
+      this.#ignore(glimpse.datagram, candidate);
+      return;
+    }
+    const repeated = this.#recent.find(candidate.packet);
+    if (repeated !== null) this.#repeat(candidate.datagram, repeated.opened, repeated.spent);
+    else if (candidate.work === 'shared-key') void this.#handleNow(candidate, gate, proved);
+    else this.#queueToOpen(candidate, gate, proved);
+  }
+
+  #queueToOpen(candidate: Candidate, gate: Gate, proved: () => void): void {
+    const { datagram, work: kind, isVouched } = candidate;
+    const work: Work = {
+      source: datagram.source,
+      lane: isVouched ? 0 : kind === 'usual' ? 1 : 2,
+      run: () =>
+        this.#handleNow(candidate, gate, () => {
+          this.#ports.turnstile.proved(work);
+          proved();
+        }),
+      dropped: (reason) => this.#drop(datagram, reason),
+    };
+    this.#ports.turnstile.offer(work);
+  }
+
+  /** Resolves when it is decided; claiming and granting go on. */
+  async #handleNow(candidate: Candidate, gate: Gate, proved: () => void): Promise<void> {
+    if (this.#inFlight.size >= MAX_IN_FLIGHT) {
+      this.#drop(candidate.datagram, 'overload');
+      return;
+    }
+    const clock = { nowSeconds: nowSeconds(), maxAgeSeconds: this.#config.maxPacketAgeSeconds };
+    const deciding = gate.decide(candidate, clock);
+    void this.#begin(this.handle(candidate, deciding, proved));
+    await deciding;
+  }
+
+  #repeat(datagram: Datagram, opened: Authentic, spent: Spent): void {
+    const { report } = this.#ports;
+    if (spent === 'outdated') report.outdated(datagram, opened, nowSeconds() - oldestTime(opened));
+    else report.notClaimed(datagram, opened, spent);
+  }
+
   /** The end waits for `work`. */
   #begin(work: Promise<void>): Promise<void> {
     this.#inFlight.add(work);
@@ -221,6 +308,8 @@ class RunningDaemon implements Daemon {
     await this.#keeper.change(policyOf(next, stanzas));
     this.#config = next;
     this.#stanzas = stanzas;
+    this.#gate = createGate(stanzas);
+    this.#recent = createRecentPackets(RECENT_PACKETS);
   }
 
   /** Without it doors open all the same. */
@@ -249,11 +338,41 @@ class RunningDaemon implements Daemon {
   }
 
   async #counters(): Promise<CountersAnswer['counters']> {
-    return kernelCounters(await this.#ports.firewall.counters());
+    return [...this.#receptionCounters(), ...kernelCounters(await this.#ports.firewall.counters())];
+  }
+
+  #receptionCounters(): readonly Counter[] {
+    const { udp, turnstile, report } = this.#ports;
+    const lost = udp.lost();
+    return [
+      { what: 'datagrams received', count: udp.received() },
+      ...report.counters(),
+      { what: 'waiting for public-key work', count: turnstile.waiting },
+      ...(lost === null ? [] : [{ what: 'dropped by the kernel: the receive buffer was full', count: lost }]),
+    ];
+  }
+
+  /** Tells the report what the kernel has dropped since it was last asked. */
+  async #countKernelDrops(): Promise<void> {
+    const { udp, firewall, report } = this.#ports;
+    const seen = this.#dropsSeen;
+    const tell = (reason: 'receive-buffer' | FirewallCounter['reason'], packets: number): void => {
+      report.lost(reason, packets - (seen.get(reason) ?? 0));
+      seen.set(reason, packets);
+    };
+    const lost = udp.lost();
+    if (lost !== null) tell('receive-buffer', lost);
+    try {
+      for (const { reason, packets } of await firewall.counters()) tell(reason, packets);
+    } catch (error) {
+      // Whoever opens a door, or looks whether the rules stand, says what is wrong.
+      if (!(error instanceof FirewallError)) throw error;
+    }
   }
 
   async #keepHouse(): Promise<void> {
     const { report, replay } = this.#ports;
+    await this.#countKernelDrops();
     report.summarize();
     try {
       await replay.raiseFloor(nowSeconds() - this.#config.maxPacketAgeSeconds);
@@ -264,11 +383,13 @@ class RunningDaemon implements Daemon {
   }
 
   async #end(): Promise<void> {
-    const { udp, replay, firewall, report } = this.#ports;
+    const { udp, replay, firewall, report, turnstile } = this.#ports;
     clearInterval(this.#housekeeping);
     clearInterval(this.#watch);
     await this.#control?.close();
+    await this.#countKernelDrops();
     await udp.close();
+    await turnstile.close();
     await Promise.allSettled(this.#inFlight);
     report.summarize();
     this.#keeper.close();
@@ -290,6 +411,21 @@ function policyOf(config: ServerConfig, stanzas: readonly Stanza[]): GatePolicy 
 
 function holderOf({ signer, message, stanzaNumber }: Authentic): Holder {
   return { operator: signer, username: message.username, stanza: stanzaNumber };
+}
+
+/** The message's time or its signature's, whichever is the older. */
+function oldestTime({ message, signedAtSeconds }: Authentic): number {
+  return Math.min(message.timestampSeconds, signedAtSeconds ?? message.timestampSeconds);
+}
+
+const DROPS: Readonly<Record<DropReason, string>> = {
+  budget: 'its source has sent too many that did not open',
+  overload: 'too many packets at once',
+};
+
+function smallBuffer(bytes: number): string {
+  const setting = `net.core.rmem_max=${RECEIVE_BUFFER_BYTES}`;
+  return `the kernel grants a receive buffer of ${bytes} bytes only, and a flood fills it; run: sysctl -w ${setting}, and write it to a file in /etc/sysctl.d`;
 }
 
 /** What cannot change while the daemon runs. */
@@ -315,7 +451,11 @@ async function openConfiguredPorts({ config, dryRun, log }: DaemonParts): Promis
   }
   // A firewall holds nothing open before it is first used, so it is chosen first.
   const firewall = await firewallFromConfig(config.firewall, (line) => log.warning(line));
-  return { firewall, replay: await replayFromConfig(config, nowSeconds), runFolder: config.runFolder };
+  return {
+    firewall,
+    replay: await replayFromConfig(config, nowSeconds, (line) => log.warning(line)),
+    runFolder: config.runFolder,
+  };
 }
 
 /** A new store takes no message of the second it was made in: who is told "ready" may knock at once. */
@@ -324,9 +464,9 @@ async function reach(floorSeconds: number, { config, log }: DaemonParts): Promis
   if (milliseconds <= 0) return;
   if (milliseconds <= 1000) return sleep(milliseconds);
   const floor = new Date(floorSeconds * 1000).toISOString();
-  if (milliseconds <= MARK_AHEAD_SECONDS * 1000) {
+  if (milliseconds <= Math.max(config.maxPacketAgeSeconds, MARK_AHEAD_SECONDS) * 1000) {
     log.warning(
-      `no packet made before ${floor} is accepted: this host has just crashed, or its run folder was lost`,
+      `no packet made before ${floor} is accepted: this host has just crashed, or what it remembered was lost`,
     );
     return;
   }

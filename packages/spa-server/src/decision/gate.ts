@@ -13,6 +13,7 @@ import {
   type OpenedPacket,
   type Packet,
   recipientsOf,
+  type SecretKey,
   SpaError,
 } from 'spa-core';
 import { authorize, type Clock } from './authorize.ts';
@@ -172,12 +173,16 @@ const SCREENS: Readonly<Record<Packet['kind'], (packet: Packet, ring: Ring) => r
 
 function workFor(packet: Packet, openers: readonly Opener[]): Candidate['work'] {
   if (packet.kind === 'aes') return 'shared-key';
-  const isUsual = openers.every(({ keys }) => {
-    if (keys.kind === 'aes') return true;
-    const recipients = recipientsOf(packet, keys.hmac) ?? [];
-    return recipients.some((keyId) => keys.secretKeys.some((key) => key.decryptionKey(keyId) !== null));
-  });
+  // A MAC is at the end, the recipients are in front: whose MAC it is makes no difference.
+  const recipients = recipientsOf(packet, openers[0]?.keys.hmac ?? null) ?? [];
+  const isUsual = openers.every(
+    ({ keys }) => keys.kind === 'aes' || hasNativeKey(keys.secretKeys, recipients),
+  );
   return isUsual ? 'usual' : 'unusual';
+}
+
+function hasNativeKey(secretKeys: readonly SecretKey[], recipients: readonly string[]): boolean {
+  return recipients.some((keyId) => secretKeys.some((key) => key.decryptionKey(keyId) !== null));
 }
 
 /** A verdict, and the place in order of the stanza that it is from. */
