@@ -1,7 +1,7 @@
 import { type IpNetwork, ipFamily, type ProtoPort } from 'spa-core';
 import { runCommand } from '../firewall/command.ts';
 import { FirewallError } from '../firewall/firewall.ts';
-import { findProgram } from '../firewall/programs.ts';
+import { findProgram, searchPath } from '../firewall/programs.ts';
 
 /** Connections from these addresses to this port. */
 export interface Connections {
@@ -23,11 +23,15 @@ export interface Cut {
  * The kernel's table of connections forgets them (conntrack), so that what comes through them meets the rules for new
  * ones. That alone is not the end: a packet that this host sends makes the kernel learn such a connection again, and as one
  * of its own. So the sockets on this host are shut too (ss), and the other side hears of it at once.
+ * `directories` is where the programs are looked for.
  * @throws FirewallError if a program says that it could not.
  */
-export async function cutConnections(all: readonly Connections[]): Promise<Cut> {
-  const conntrack = findProgram('conntrack');
-  const ss = findProgram('ss');
+export async function cutConnections(
+  all: readonly Connections[],
+  directories: readonly string[] = searchPath(),
+): Promise<Cut> {
+  const conntrack = findProgram('conntrack', directories);
+  const ss = findProgram('ss', directories);
   let connections = 0;
   for (const { from, port } of all) {
     if (conntrack !== null) connections += await forget(conntrack, from, port);

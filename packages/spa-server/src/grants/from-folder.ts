@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Firewall } from '../firewall/firewall.ts';
 import type { Log } from '../system/log.ts';
-import { cutConnections } from './cut.ts';
+import { type Connections, type Cut, cutConnections } from './cut.ts';
 import { Doorkeeper, type GrantRecord } from './doorkeeper.ts';
 import { steadyNow } from './ledger.ts';
 import { openLedgerFile, readLedgerFile } from './ledger-file.ts';
@@ -14,7 +14,7 @@ export function createDoorkeeper(firewall: Firewall, log: Log, runFolder: string
     record: runFolder === null ? null : recordIn(runFolder, log),
     now: steadyNow,
     wallNow: Date.now,
-    cut: cutConnections,
+    cut,
   });
 }
 
@@ -24,7 +24,11 @@ export function createOnlooker(firewall: Firewall, log: Log, runFolder: string):
     read: () => ({ ...recordIn(runFolder, log).read(), revoked: [] }),
     begin: () => ({ added: () => {}, revoked: () => {}, close: () => {} }),
   };
-  return new Doorkeeper({ firewall, log, record, now: steadyNow, wallNow: Date.now, cut: cutConnections });
+  return new Doorkeeper({ firewall, log, record, now: steadyNow, wallNow: Date.now, cut });
+}
+
+function cut(connections: readonly Connections[]): Promise<Cut> {
+  return cutConnections(connections);
 }
 
 function recordIn(runFolder: string, log: Log): GrantRecord {
