@@ -1,11 +1,11 @@
-import { readFileSync } from 'node:fs';
-import { inhabitants, lacking, networkOf } from 'spa-lab';
+import { lacking } from 'spa-lab';
 import t from 'tap';
 import { type Firewall, FirewallError } from '../src/firewall/firewall.ts';
 import { createNftables } from '../src/firewall/nftables.ts';
 import { client4, grantOf, policy, ssh, testFirewall, web, withRig } from './firewall-contract.ts';
 import type { FirewallPlan } from './firewall-plan.ts';
 import { createRealRig, DEFAULT_DROP, rejection } from './firewall-rig.ts';
+import { sessions } from './firewall-sessions.ts';
 
 const skip = lacking('nft');
 const own: FirewallPlan = { kind: 'nftables', placement: { mode: 'own', table: 'spa' } };
@@ -129,18 +129,4 @@ function attempts(firewall: Firewall): readonly (() => Promise<unknown>)[] {
     () => firewall.grant(grantOf()),
     () => firewall.list(),
   ];
-}
-
-/** The sessions with nft in the network namespace of process `inside`. */
-function sessions(inside: number): readonly number[] {
-  return inhabitants([networkOf(inside)]).filter((pid) => commandOf(pid) === 'nft');
-}
-
-/** The name of a process's program; null if it has ended. */
-function commandOf(pid: number): string | null {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
-  } catch {
-    return null;
-  }
 }

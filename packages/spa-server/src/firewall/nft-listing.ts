@@ -2,8 +2,8 @@ import type { FirewallCounter } from './firewall.ts';
 import type { Guard, NftPlace } from './nft-place.ts';
 
 /**
- * What of ours stands in a listing of a family's rules (`nft -t list ruleset inet`), with everything that changes by itself
- * left out: two are equal as long as nobody has touched it. Null if there is none.
+ * What of ours stands in a listing of a family's rules with handles (`nft -t -a list ruleset inet`), with everything that
+ * changes by itself left out: two are equal as long as nobody has touched it, or made it anew. Null if there is none.
  */
 export function ourPart(listing: string, place: NftPlace, guard: Guard | null): string | null {
   const table = tableIn(listing, place.family, place.table);
@@ -11,8 +11,9 @@ export function ourPart(listing: string, place: NftPlace, guard: Guard | null): 
   const part = place.from === null ? table : attachedPart(table, place);
   if (part === null) return null;
   const guarding = guard === null ? '' : tableIn(listing, guard.family, guard.table);
-  // Each session's guard has a name of its own.
-  return guarding === null ? null : steady(`${part}\n${guarding.replace(guard?.table ?? '', '')}`);
+  if (guarding === null) return null;
+  // Each session's guard has a name and handles of its own.
+  return `${withoutCounts(part)}\n${guarding.replace(guard?.table ?? '', '').replaceAll(/ # .*/g, '')}`;
 }
 
 /** What the pre-filter's counters say in such a listing. Those that are not there are left out. */
@@ -54,7 +55,6 @@ function between(text: string, start: RegExp, end: string): string | null {
   return to < 0 ? null : text.slice(at, to + end.length);
 }
 
-/** nft guesses the name of an owner's program anew each time, and counters count. */
-function steady(text: string): string {
-  return text.replaceAll(/ # progname .*/g, '').replaceAll(/packets \d+ bytes \d+/g, '');
+function withoutCounts(text: string): string {
+  return text.replaceAll(/packets \d+ bytes \d+/g, '');
 }

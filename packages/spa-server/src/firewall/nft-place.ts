@@ -93,7 +93,6 @@ export function doorSets(place: Pick<NftPlace, 'doors4' | 'doors6'>): readonly s
 
 /** What {@link installStatements} does besides putting rules in place. */
 export interface InstallScriptOptions {
-  readonly flush: boolean;
   /** The handles of jumps to our chain that stand in the operator's chain already. */
   readonly jumps: readonly number[];
   /** Packets to the SPA port take up no entry in the table of connections. */
@@ -112,7 +111,6 @@ export function installStatements(
   return [
     ...(from === null ? [`add table ${ours}`] : []),
     ...addDoorSets(place),
-    ...(options.flush ? doorSets(place).map((set) => `flush set ${ours} ${set}`) : []),
     `add chain ${ours} ${chain}${base}`,
     `flush chain ${ours} ${chain}`,
     ...rules(place, policy).map((rule) => `add rule ${ours} ${chain} ${rule}`),
@@ -140,7 +138,7 @@ export function detachStatements(place: NftPlace, jumps: readonly number[]): rea
 
 /**
  * A table that belongs to the process that made it: the kernel lets nobody else change it, spares it when somebody
- * flushes all rules, and takes it away with the process. See {@link guardStatements}.
+ * flushes all rules, and takes it away with the process. See {@link guardRules}.
  */
 export interface Guard {
   readonly family: 'inet';
@@ -164,18 +162,27 @@ export function claimGuard(guard: Guard): string {
   return `add table inet ${guard.table} { flags owner; }`;
 }
 
-/** The statements that fill the guard: it shuts what the own table shuts, but for doors, which it then has none of. */
-export function guardStatements(guard: Guard, policy: GatePolicy): readonly string[] {
-  const name = `inet ${guard.table}`;
+/** The statement that makes the guard's sets of doors. They are to be filled before {@link guardRules} shut anything. */
+export function guardSets(guard: Guard): readonly string[] {
+  return [claimGuard(guard), ...addDoorSets(guard)];
+}
+
+/** The statements for the guard's rules, anew: it shuts what the own table shuts, but for doors. */
+export function guardRules(guard: Guard, policy: GatePolicy): readonly string[] {
+  const name = `inet ${guard.table} input`;
   const rules = [...WAVED_THROUGH, ...doorRules(guard), ...shutRules(policy)];
   return [
-    claimGuard(guard),
-    ...addDoorSets(guard),
-    ...doorSets(guard).map((set) => `flush set ${name} ${set}`),
-    `add chain ${name} input { type filter hook input priority -11; policy accept; }`,
-    `flush chain ${name} input`,
-    ...rules.map((rule) => `add rule ${name} input ${rule}`),
+    `add chain ${name} { type filter hook input priority -11; policy accept; }`,
+    `flush chain ${name}`,
+    ...rules.map((rule) => `add rule ${name} ${rule}`),
   ];
+}
+
+/** The statements that take all doors out of a table. */
+export function flushDoors(
+  table: Pick<NftPlace, 'family' | 'table' | 'doors4' | 'doors6'>,
+): readonly string[] {
+  return doorSets(table).map((set) => `flush set ${table.family} ${table.table} ${set}`);
 }
 
 function addDoorSets(place: Pick<NftPlace, 'family' | 'table' | 'doors4' | 'doors6'>): readonly string[] {

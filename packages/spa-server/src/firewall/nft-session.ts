@@ -5,9 +5,7 @@ import { firewallEnvironment, spawnProblem, TIME_LIMIT_MS } from './command.ts';
 import { FirewallError } from './firewall.ts';
 import { type NamelessFile, openNamelessFile } from './nameless-file.ts';
 
-/** An interactive nft remembers each line, and goes through all of them at the next: after so many a fresh one takes over. */
-const LINES_PER_CHILD = 10_000;
-/** The same for lines that are long. */
+/** Characters that a fresh nft is better off without. */
 const CHARACTERS_PER_CHILD = 4_000_000;
 
 /** nft reads what is typed octet by octet, a system call each: what is longer goes into a file that it includes. */
@@ -39,6 +37,8 @@ export type Send = (statements: readonly string[]) => Promise<void>;
 /** What {@link NftSession} does besides its work. */
 export interface NftSessionOptions {
   readonly timeLimitMs?: number;
+  /** An interactive nft remembers each line, and goes through all of them at the next: after so many a fresh one takes over. */
+  readonly linesPerChild?: number;
   /** Called with each new process before it does anything else; if it throws, the process is not used. */
   readonly onStart?: (send: Send) => Promise<void>;
   /** Called when a process has ended that should not have; `reason` is a few words, and `again` says whether to start another. */
@@ -56,6 +56,7 @@ export interface NftSessionOptions {
 export class NftSession {
   readonly #command: readonly string[];
   readonly #timeLimitMs: number;
+  readonly #linesPerChild: number;
   readonly #onStart: (send: Send) => Promise<void>;
   readonly #onLoss: (reason: string, again: boolean) => void;
   #child: NftChild | null = null;
@@ -67,19 +68,21 @@ export class NftSession {
 
   /** `command` is nft's, with what has to stand before it. No process starts until there is something to do. */
   constructor(command: readonly string[], options: NftSessionOptions = {}) {
-    this.#command = [...command, '-i', '-t'];
+    this.#command = [...command, '-i', '-t', '-a'];
     this.#timeLimitMs = options.timeLimitMs ?? TIME_LIMIT_MS;
+    this.#linesPerChild = options.linesPerChild ?? 10_000;
     this.#onStart = options.onStart ?? (async () => {});
     this.#onLoss = options.onLoss ?? (() => {});
   }
 
   /**
    * Has nft carry out the statements, which are one transaction, and resolves when it did. One call at a time.
-   * Starts a process if there is none (any more).
+   * Starts a process if there is none (any more), and asks for the statements then.
    * @throws FirewallError if nft refuses it, dies or does not answer in time.
    */
-  async run(statements: readonly string[]): Promise<void> {
-    await this.#send(await this.#ready(), statements);
+  async run(build: () => readonly string[]): Promise<void> {
+    const child = await this.#ready();
+    await this.#send(child, build());
   }
 
   /**
@@ -113,9 +116,13 @@ export class NftSession {
   }
 
   async #ready(): Promise<NftChild> {
-    if (this.#child === null || isWorn(this.#child)) await this.renew();
+    if (this.#child === null || this.#isWorn(this.#child)) await this.renew();
     if (this.#child === null) throw new FirewallError(this.#command.join(' '), null, 'the session ended');
     return this.#child;
+  }
+
+  #isWorn({ lines, characters }: NftChild): boolean {
+    return lines > this.#linesPerChild || characters > CHARACTERS_PER_CHILD;
   }
 
   async #start(): Promise<NftChild> {
@@ -216,10 +223,6 @@ export class NftSession {
       child.stdin.write(text);
     });
   }
-}
-
-function isWorn({ lines, characters }: NftChild): boolean {
-  return lines > LINES_PER_CHILD || characters > CHARACTERS_PER_CHILD;
 }
 
 function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { ipFamily } from 'spa-core';
 import { createBursts } from './bursts.ts';
-import { type CommandOptions, runCommand, TIME_LIMIT_MS } from './command.ts';
+import { type CommandOptions, runCommand, runVerboseCommand, TIME_LIMIT_MS } from './command.ts';
 import { checkChanges, checkGrant, doorKey } from './doors.ts';
 import {
   type Door,
@@ -20,10 +20,12 @@ import {
   claimGuard,
   detachStatements,
   doorSets,
+  flushDoors,
   type Guard,
   guardNamed,
   guardPrefix,
-  guardStatements,
+  guardRules,
+  guardSets,
   installStatements,
   type NftPlace,
   type NftPlacement,
@@ -44,6 +46,8 @@ export interface NftablesOptions {
   readonly uptime?: () => number;
   /** How long one change may take. */
   readonly timeLimitMs?: number;
+  /** After so many changes another session takes over. */
+  readonly linesPerSession?: number;
   /** Takes what the operator should know, a line each, when nobody has asked: that the session died. */
   readonly warn?: (line: string) => void;
 }
@@ -72,13 +76,14 @@ export function createNftables(options: NftablesOptions): Firewall {
   let isClosed = false;
   const session = new NftSession(command, {
     timeLimitMs,
+    ...(options.linesPerSession === undefined ? {} : { linesPerChild: options.linesPerSession }),
     onStart: makeGuard,
     onLoss: (reason, again) => {
       warn(
         `the session with ${command.join(' ')} has ended (${reason})${again ? '; another takes over' : ''}`,
       );
       // Whoever comes next would start one too, but the guard is not to wait for him.
-      if (again) inTurn(async () => isClosed || session.run([])).catch(() => {});
+      if (again) inTurn(async () => isClosed || session.run(() => [])).catch(() => {});
     },
   });
 
@@ -87,7 +92,7 @@ export function createNftables(options: NftablesOptions): Firewall {
   const listRuleset = async (): Promise<Ruleset> => parseRuleset(await nft(['-j', '-t', 'list', 'ruleset']));
   const listOurs = async (): Promise<string> =>
     (await session.ask(`list ruleset ${place.family}`)) ?? (await listOursAnew());
-  const listOursAnew = (): Promise<string> => nft(['-t', 'list', 'ruleset', place.family]);
+  const listOursAnew = (): Promise<string> => nft(['-t', '-a', 'list', 'ruleset', place.family]);
   /** Where each door stands. The guard changes with the session. */
   const tables = (): readonly (NftPlace | Guard)[] => (guard === null ? [place] : [place, guard]);
 
@@ -95,7 +100,9 @@ export function createNftables(options: NftablesOptions): Firewall {
   async function listDoors(): Promise<{ readonly doors: readonly KnownDoor[]; readonly at: number }> {
     const listings = await Promise.all(
       doorSets(place).map((set) =>
-        nft(['list', 'set', place.family, place.table, set], { timeLimitMs: LIST_TIME_FACTOR * timeLimitMs }),
+        runVerboseCommand([...command, 'list', 'set', place.family, place.table, set], {
+          timeLimitMs: LIST_TIME_FACTOR * timeLimitMs,
+        }),
       ),
     );
     const at = uptime();
@@ -114,13 +121,21 @@ export function createNftables(options: NftablesOptions): Firewall {
       noGuard = error.message;
       return;
     }
-    if (installed !== null) await send(fillGuard(made, installed.policy, doors.open(uptime())));
+    if (installed !== null) {
+      const open = doors.open(uptime());
+      await send(guardSets(made));
+      // In parts: nft keeps the memory that a long transaction took.
+      for (let at = 0; at < open.length; at += DOORS_PER_PART) {
+        await send(openIn(made, open.slice(at, at + DOORS_PER_PART), true));
+      }
+      await send(guardRules(made, installed.policy));
+    }
     guard = made;
   }
 
-  function fillGuard(made: Guard, policy: GatePolicy, open: readonly KnownDoor[]): readonly string[] {
-    const opening = { now: uptime(), fresh: true, comments: false };
-    return [...guardStatements(made, policy), ...openDoors(made, open, opening)];
+  /** The statements that bring doors in `table` to their ends; `fresh` as in {@link openDoors}. */
+  function openIn(table: NftPlace | Guard, some: readonly KnownDoor[], fresh: boolean): readonly string[] {
+    return openDoors(table, some, { now: uptime(), fresh, comments: table === place });
   }
 
   /**
@@ -129,21 +144,20 @@ export function createNftables(options: NftablesOptions): Firewall {
    */
   async function run(build: (isFirst: boolean) => readonly string[]): Promise<void> {
     try {
-      await session.run(build(true));
+      await session.run(() => build(true));
     } catch (error) {
       if (!(error instanceof FirewallError) || error.notPermitted || error.timedOut) throw error;
       await session.renew();
-      await session.run(build(false));
+      await session.run(() => build(false));
     }
   }
 
   /** Brings doubtful doors to what is known of them. */
   function correction(): readonly string[] {
     const known = [...doubtful.keys()].flatMap((key) => doors.get(key) ?? []);
-    const opening = { now: uptime(), fresh: false };
     return tables().flatMap((table) => [
       ...shutDoors(table, [...doubtful.values()]),
-      ...openDoors(table, known, { ...opening, comments: table === place }),
+      ...openIn(table, known, false),
     ]);
   }
 
@@ -155,11 +169,10 @@ export function createNftables(options: NftablesOptions): Firewall {
     const [fresh, others] = partition(change.open, (door) => isFresh(door));
     try {
       await attempt((isFirst) => {
-        const opening = { now: uptime(), fresh: isFirst };
         const statements = tables().flatMap((table) => [
           ...shutDoors(table, change.shut),
-          ...openDoors(table, fresh, { ...opening, comments: table === place }),
-          ...openDoors(table, others, { ...opening, fresh: false, comments: table === place }),
+          ...openIn(table, fresh, isFirst),
+          ...openIn(table, others, false),
         ]);
         return [...correction(), ...statements];
       });
@@ -185,26 +198,31 @@ export function createNftables(options: NftablesOptions): Firewall {
     const ruleset = await listRuleset();
     const problem = missingChain(ruleset, place);
     if (problem !== null) throw new FirewallError(command.join(' '), null, problem);
-    const listed = options.flush || !hasDoorSets(ruleset, place) ? [] : (await listDoors()).doors;
-    const open = keyed(listed.filter((door) => !doubtful.has(doorKey(door.address, door.port))));
+    // The first grant is not to wait for a process to start, and the guard has to have a name.
+    const isGuarded = guard !== null && (installed === null || hasDoorSets(ruleset, guard));
+    await (isGuarded || noGuard !== null ? session.run(() => []) : session.renew());
+    const before = await standing(ruleset, options);
+    const open = keyed(before.doors.filter((door) => !doubtful.has(doorKey(door.address, door.port))));
     const added = keyed(
       asKnownDoors(options.doors, uptime()).filter(
         (door) => (open.get(doorKey(door.address, door.port))?.until ?? 0) < door.until,
       ),
     );
     for (const [key, door] of added) open.set(key, door);
+    const isFirst = installed === null;
+    const doorsIn = (table: NftPlace | Guard, anew: boolean): readonly string[] =>
+      anew
+        ? [...flushDoors(table), ...openIn(table, [...open.values()], true)]
+        : [...shutDoors(table, [...doubtful.values()]), ...openIn(table, [...added.values()], false)];
     const statements = (some: GatePolicy): readonly string[] => [
       ...installStatements(place, some, {
-        flush: options.flush,
         jumps: jumpHandles(ruleset, place),
         untracked: place.from === null && !isShutByOthers(ruleset, place),
       }),
-      ...shutDoors(place, [...doubtful.values()]),
-      ...openDoors(place, [...added.values()], { now: uptime(), fresh: false, comments: true }),
-      ...(guard === null ? [] : fillGuard(guard, some, [...open.values()])),
+      ...doorsIn(place, before.isSuspect),
+      ...(guard === null ? [] : [...guardSets(guard), ...doorsIn(guard, isFirst || options.flush)]),
+      ...(guard === null ? [] : guardRules(guard, some)),
     ];
-    // The first grant is not to wait for a process to start, and the guard has to have a name.
-    await session.run([]);
     const unfiltered = await runWithFilterIfPossible(policy, statements);
     doors.clear();
     doubtful.clear();
@@ -218,6 +236,19 @@ export function createNftables(options: NftablesOptions): Firewall {
         : [`the kernel does not filter packets before we see them: ${unfiltered}`]),
       ...(placement.mode === 'own' && noGuard !== null ? [`${NO_GUARD}: ${noGuard}`] : []),
     ];
+  }
+
+  /**
+   * The doors that are to stay, and whether what is in the kernel is to be replaced by them. After the first install
+   * what is known counts: what somebody else has put back may be doors of long ago.
+   */
+  async function standing(
+    ruleset: Ruleset,
+    { flush }: InstallOptions,
+  ): Promise<{ readonly doors: readonly KnownDoor[]; readonly isSuspect: boolean }> {
+    if (flush || !hasDoorSets(ruleset, place)) return { doors: [], isSuspect: true };
+    if (installed === null) return { doors: (await listDoors()).doors, isSuspect: false };
+    return { doors: doors.open(uptime()), isSuspect: !(await isIntact()) };
   }
 
   /** A kernel without what the pre-filter needs does without it. Resolves to the reason, or null. */
@@ -264,7 +295,7 @@ export function createNftables(options: NftablesOptions): Firewall {
     limit: DOORS_PER_CHANGE,
     change: (grants) => open(grants, run),
     changeAlone: async (grant) => {
-      const [granted] = await open([grant], (build) => session.run(build(false)));
+      const [granted] = await open([grant], (build) => session.run(() => build(false)));
       return granted ?? { expiresAt: 0 };
     },
   });
@@ -283,11 +314,7 @@ export function createNftables(options: NftablesOptions): Firewall {
   }
 
   async function flush(): Promise<void> {
-    await run(() =>
-      tables().flatMap((table) =>
-        doorSets(table).map((set) => `flush set ${table.family} ${table.table} ${set}`),
-      ),
-    );
+    await run(() => tables().flatMap(flushDoors));
     doors.clear();
     doubtful.clear();
   }
@@ -356,6 +383,9 @@ interface DoorsChange {
 /** A change goes to the kernel as few messages, for which an unprivileged user's namespace has little room. */
 const DOORS_PER_CHANGE = 200;
 
+/** The same where they need not come all at once. */
+const DOORS_PER_PART = 2_000;
+
 /** The kernel starts anew for each page of a set's list: 100,000 doors take it five seconds. */
 const LIST_TIME_FACTOR = 12;
 
@@ -389,7 +419,7 @@ function partition<T>(
   return [items.filter(test), items.filter((item) => !test(item))];
 }
 
-function hasDoorSets(ruleset: Ruleset, place: NftPlace): boolean {
+function hasDoorSets(ruleset: Ruleset, place: NftPlace | Guard): boolean {
   const names = ruleset.sets
     .filter(({ family, table }) => family === place.family && table === place.table)
     .map(({ chain }) => chain);
