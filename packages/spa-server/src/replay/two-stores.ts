@@ -26,9 +26,10 @@ export interface TwoStoresParts {
  * @throws ReplayError and then `durable` is closed.
  */
 export async function openTwoStores({ durable, openVolatile, now }: TwoStoresParts): Promise<ReplayStore> {
-  /** The latest stamp that only the volatile store may know. */
-  let latest = durable.markSeconds;
+  const markBefore = durable.markSeconds;
   const volatile = await openDependent();
+  /** The latest stamp that only the volatile store may know. The mark does not tell it if the durable store was lost. */
+  let latest = Math.max(markBefore, volatile.latestSeconds);
 
   async function openDependent(): Promise<ReplayStore> {
     try {
@@ -54,6 +55,9 @@ export async function openTwoStores({ durable, openVolatile, now }: TwoStoresPar
   return {
     get floorSeconds() {
       return Math.max(durable.floorSeconds, volatile.floorSeconds);
+    },
+    get latestSeconds() {
+      return Math.max(durable.latestSeconds, volatile.latestSeconds);
     },
     claim: async (message) => {
       const claim = await claimDurably(message);
