@@ -21,7 +21,7 @@ t.test(
     const connections = portsOf('tcp/22,udp/53').map((port) => ({ from, port }));
     t.match(await cutConnections(connections, [folder]), {
       connections: 0,
-      problem: /^conntrack is not installed, so .* may live on; install it .* address=IP$/,
+      problem: /^conntrack is not installed, so .* may live on; install .* address=IP$/,
     });
   },
 );

@@ -33,14 +33,21 @@ export async function cutConnections(
   const conntrack = findProgram('conntrack', directories);
   const ss = findProgram('ss', directories);
   let connections = 0;
+  let surviving = 0;
   for (const { from, port } of all) {
     if (conntrack !== null) connections += await forget(conntrack, from, port);
-    if (ss !== null) await shutSockets(ss, from, port);
+    if (ss !== null) surviving += await shutSockets(ss, from, port);
   }
-  if (conntrack !== null) return { connections, problem: null };
-  const problem =
-    'conntrack is not installed, so connections that were made through the doors may live on; install it (package conntrack, or conntrack-tools) and give the same command with address=IP';
-  return { connections, problem };
+  const missing = [...(conntrack === null ? ['conntrack'] : []), ...(ss === null ? ['ss'] : [])];
+  return { connections, problem: problemOf(missing, surviving) };
+}
+
+function problemOf(missing: readonly string[], surviving: number): string | null {
+  if (missing.length > 0) {
+    return `${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not installed, so connections that were made through the doors may live on; install the package (conntrack, iproute2) and give the same command with address=IP`;
+  }
+  if (surviving === 0) return null;
+  return `${surviving} connections live on, because this kernel cannot shut them (CONFIG_INET_DIAG_DESTROY); end the processes that "ss -tnp" shows`;
 }
 
 async function forget(conntrack: string, from: IpNetwork, { protocol, port }: ProtoPort): Promise<number> {
@@ -48,7 +55,7 @@ async function forget(conntrack: string, from: IpNetwork, { protocol, port }: Pr
   const which = ['-f', family, '-p', protocol, '-s', formatNetwork(from), '--dport', String(port)];
   try {
     const deleted = await runCommand([conntrack, '-D', ...which]);
-    return deleted.split('\n').filter((line) => line !== '').length;
+    return countLines(deleted);
   } catch (error) {
     // It calls it a failure if there was nothing to delete.
     if (error instanceof FirewallError && error.message.includes(' 0 flow entries')) return 0;
@@ -56,11 +63,17 @@ async function forget(conntrack: string, from: IpNetwork, { protocol, port }: Pr
   }
 }
 
-/** A kernel that cannot do this (CONFIG_INET_DIAG_DESTROY) says nothing, and neither do we. */
-async function shutSockets(ss: string, from: IpNetwork, { protocol, port }: ProtoPort): Promise<void> {
-  const kind = protocol === 'tcp' ? '-t' : '-u';
+/** Resolves to how many are still there: a kernel that cannot shut them says nothing. */
+async function shutSockets(ss: string, from: IpNetwork, { protocol, port }: ProtoPort): Promise<number> {
+  const options = ['-H', '-n', protocol === 'tcp' ? '-t' : '-u'];
   const isThese = ['dst', formatNetwork(from), 'and', 'sport', '=', `:${port}`];
-  await runCommand([ss, '-K', '-n', kind, ...isThese]);
+  await runCommand([ss, '-K', ...options, ...isThese]);
+  const left = await runCommand([ss, ...options, 'state', 'established', ...isThese]);
+  return countLines(left);
+}
+
+function countLines(text: string): number {
+  return text.split('\n').filter((line) => line.trim() !== '').length;
 }
 
 function formatNetwork({ address, prefixLength }: IpNetwork): string {
