@@ -23,7 +23,8 @@ t.test('a daemon on a host', { skip }, async (t) => {
     );
     const loud = ['env', `PATH=${folder}:${process.env.PATH}`];
     const started = await server.run([...loud, ...command('-v')]);
-    t.same(started, { status: 0, stdout: '', stderr: '' });
+    // Most hosts grant less than the daemon asks for.
+    t.match(started, { status: 0, stdout: /^$/, stderr: /^(the kernel grants a receive buffer .*\n)?$/ });
     const pid = readPid(pidFile);
 
     const status = await server.run(command('--status'));
