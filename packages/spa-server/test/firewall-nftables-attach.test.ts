@@ -6,6 +6,8 @@ import { client4, client6, grantOf, policy, ssh, testFirewall, withRig } from '.
 import type { FirewallPlan } from './firewall-plan.ts';
 import { createRealRig, DEFAULT_DROP, rejection } from './firewall-rig.ts';
 
+t.setTimeout(180_000);
+
 const skip = lacking('nft');
 const attached = (chain: string): FirewallPlan => ({
   kind: 'nftables',

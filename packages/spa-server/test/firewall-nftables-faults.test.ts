@@ -7,6 +7,8 @@ import type { FirewallPlan } from './firewall-plan.ts';
 import { createRealRig, DEFAULT_DROP, type RealRig } from './firewall-rig.ts';
 import { ageOf, sessions } from './firewall-sessions.ts';
 
+t.setTimeout(180_000);
+
 const skip = lacking('nft');
 const own: FirewallPlan = { kind: 'nftables', placement: { mode: 'own', table: 'spa' } };
 const preFilter = { minBytes: 140, maxBytes: 1500, ratePerSource: 20 };

@@ -7,6 +7,8 @@ import type { FirewallPlan } from './firewall-plan.ts';
 import { createRealRig, DEFAULT_DROP, rejection } from './firewall-rig.ts';
 import { sessions } from './firewall-sessions.ts';
 
+t.setTimeout(180_000);
+
 const skip = lacking('nft');
 const own: FirewallPlan = { kind: 'nftables', placement: { mode: 'own', table: 'spa' } };
 t.test('nftables, own table', { skip }, async (t) => {

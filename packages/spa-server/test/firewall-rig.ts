@@ -131,6 +131,7 @@ export async function createRealRig(
     wipe: async () => {
       await pair.server.must(['nft', 'flush', 'ruleset']);
       for (const { command, input } of rulesets) await pair.server.must(command, input);
+      if (plan.kind === 'iptables') await pair.server.must(['ipset', '-quiet', 'destroy']);
     },
     dispose: async () => {
       await Promise.all(opened.map((firewall) => firewall.close({ flush: false }).catch(() => {})));

@@ -4,6 +4,7 @@ import type { Firewall } from './firewall.ts';
 import { createIptables } from './iptables.ts';
 import type { NftPlacement } from './nft-place.ts';
 import { createNftables } from './nftables.ts';
+import { findProgram } from './programs.ts';
 
 /** The name of our own table, in mode own. */
 const OWN_TABLE = 'spa';
@@ -28,7 +29,14 @@ export async function firewallFromConfig(
       return createNftables({ command: [choice.nft], placement: placementOf(config), now, warn });
     case 'iptables': {
       const ip6tables = choice.ip6tables === null ? null : [choice.ip6tables];
-      return createIptables({ iptables: [choice.iptables], ip6tables, chain: config.iptables, now });
+      const ipset = findProgram('ipset');
+      return createIptables({
+        iptables: [choice.iptables],
+        ip6tables,
+        ipset: ipset === null ? null : [ipset],
+        chain: config.iptables,
+        now,
+      });
     }
   }
 }
