@@ -111,7 +111,8 @@ export class Doorkeeper {
    */
   async start(policy: GatePolicy, { flush }: { readonly flush: boolean }): Promise<void> {
     await this.#install(policy, { flush, doors: () => [] });
-    await this.adopt();
+    if (flush) this.#beginRecord();
+    else await this.adopt();
   }
 
   /** Takes over what is open; of what was revoked the doors that are open still are closed. @throws FirewallError */
@@ -393,8 +394,9 @@ export class Doorkeeper {
   }
 
   #forget(grants: readonly LiveGrant[]): void {
-    for (const { id } of grants) this.#ledger.delete(id);
-    this.#file?.revoked(grants.map(({ id }) => id));
+    const ids = grants.map(({ id }) => id);
+    this.#ledger.delete(ids);
+    this.#file?.revoked(ids);
   }
 
   #isRevokedSince(epoch: number, grant: LiveGrant): boolean {

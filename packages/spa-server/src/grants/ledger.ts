@@ -43,10 +43,13 @@ export type DoorName = Pick<LedgerDoor, 'address' | 'port'>;
 export interface Ledger {
   /** How many grants it holds, ended ones that {@link Ledger.expire} has not seen included. */
   readonly size: number;
-  /** Adds a grant; one of the same id is replaced. */
+  /**
+   * Adds a grant; one of the same id is replaced. Of the grants that one holder has for the same doors the latest
+   * {@link GRANTS_PER_HOLDER} are kept: whoever knocks thousands of times a second takes up no more room.
+   */
   add(grant: LiveGrant): void;
-  /** Takes away one grant, if it is there. */
-  delete(id: string): void;
+  /** Takes away those grants that are there. */
+  delete(ids: readonly string[]): void;
   /** Takes away what has ended, a second after its end at the latest. */
   expire(now: number): void;
   /** The grants that are meant and have not ended. */
@@ -59,25 +62,45 @@ export interface Ledger {
   door(name: DoorName, now: number): LedgerDoor | null;
 }
 
+/** See {@link Ledger.add}. */
+export const GRANTS_PER_HOLDER = 8;
+
 /** An empty ledger. */
 export function createLedger(): Ledger {
   const byId = new Map<string, LiveGrant>();
-  const byDoor = new Map<string, Set<LiveGrant>>();
+  /** Arrays, because most addresses have one grant, and a set takes ten times the room. */
+  const byAddress = new Map<IpAddress, LiveGrant[]>();
   /** By the second in which they end, so that what has ended is found without a look at the rest. */
   const bySecond = new Map<number, Set<LiveGrant>>();
   let expiredSecond = Number.POSITIVE_INFINITY;
 
-  const drop = (grant: LiveGrant): void => {
-    byId.delete(grant.id);
-    leave(bySecond, secondOf(grant), grant);
-    for (const port of grant.ports) leave(byDoor, doorKey(grant.address, port), grant);
+  const drop = (grants: readonly LiveGrant[]): void => {
+    const going = new Set(grants);
+    for (const grant of going) {
+      byId.delete(grant.id);
+      const ending = bySecond.get(secondOf(grant));
+      ending?.delete(grant);
+      if (ending?.size === 0) bySecond.delete(secondOf(grant));
+    }
+    for (const address of new Set(grants.map((grant) => grant.address))) {
+      const staying = byAddress.get(address)?.filter((grant) => !going.has(grant)) ?? [];
+      if (staying.length === 0) byAddress.delete(address);
+      else byAddress.set(address, staying);
+    }
+  };
+
+  /** What ends first of too many grants of one holder for the same doors; null if they are not too many. */
+  const surplus = (neighbours: readonly LiveGrant[], grant: LiveGrant): LiveGrant | null => {
+    if (neighbours.length < GRANTS_PER_HOLDER) return null;
+    const alike = neighbours.filter((other) => isAlike(other, grant));
+    return alike.length < GRANTS_PER_HOLDER ? null : [...alike, grant].reduce(earlier);
   };
 
   const named = (selector: GrantSelector, now: number): LiveGrant[] =>
     [...byId.values()].filter((grant) => grant.endsAt > now && isMeant(selector, grant));
 
   const grantsOf = ({ address, port }: DoorName, now: number): LiveGrant[] =>
-    [...(byDoor.get(doorKey(address, port)) ?? [])].filter(({ endsAt }) => endsAt > now);
+    (byAddress.get(address) ?? []).filter(({ endsAt, ports }) => endsAt > now && ports.some(isSame(port)));
 
   const door = (name: DoorName, now: number): LedgerDoor | null => {
     const [first, ...rest] = grantsOf(name, now);
@@ -92,21 +115,23 @@ export function createLedger(): Ledger {
     },
     add: (grant) => {
       const before = byId.get(grant.id);
-      if (before !== undefined) drop(before);
+      if (before !== undefined) drop([before]);
       byId.set(grant.id, grant);
-      join(bySecond, secondOf(grant), grant);
-      for (const port of grant.ports) join(byDoor, doorKey(grant.address, port), grant);
+      const ending = bySecond.get(secondOf(grant));
+      if (ending === undefined) bySecond.set(secondOf(grant), new Set([grant]));
+      else ending.add(grant);
+      const neighbours = byAddress.get(grant.address) ?? [];
+      byAddress.set(grant.address, [...neighbours, grant]);
       expiredSecond = Math.min(expiredSecond, secondOf(grant) - 1);
+      const tooMany = surplus(neighbours, grant);
+      if (tooMany !== null) drop([tooMany]);
     },
-    delete: (id) => {
-      const grant = byId.get(id);
-      if (grant !== undefined) drop(grant);
-    },
+    delete: (ids) => drop(ids.map((id) => byId.get(id)).filter((grant) => grant !== undefined)),
     expire: (now) => {
       if (byId.size === 0) expiredSecond = Number.POSITIVE_INFINITY;
       const last = Math.floor(now / 1000);
       for (let second = expiredSecond + 1; second <= last; second++) {
-        for (const grant of bySecond.get(second) ?? []) drop(grant);
+        drop([...(bySecond.get(second) ?? [])]);
       }
       expiredSecond = Math.max(expiredSecond, last);
     },
@@ -152,14 +177,21 @@ function secondOf({ endsAt }: LiveGrant): number {
   return Math.ceil(endsAt / 1000);
 }
 
-function join<Key>(groups: Map<Key, Set<LiveGrant>>, key: Key, grant: LiveGrant): void {
-  const group = groups.get(key);
-  if (group === undefined) groups.set(key, new Set([grant]));
-  else group.add(grant);
+function earlier(one: LiveGrant, other: LiveGrant): LiveGrant {
+  return other.endsAt < one.endsAt ? other : one;
 }
 
-function leave<Key>(groups: Map<Key, Set<LiveGrant>>, key: Key, grant: LiveGrant): void {
-  const group = groups.get(key);
-  group?.delete(grant);
-  if (group?.size === 0) groups.delete(key);
+/** True if one and the same holder has both, for the same doors. */
+function isAlike(one: LiveGrant, other: LiveGrant): boolean {
+  return (
+    one.operator === other.operator &&
+    one.username === other.username &&
+    one.stanza === other.stanza &&
+    one.ports.length === other.ports.length &&
+    one.ports.every((port) => other.ports.some(isSame(port)))
+  );
+}
+
+function isSame({ protocol, port }: ProtoPort): (other: ProtoPort) => boolean {
+  return (other) => other.protocol === protocol && other.port === port;
 }
