@@ -12,6 +12,8 @@ export type PacketKind = 'aes' | 'openpgp';
 /** What the sender cuts off, and the receiver puts back. */
 export const PREFIX: Readonly<Record<PacketKind, string>> = { aes: 'U2FsdGVkX1', openpgp: 'hQ' };
 
+const AES_PREFIXES = [PREFIX.aes];
+
 const OLD_FORMAT_PKESK_TWO_OCTETS = 0x85;
 const PKESK_VERSION = 3;
 
@@ -41,15 +43,19 @@ export function frameOpenPgp(message: Uint8Array): string {
   );
 }
 
+/** The texts that a packet without its prefix and MAC can have been: see {@link candidatePrefixes}. */
+export function candidateTexts(kind: PacketKind, stripped: string): readonly string[] {
+  return candidatePrefixes(kind, stripped).map((prefix) => prefix + stripped);
+}
+
 /**
- * The texts that a packet without its prefix and MAC can have been; most often one, none for junk.
+ * The prefixes that a packet without its prefix and MAC can have had; most often one, none for junk.
  *
  * The stock client cuts two characters whatever they are: with an ECC recipient these are "h" and one of A..P,
  * the high half of a one-octet length. Of those only the ones are tried that lead to the beginning of a packet.
  */
-export function candidateTexts(kind: PacketKind, stripped: string): readonly string[] {
-  if (kind === 'aes') return [PREFIX.aes + stripped];
-  return openPgpPrefixes(stripped).map((prefix) => prefix + stripped);
+export function candidatePrefixes(kind: PacketKind, stripped: string): readonly string[] {
+  return kind === 'aes' ? AES_PREFIXES : openPgpPrefixes(stripped);
 }
 
 /** The bytes of a text. @throws SpaError `packet-base64` unless it is canonical base64. */

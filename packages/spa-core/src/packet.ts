@@ -3,6 +3,7 @@ import { decodeBase64, isBase64Alphabet } from './base64.ts';
 import type { Brand } from './brand.ts';
 import { SpaError, type SpaErrorCode } from './errors.ts';
 import {
+  candidatePrefixes,
   candidateTexts,
   decodeText,
   frameOpenPgp,
@@ -11,7 +12,7 @@ import {
   PREFIX,
   packetKind,
 } from './framing.ts';
-import { hmacOf, splitHmac, verifyHmac } from './hmac.ts';
+import { endsInMac, hmacOf, splitHmac } from './hmac.ts';
 import type { HmacKey, SymmetricKey } from './keys.ts';
 import { PACKET_MAX_LENGTH, PACKET_MIN_LENGTH, PEER_OPENPGP_MIN_LENGTH } from './limits.ts';
 import { decodeMessage, encodeMessage, type Message } from './message.ts';
@@ -131,8 +132,7 @@ export function explainKind(kind: PacketKind): string {
 
 /** True if the packet ends in its MAC under that key. It costs a few microseconds and makes no promise. */
 export function hasMac(packet: Packet, hmac: HmacKey): boolean {
-  const { text, mac } = splitHmac(hmac, packet.text);
-  return candidateTexts(packet.kind, text).some((candidate) => verifyHmac(hmac, candidate, mac));
+  return prefixesWithMac(packet, hmac).length > 0;
 }
 
 /**
@@ -245,10 +245,15 @@ function checkSize(kind: PacketKind, text: string, packet: string): void {
 /** The texts that the packet can have been: with an HMAC key, those whose MAC fits. */
 function authenticate(packet: Packet, hmac: HmacKey | null): readonly string[] {
   if (hmac === null) return candidateTexts(packet.kind, packet.text);
-  const { text, mac } = splitHmac(hmac, packet.text);
-  const authentic = candidateTexts(packet.kind, text).filter((candidate) => verifyHmac(hmac, candidate, mac));
-  if (authentic.length === 0) throw new SpaError('hmac', 'the HMAC does not fit');
-  return authentic;
+  const prefixes = prefixesWithMac(packet, hmac);
+  if (prefixes.length === 0) throw new SpaError('hmac', 'the HMAC does not fit');
+  const { text } = splitHmac(hmac, packet.text);
+  return prefixes.map((prefix) => prefix + text);
+}
+
+function prefixesWithMac(packet: Packet, hmac: HmacKey): readonly string[] {
+  const { text } = splitHmac(hmac, packet.text);
+  return candidatePrefixes(packet.kind, text).filter((prefix) => endsInMac(hmac, prefix, packet.text));
 }
 
 /** The first success, or the last failure. @throws SpaError `decrypt` */

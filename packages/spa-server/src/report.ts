@@ -52,6 +52,7 @@ export function createReport(log: Log): Report {
   const junk = createQuota();
   const repeated = createQuota();
   const totals = new Map<string, number>();
+  const ignored = new Map<string, number>();
   const dropped = new Map<string, number>();
 
   return {
@@ -92,7 +93,7 @@ export function createReport(log: Log): Report {
       log.error(`could not open ${request(opened)}: ${error.message}; ${describe(datagram, opened)}`);
     },
     ignored: (source, code, detail) => {
-      add(totals, `ignored: ${code}`, 1);
+      add(ignored, code, 1);
       const line = `ignored a packet from ${source}: ${detail} (${code})`;
       if (junk.allows(code)) log.info(line);
       else log.debug(line);
@@ -101,15 +102,18 @@ export function createReport(log: Log): Report {
       if (packets > 0) add(dropped, reason, packets);
     },
     summarize: () => {
-      const ignored = junk.renew();
-      const denied = repeated.renew();
-      if (ignored !== null) log.info(`ignored ${ignored}`);
-      if (denied !== null) log.warning(`denied ${denied}`);
+      const junkLine = junk.renew();
+      const repeatedLine = repeated.renew();
+      if (junkLine !== null) log.info(`ignored ${junkLine}`);
+      if (repeatedLine !== null) log.warning(`denied ${repeatedLine}`);
       if (dropped.has('receive-buffer')) log.warning(`the kernel dropped ${sumUp(dropped, 'packets')}`);
       else if (dropped.size > 0) log.info(`the kernel dropped ${sumUp(dropped, 'packets')}`);
       dropped.clear();
     },
-    counters: () => [...totals].map(([what, count]) => ({ what, count })),
+    counters: () => [
+      ...Array.from(totals, ([what, count]) => ({ what, count })),
+      ...Array.from(ignored, ([code, count]) => ({ what: `ignored: ${code}`, count })),
+    ],
   };
 }
 
