@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createNamespacePair, lacking, type Namespace } from 'spa-lab';
@@ -50,6 +50,12 @@ t.test('a daemon on a host', { skip }, async (t) => {
     t.match(await server.run(command('--fw-flush')), { status: 0, stdout: 'Closed all doors: 0.\n' });
     t.match(await server.run(command('--fw-list-all')), { status: 0, stdout: /tcp dport 22 drop/ });
     t.match(await server.run(command('-R')), { status: 0, stdout: new RegExp(`pid=${pid}`) });
+    rmSync(join(folder, 'run', 'spa-server.sock'));
+    t.match(await server.run(command('--fw-flush')), {
+      status: 1,
+      stdout: 'Closed all doors: 0.\n',
+      stderr: `spa-server: the daemon (pid=${pid}) does not listen to this; stop it with --kill and start it again\n`,
+    });
     t.same(await server.run(command('-K')), {
       status: 0,
       stdout: `Stopped spa-server (pid=${pid}).\n`,
