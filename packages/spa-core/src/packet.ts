@@ -87,8 +87,8 @@ export type PacketFault = Extract<SpaErrorCode, 'packet-length' | 'packet-alphab
 /** The checks that need no key: length, alphabet, prefix. `bytes` is a datagram's payload. Throws nothing: junk is cheap. */
 export function inspectPacket(bytes: Uint8Array): Packet | PacketFault {
   if (bytes.length < PACKET_MIN_LENGTH || bytes.length > PACKET_MAX_LENGTH) return 'packet-length';
+  if (!isBase64Alphabet(bytes)) return 'packet-alphabet';
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-  if (!isBase64Alphabet(text)) return 'packet-alphabet';
   if (text.startsWith(PREFIX.aes) || text.startsWith(PREFIX.openpgp)) return 'packet-prefix';
   return { text: text as Packet['text'], kind: packetKind(text) };
 }
