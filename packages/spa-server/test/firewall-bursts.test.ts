@@ -19,7 +19,7 @@ function burstsOf(refuse: (items: readonly number[]) => Error | null): {
   const add = createBursts<number, string>({
     inTurn: createTurns(),
     weight: (item) => item,
-    limit: 10,
+    limit: () => 10,
     change,
     changeAlone: async (item) => (await change([item]))[0] ?? '',
   });

@@ -6,7 +6,7 @@ export interface BurstOptions<Item, Result> {
   readonly inTurn: InTurn;
   /** How much of one change an item takes up, and how much there is. */
   readonly weight: (item: Item) => number;
-  readonly limit: number;
+  readonly limit: () => number;
   /** Carries out all items as one change; resolves to a result for each, in their order. */
   readonly change: (items: readonly Item[]) => Promise<readonly Result[]>;
   /** Carries out one whose burst was refused. */
@@ -24,7 +24,7 @@ export function createBursts<Item, Result>(
   let waiting: Waiting<Item, Result>[] = [];
 
   const takeBurst = (): readonly Waiting<Item, Result>[] => {
-    let room = limit;
+    let room = limit();
     const end = waiting.findIndex(({ item }) => {
       room -= weight(item);
       return room < 0;

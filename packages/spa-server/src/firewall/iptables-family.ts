@@ -277,7 +277,7 @@ export function createIptablesFamily(options: IptablesFamilyOptions): IptablesFa
   const grantInBurst = createBursts<Grant, Granted>({
     inTurn,
     weight: ({ ports }) => ports.length,
-    limit: DOORS_PER_CHANGE,
+    limit: () => (set === null ? RULES_PER_CHANGE : DOORS_PER_CHANGE),
     change: open,
     changeAlone: async (grant) => (await open([grant]))[0] ?? { expiresAt: 0 },
   });
@@ -358,7 +358,10 @@ export function createIptablesFamily(options: IptablesFamilyOptions): IptablesFa
 }
 
 /** A change goes to the kernel as one message, for which an unprivileged user's namespace has little room. */
-const DOORS_PER_CHANGE = 64;
+const RULES_PER_CHANGE = 64;
+
+/** ipset sends one message after the other. */
+const DOORS_PER_CHANGE = 1_000;
 
 /** The longest time that a timer of Node's can wait. */
 const MAX_TIMER_MS = 2 ** 31 - 1;

@@ -292,7 +292,7 @@ export function createNftables(options: NftablesOptions): Firewall {
   const grantInBurst = createBursts<Grant, Granted>({
     inTurn,
     weight: ({ ports }) => ports.length,
-    limit: DOORS_PER_CHANGE,
+    limit: () => DOORS_PER_CHANGE,
     change: (grants) => open(grants, run),
     changeAlone: async (grant) => {
       const [granted] = await open([grant], (build) => session.run(() => build(false)));
