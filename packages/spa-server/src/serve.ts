@@ -4,7 +4,13 @@ import { type Daemon, startDaemon } from './daemon.ts';
 import { describeFailure, UnavailableError } from './failure.ts';
 import type { Options } from './options.ts';
 import type { Log } from './system/log.ts';
-import { claimProcessName, findDaemon, removePidFile, writePidFile } from './system/pid-file.ts';
+import {
+  claimProcessName,
+  findDaemon,
+  findDeadDaemon,
+  removePidFile,
+  writePidFile,
+} from './system/pid-file.ts';
 import { warmUp } from './warm-up.ts';
 
 /** Where the daemon runs: what it logs to, and who waits for it. */
@@ -25,6 +31,7 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
   const log = surroundings.openLog(config);
   mustBeAlone(config.pidFile);
   log.info('Starting spa-server');
+  tellOfDead(config.pidFile, log);
   for (const line of warnings) log.warning(line);
   const { dryRun, packetLimit } = options;
   const starting = startDaemon({ config, stanzas, log, dryRun, packetLimit });
@@ -50,6 +57,13 @@ function mustBeAlone(pidFile: string): void {
       `a daemon is already running (pid=${pid}, ${pidFile}); stop it with --kill, or name another --pid-file`,
     );
   }
+}
+
+/** Who was killed could not say so himself. */
+function tellOfDead(pidFile: string, log: Log): void {
+  const pid = findDeadDaemon(pidFile);
+  if (pid === null) return;
+  log.warning(`the daemon before this one (pid=${pid}) was killed, or crashed`);
 }
 
 /** Rejects if the daemon was told to stop and could not do so in good order; never resolves. */
