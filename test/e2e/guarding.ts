@@ -44,15 +44,20 @@ export interface Prober {
 }
 
 /** Starts him; resolves when he tries. */
-export async function startProber(lab: Lab, address: string, localAddress: string): Promise<Prober> {
+export async function startProber(
+  lab: Lab,
+  address: string,
+  localAddress: string,
+  { everyMs = 4 }: { readonly everyMs?: number } = {},
+): Promise<Prober> {
   const script = `
-    const [host, localAddress] = process.argv.slice(1);
+    const [host, localAddress, everyMs] = process.argv.slice(1);
     setInterval(() => {
       const socket = require('node:net').connect({ host, port: 22, localAddress });
       socket.on('connect', () => process.stdout.write('+')).on('error', () => {});
       setTimeout(() => { process.stdout.write('.'); socket.destroy(); }, 300);
-    }, 4);`;
-  const child = lab.operator.spawn([process.execPath, '-e', script, address, localAddress], {
+    }, Number(everyMs));`;
+  const child = lab.operator.spawn([process.execPath, '-e', script, address, localAddress, String(everyMs)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let heard = '';
