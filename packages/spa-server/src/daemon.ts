@@ -115,6 +115,12 @@ interface Ports extends DaemonPorts {
   readonly turnstile: Turnstile;
 }
 
+/** By what a packet is judged, however long it waits: the configuration, and the revocations that are older than it. */
+interface Basis {
+  readonly gate: Gate;
+  readonly epoch: Doorkeeper['epoch'];
+}
+
 class RunningDaemon implements Daemon {
   readonly closed: Promise<void>;
   readonly #parts: DaemonParts;
@@ -174,11 +180,10 @@ class RunningDaemon implements Daemon {
   async handle(
     { datagram, packet }: Candidate,
     deciding: Promise<Verdict>,
+    epoch: number,
     proved: () => void,
   ): Promise<void> {
     const { replay, report } = this.#ports;
-    // With the configuration: what is revoked from here on is not given by this packet any more.
-    const { epoch } = this.#keeper;
     const verdict = await deciding;
     if (verdict.kind === 'ignore') return report.ignored(datagram.source, verdict.code, verdict.detail);
     const { opened } = verdict;
@@ -205,9 +210,10 @@ class RunningDaemon implements Daemon {
   receive(datagram: Datagram): void {
     if (this.#closing !== null) return;
     const glimpse = this.#gate.glance(datagram);
+    const basis = { gate: this.#gate, epoch: this.#keeper.epoch };
     if (glimpse.kind === 'ignore') this.#ignore(datagram, glimpse);
-    else if (glimpse.effort > MAX_EFFORT) this.#queueToScreen(glimpse, this.#gate);
-    else this.#admit(glimpse, this.#gate, () => {});
+    else if (glimpse.effort > MAX_EFFORT) this.#queueToScreen(glimpse, basis);
+    else this.#admit(glimpse, basis, () => {});
     this.#packets += 1;
     if (this.#packets === this.#parts.packetLimit) void this.close();
   }
@@ -236,37 +242,37 @@ class RunningDaemon implements Daemon {
     this.#ports.report.ignored(source, reason, DROPS[reason]);
   }
 
-  #queueToScreen(glimpse: Glimpse, gate: Gate): void {
+  #queueToScreen(glimpse: Glimpse, basis: Basis): void {
     const { datagram } = glimpse;
     const work: Work = {
       source: datagram.source,
       lane: 2,
-      run: async () => this.#admit(glimpse, gate, () => this.#ports.turnstile.proved(work)),
+      run: async () => this.#admit(glimpse, basis, () => this.#ports.turnstile.proved(work)),
       dropped: (reason) => this.#drop(datagram, reason),
     };
     this.#ports.turnstile.offer(work);
   }
 
   /** `proved` is called for a message that nobody had before. */
-  #admit(glimpse: Glimpse, gate: Gate, proved: () => void): void {
-    const candidate = gate.screen(glimpse);
+  #admit(glimpse: Glimpse, basis: Basis, proved: () => void): void {
+    const candidate = basis.gate.screen(glimpse);
     if (candidate.kind === 'ignore') {
       this.#ignore(glimpse.datagram, candidate);
       return;
     }
     const repeated = this.#recent.find(candidate.packet);
     if (repeated !== null) this.#repeat(candidate.datagram, repeated.opened, repeated.spent);
-    else if (candidate.work === 'shared-key') void this.#handleNow(candidate, gate, proved);
-    else this.#queueToOpen(candidate, gate, proved);
+    else if (candidate.work === 'shared-key') void this.#handleNow(candidate, basis, proved);
+    else this.#queueToOpen(candidate, basis, proved);
   }
 
-  #queueToOpen(candidate: Candidate, gate: Gate, proved: () => void): void {
+  #queueToOpen(candidate: Candidate, basis: Basis, proved: () => void): void {
     const { datagram, work: kind, isVouched } = candidate;
     const work: Work = {
       source: datagram.source,
       lane: isVouched ? 0 : kind === 'usual' ? 1 : 2,
       run: () =>
-        this.#handleNow(candidate, gate, () => {
+        this.#handleNow(candidate, basis, () => {
           this.#ports.turnstile.proved(work);
           proved();
         }),
@@ -276,14 +282,14 @@ class RunningDaemon implements Daemon {
   }
 
   /** Resolves when it is decided; claiming and granting go on. */
-  async #handleNow(candidate: Candidate, gate: Gate, proved: () => void): Promise<void> {
+  async #handleNow(candidate: Candidate, { gate, epoch }: Basis, proved: () => void): Promise<void> {
     if (this.#inFlight.size >= MAX_IN_FLIGHT) {
       this.#drop(candidate.datagram, 'overload');
       return;
     }
     const clock = { nowSeconds: nowSeconds(), maxAgeSeconds: this.#config.maxPacketAgeSeconds };
     const deciding = gate.decide(candidate, clock);
-    void this.#begin(this.handle(candidate, deciding, proved));
+    void this.#begin(this.handle(candidate, deciding, epoch, proved));
     await deciding;
   }
 

@@ -138,7 +138,7 @@ export class Doorkeeper {
 
   /**
    * Opens the doors of `wanted` and resolves as the firewall does, or to null if they were revoked meanwhile: by any
-   * revocation since `epoch`, which is from when the packet was first looked at.
+   * revocation since `epoch`, which is from when the packet arrived.
    * @throws FirewallError and then no door was opened, or it is closed again as soon as the firewall can.
    */
   async grant(wanted: Grant, holder: Holder, epoch: number): Promise<{ readonly expiresAt: number } | null> {
