@@ -1,4 +1,4 @@
-import { decodeBase64, encodeBase64 } from './base64.ts';
+import { CHARACTERS, decodeBase64, encodeBase64, sextetAt } from './base64.ts';
 import { SpaError } from './errors.ts';
 import { parseHeader, TAG } from './openpgp-packets.ts';
 
@@ -84,7 +84,7 @@ function openPgpPrefixes(stripped: string): readonly string[] {
   if ((((s0 & 3) << 6) | s1) === PKESK_VERSION) {
     for (let high = 0; high < 16; high++) {
       const length = (high << 4) | (s0 >> 2);
-      if (beginsPacketAt(stripped, 2 + length)) prefixes.push(`h${ALPHABET.charAt(high)}`);
+      if (beginsPacketAt(stripped, 2 + length)) prefixes.push(`h${CHARACTERS.charAt(high)}`);
     }
   }
   return prefixes;
@@ -96,14 +96,4 @@ function beginsPacketAt(stripped: string, index: number): boolean {
   const bit = (index * 8) % 6;
   if (character < 0 || character + 1 >= stripped.length) return false;
   return ((sextetAt(stripped, character) >> (5 - bit)) & 1) === 1;
-}
-
-const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-const SEXTETS = new Uint8Array(256).map((_, code) =>
-  Math.max(0, ALPHABET.indexOf(String.fromCharCode(code))),
-);
-
-/** What a character of base64 stands for; 0 beyond the end. */
-function sextetAt(text: string, index: number): number {
-  return index < text.length ? (SEXTETS[text.charCodeAt(index)] ?? 0) : 0;
 }

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import t from 'tap';
-import { decodeBase64, encodeBase64, isBase64Alphabet } from '../src/base64.ts';
+import { canEndAt, decodeBase64, encodeBase64, isBase64Alphabet } from '../src/base64.ts';
 
 t.test('bytes have one spelling, without padding, and it decodes to them', async (t) => {
   t.doesNotThrow(() =>
@@ -31,6 +31,18 @@ t.test('whatever text decodes is the spelling of what it decodes to', async (t) 
   );
   for (const spare of ['QQ==', 'QR', 'Q', 'QQ\n', 'QUI-', 'QUI_', 'QU I'])
     t.equal(decodeBase64(spare), null, spare);
+});
+
+t.test('text of the alphabet is canonical if and only if it can end where it does', async (t) => {
+  const text = fc.string({ unit: fc.constantFrom(...'AQIEgwZ09+/'), minLength: 1, maxLength: 12 });
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(text, (text) => {
+        return canEndAt(text, text.length - 1, text.length) === (decodeBase64(text) !== null);
+      }),
+      { numRuns: 1000 },
+    ),
+  );
 });
 
 t.test('the alphabet is that of RFC 4648 section 4, and nothing else is in it', async (t) => {
