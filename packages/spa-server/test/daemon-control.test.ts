@@ -38,6 +38,31 @@ t.test('a daemon says who holds a door, and closes it', async (t) => {
 });
 
 t.test(
+  'a packet that arrived before its sender was revoked opens nothing, one that comes later does',
+  async (t) => {
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let claims = 0;
+    const { path, send, knock, kernel, log } = await startAskable(t, undefined, async () => {
+      claims += 1;
+      await held;
+    });
+    await send();
+    await until('it is being judged', () => claims === 1);
+    await askDaemon(path, { do: 'revoke', which: parseSelector('user=alice'), cut: false });
+    release();
+    await until('it is denied', () =>
+      log.lines.some((line) => /^warning: denied .*revoked while/.test(line)),
+    );
+    t.equal(kernel.doors.size, 0);
+    await knock();
+    t.equal(kernel.doors.size, 1);
+  },
+);
+
+t.test(
   'who revokes while the configuration is being read again is answered when it is in force',
   async (t) => {
     const { path, daemon, log } = await startAskable(t);
@@ -88,7 +113,7 @@ interface Left {
 }
 
 /** A daemon with a run folder. Its doors stay when it ends. */
-async function startAskable(t: Test, left?: Left) {
+async function startAskable(t: Test, left?: Left, beforeClaim: () => Promise<void> = async () => {}) {
   const folder = left?.folder ?? mkdtempSync(join(tmpdir(), 'askable-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const kernel = left?.kernel ?? createMemoryKernel();
@@ -96,21 +121,31 @@ async function startAskable(t: Test, left?: Left) {
   const text = `UDPSERV_PORT ${port}\nLISTEN_ADDRESS 127.0.0.1\nFLUSH_IPT_AT_INIT N\nFLUSH_IPT_AT_EXIT N`;
   const config = parseServerConfig(join(folder, 'fwknopd.conf'), text, []).value;
   const log = createReadableLog();
+  const replay = createMemoryReplayStore({ floorSeconds: 0 });
   const stanzas = [stanzaOf({ keys: [keys.opening] })];
   const daemon = await startDaemon({ config, stanzas, log, dryRun: false, packetLimit: null }, async () => ({
     firewall: createMemoryFirewall({ now: Date.now, kernel }),
-    replay: createMemoryReplayStore({ floorSeconds: 0 }),
+    replay: {
+      ...replay,
+      claim: async (message) => {
+        await beforeClaim();
+        return replay.claim(message);
+      },
+    },
     runFolder: folder,
   }));
   t.teardown(() => daemon.close());
   const opened = (): number => log.lines.filter((line) => line.startsWith('info: opened')).length;
-  const knock = async (): Promise<void> => {
-    const before = opened();
+  const send = async (): Promise<void> => {
     const socket = createSocket('udp4');
     socket.send(await sealOf(messageOf({}), keys.sealing), port, '127.0.0.1', () => socket.close());
+  };
+  const knock = async (): Promise<void> => {
+    const before = opened();
+    await send();
     await until('the door opens', () => opened() > before);
   };
-  return { daemon, log, knock, kernel, folder, path: controlPath(folder) };
+  return { daemon, log, send, knock, kernel, folder, path: controlPath(folder) };
 }
 
 async function freePort(): Promise<number> {
