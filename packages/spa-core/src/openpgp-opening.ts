@@ -86,7 +86,7 @@ export function decryptorOf(blob: Buffer, nowSeconds: number): OpenPgpDecryptor 
 
 /** The recipients that the message names in the clear, as 16 upper-case hexadecimal digits; all zero: not named. */
 export function keyIdsOf(blob: Buffer): readonly string[] {
-  return readEnvelope(blob).recipients.map(({ keyId }) => keyId);
+  return readRecipients(blob).recipients.map(({ keyId }) => keyId);
 }
 
 /** A recipient that the message names. */
@@ -106,6 +106,14 @@ function readEnvelope(blob: Buffer): {
   readonly recipients: readonly Recipient[];
   readonly encrypted: OpenPgpPacket | null;
 } {
+  const { recipients, rest } = readRecipients(blob);
+  const [encrypted, ...more] = splitPackets(rest) ?? [];
+  const isUsual = encrypted?.tag === TAG.symmetricallyEncrypted && more.length === 0;
+  return { recipients, encrypted: isUsual ? encrypted : null };
+}
+
+/** The recipients at the beginning of a message, and what follows them. */
+function readRecipients(blob: Buffer): { readonly recipients: readonly Recipient[]; readonly rest: Buffer } {
   const recipients: Recipient[] = [];
   let rest = blob;
   for (let first = firstPacket(rest); first !== null; first = firstPacket(rest)) {
@@ -115,9 +123,7 @@ function readEnvelope(blob: Buffer): {
     recipients.push({ keyId, packet });
     rest = first.rest;
   }
-  const [encrypted, ...more] = splitPackets(rest) ?? [];
-  const isUsual = encrypted?.tag === TAG.symmetricallyEncrypted && more.length === 0;
-  return { recipients, encrypted: isUsual ? encrypted : null };
+  return { recipients, rest };
 }
 
 function isOneOf(secretKeys: readonly SecretKey[], keyId: string): boolean {

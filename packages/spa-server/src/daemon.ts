@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import type { IpAddress } from 'spa-core';
 import { protectedPorts, type ServerConfig } from './config/server-config.ts';
 import { answerControl, kernelCounters } from './control/answer.ts';
 import type { ControlAnswer, ControlRequest, CountersAnswer } from './control/protocol.ts';
@@ -18,7 +19,7 @@ import { replayFromConfig, volatileReplayFolder } from './replay/from-config.ts'
 import { createMemoryReplayStore } from './replay/memory.ts';
 import { ReplayError, type ReplayStore } from './replay/replay-store.ts';
 import { MARK_AHEAD_SECONDS } from './replay/two-stores.ts';
-import { type Counter, createReport, type Report } from './report.ts';
+import { type Counter, createReport, type Report, type Sender } from './report.ts';
 import type { Log } from './system/log.ts';
 import { createTurnstile, type DropReason, type Turnstile, type Work } from './transport/turnstile.ts';
 import { listenUdp, RECEIVE_BUFFER_BYTES, type UdpListener } from './transport/udp.ts';
@@ -178,31 +179,32 @@ class RunningDaemon implements Daemon {
 
   /** One packet that some key may open, start to end: decide, claim, grant, log. */
   async handle(
-    { datagram, packet }: Candidate,
+    candidate: Candidate,
     deciding: Promise<Verdict>,
     epoch: number,
     proved: () => void,
   ): Promise<void> {
+    const { packet, source } = candidate;
     const { replay, report } = this.#ports;
     const verdict = await deciding;
-    if (verdict.kind === 'ignore') return report.ignored(datagram.source, verdict.code, verdict.detail);
+    if (verdict.kind === 'ignore') return report.ignored(source, verdict.code, verdict.detail);
     const { opened } = verdict;
     if (verdict.kind === 'outdated') {
       if (verdict.differenceSeconds > 0) this.#recent.add(packet, opened, 'outdated');
-      return report.outdated(datagram, opened, verdict.differenceSeconds);
+      return report.outdated(candidate, opened, verdict.differenceSeconds);
     }
     try {
       const claim = await replay.claim({ id: opened.id, timestampSeconds: opened.message.timestampSeconds });
       this.#recent.add(packet, opened, claim === 'claimed' ? 'replayed' : claim);
-      if (claim !== 'claimed') return report.notClaimed(datagram, opened, claim);
+      if (claim !== 'claimed') return report.notClaimed(candidate, opened, claim);
       proved();
-      if (verdict.kind === 'deny') return report.denied(datagram, opened, verdict.reason);
+      if (verdict.kind === 'deny') return report.denied(candidate, opened, verdict.reason);
       const granted = await this.#keeper.grant(verdict.grant, holderOf(opened), epoch);
-      if (granted === null) return report.revoked(datagram, opened);
-      return report.granted(datagram, opened, verdict.grant, granted.expiresAt);
+      if (granted === null) return report.revoked(candidate, opened);
+      return report.granted(candidate, opened, verdict.grant, granted.expiresAt);
     } catch (error) {
       if (!(error instanceof ReplayError || error instanceof FirewallError)) throw error;
-      return report.failed(datagram, opened, error);
+      return report.failed(candidate, opened, error);
     }
   }
 
@@ -211,7 +213,7 @@ class RunningDaemon implements Daemon {
     if (this.#closing !== null) return;
     const glimpse = this.#gate.glance(datagram);
     const basis = { gate: this.#gate, epoch: this.#keeper.epoch };
-    if (glimpse.kind === 'ignore') this.#ignore(datagram, glimpse);
+    if (glimpse.kind === 'ignore') this.#ignore(datagram.source, glimpse);
     else if (glimpse.effort > MAX_EFFORT) this.#queueToScreen(glimpse, basis);
     else this.#admit(glimpse, basis, () => {});
     this.#packets += 1;
@@ -234,21 +236,21 @@ class RunningDaemon implements Daemon {
     return this.#closing;
   }
 
-  #ignore({ source }: Datagram, { code, detail }: Ignored): void {
+  #ignore(source: IpAddress, { code, detail }: Ignored): void {
     this.#ports.report.ignored(source, code, detail);
   }
 
-  #drop({ source }: Datagram, reason: DropReason): void {
+  #drop(source: IpAddress, reason: DropReason): void {
     this.#ports.report.ignored(source, reason, DROPS[reason]);
   }
 
   #queueToScreen(glimpse: Glimpse, basis: Basis): void {
-    const { datagram } = glimpse;
+    const { source } = glimpse;
     const work: Work = {
-      source: datagram.source,
+      source,
       lane: 2,
       run: async () => this.#admit(glimpse, basis, () => this.#ports.turnstile.proved(work)),
-      dropped: (reason) => this.#drop(datagram, reason),
+      dropped: (reason) => this.#drop(source, reason),
     };
     this.#ports.turnstile.offer(work);
   }
@@ -257,26 +259,26 @@ class RunningDaemon implements Daemon {
   #admit(glimpse: Glimpse, basis: Basis, proved: () => void): void {
     const candidate = basis.gate.screen(glimpse);
     if (candidate.kind === 'ignore') {
-      this.#ignore(glimpse.datagram, candidate);
+      this.#ignore(glimpse.source, candidate);
       return;
     }
     const repeated = this.#recent.find(candidate.packet);
-    if (repeated !== null) this.#repeat(candidate.datagram, repeated.opened, repeated.spent);
+    if (repeated !== null) this.#repeat(candidate, repeated.opened, repeated.spent);
     else if (candidate.work === 'shared-key') void this.#handleNow(candidate, basis, proved);
     else this.#queueToOpen(candidate, basis, proved);
   }
 
   #queueToOpen(candidate: Candidate, basis: Basis, proved: () => void): void {
-    const { datagram, work: kind, isVouched } = candidate;
+    const { source, work: kind, isVouched } = candidate;
     const work: Work = {
-      source: datagram.source,
+      source,
       lane: isVouched ? 0 : kind === 'usual' ? 1 : 2,
       run: () =>
         this.#handleNow(candidate, basis, () => {
           this.#ports.turnstile.proved(work);
           proved();
         }),
-      dropped: (reason) => this.#drop(datagram, reason),
+      dropped: (reason) => this.#drop(source, reason),
     };
     this.#ports.turnstile.offer(work);
   }
@@ -284,7 +286,7 @@ class RunningDaemon implements Daemon {
   /** Resolves when it is decided; claiming and granting go on. */
   async #handleNow(candidate: Candidate, { gate, epoch }: Basis, proved: () => void): Promise<void> {
     if (this.#inFlight.size >= MAX_IN_FLIGHT) {
-      this.#drop(candidate.datagram, 'overload');
+      this.#drop(candidate.source, 'overload');
       return;
     }
     const clock = { nowSeconds: nowSeconds(), maxAgeSeconds: this.#config.maxPacketAgeSeconds };
@@ -293,10 +295,10 @@ class RunningDaemon implements Daemon {
     await deciding;
   }
 
-  #repeat(datagram: Datagram, opened: Authentic, spent: Spent): void {
+  #repeat(from: Sender, opened: Authentic, spent: Spent): void {
     const { report } = this.#ports;
-    if (spent === 'outdated') report.outdated(datagram, opened, nowSeconds() - oldestTime(opened));
-    else report.notClaimed(datagram, opened, spent);
+    if (spent === 'outdated') report.outdated(from, opened, nowSeconds() - oldestTime(opened));
+    else report.notClaimed(from, opened, spent);
   }
 
   /** The end waits for `work`. */

@@ -13,13 +13,13 @@ const LINES_PER_PERIOD = 20;
  * somebody without a key can cause, by junk or with a packet that was caught, has a bounded number.
  */
 export interface Report {
-  granted(datagram: Datagram, opened: Authentic, grant: Grant, expiresAt: number): void;
-  denied(datagram: Datagram, opened: Authentic, reason: DenyReason): void;
+  granted(from: Sender, opened: Authentic, grant: Grant, expiresAt: number): void;
+  denied(from: Sender, opened: Authentic, reason: DenyReason): void;
   /** Permitted, and revoked before the door was open. */
-  revoked(datagram: Datagram, opened: Authentic): void;
-  outdated(datagram: Datagram, opened: Authentic, differenceSeconds: number): void;
-  notClaimed(datagram: Datagram, opened: Authentic, claim: Exclude<Claim, 'claimed'>): void;
-  failed(datagram: Datagram, opened: Authentic, error: Error): void;
+  revoked(from: Sender, opened: Authentic): void;
+  outdated(from: Sender, opened: Authentic, differenceSeconds: number): void;
+  notClaimed(from: Sender, opened: Authentic, claim: Exclude<Claim, 'claimed'>): void;
+  failed(from: Sender, opened: Authentic, error: Error): void;
   ignored(source: IpAddress, code: IgnoreCode | DropReason, detail: string): void;
   /** Packets that the kernel dropped before anybody saw them, since the last time. `receive-buffer`: it was full. */
   lost(reason: 'receive-buffer' | FirewallCounter['reason'], packets: number): void;
@@ -28,6 +28,9 @@ export interface Report {
   /** What became of all packets since the start, in words, what the kernel dropped left out. */
   counters(): readonly Counter[];
 }
+
+/** Who a packet came from. */
+export type Sender = Pick<Datagram, 'source'>;
 
 /** So many packets. */
 export interface Counter {
@@ -56,41 +59,37 @@ export function createReport(log: Log): Report {
   const dropped = new Map<string, number>();
 
   return {
-    granted: (datagram, opened, grant, expiresAt) => {
+    granted: (from, opened, grant, expiresAt) => {
       add(totals, 'opened', 1);
       const until = new Date(expiresAt).toISOString().slice(11, 19);
       const doors = `${formatProtoPorts(grant.ports)} for ${grant.address}`;
-      log.info(
-        `opened ${doors}, ${grant.timeoutSeconds} s until ${until} UTC: ${describe(datagram, opened)}`,
-      );
+      log.info(`opened ${doors}, ${grant.timeoutSeconds} s until ${until} UTC: ${describe(from, opened)}`);
     },
-    denied: (datagram, opened, reason) => {
+    denied: (from, opened, reason) => {
       add(totals, `denied: ${reason}`, 1);
-      log.warning(`denied ${request(opened)}: ${DENIALS[reason]}; ${describe(datagram, opened)}`);
+      log.warning(`denied ${request(opened)}: ${DENIALS[reason]}; ${describe(from, opened)}`);
     },
-    revoked: (datagram, opened) => {
+    revoked: (from, opened) => {
       add(totals, 'denied: revoked', 1);
       log.warning(
-        `denied ${request(opened)}: it was revoked while it was being opened; ${describe(datagram, opened)}`,
+        `denied ${request(opened)}: it was revoked while it was being opened; ${describe(from, opened)}`,
       );
     },
-    outdated: (datagram, opened, differenceSeconds) => {
+    outdated: (from, opened, differenceSeconds) => {
       add(totals, 'denied: outdated', 1);
       if (!repeated.allows('outdated')) return;
       const off = differenceSeconds > 0 ? `${differenceSeconds} s old` : `${-differenceSeconds} s ahead`;
-      log.warning(
-        `denied ${request(opened)}: it is ${off}, check both clocks; ${describe(datagram, opened)}`,
-      );
+      log.warning(`denied ${request(opened)}: it is ${off}, check both clocks; ${describe(from, opened)}`);
     },
-    notClaimed: (datagram, opened, claim) => {
+    notClaimed: (from, opened, claim) => {
       add(totals, `denied: ${claim}`, 1);
       if (!repeated.allows(claim)) return;
-      log.warning(`denied ${request(opened)}: ${UNCLAIMED[claim]}; ${describe(datagram, opened)}`);
+      log.warning(`denied ${request(opened)}: ${UNCLAIMED[claim]}; ${describe(from, opened)}`);
     },
-    failed: (datagram, opened, error) => {
+    failed: (from, opened, error) => {
       add(totals, 'failed', 1);
       if (!repeated.allows('failed')) return;
-      log.error(`could not open ${request(opened)}: ${error.message}; ${describe(datagram, opened)}`);
+      log.error(`could not open ${request(opened)}: ${error.message}; ${describe(from, opened)}`);
     },
     ignored: (source, code, detail) => {
       add(ignored, code, 1);
@@ -162,8 +161,8 @@ function request({ message }: Authentic): string {
   return `${formatProtoPorts(message.request.ports)} for ${message.request.source ?? 'its source'}`;
 }
 
-function describe(datagram: Datagram, opened: Authentic): string {
+function describe(from: Sender, opened: Authentic): string {
   const signer = opened.signer === null ? '' : `, signed by ${opened.signer}`;
   const { id, message, stanzaNumber } = opened;
-  return `user ${message.username}${signer}, stanza #${stanzaNumber}, packet ${id.slice(0, 16)} from ${datagram.source}`;
+  return `user ${message.username}${signer}, stanza #${stanzaNumber}, packet ${id.slice(0, 16)} from ${from.source}`;
 }

@@ -9,6 +9,7 @@ import {
   explainSigners,
   type HmacKey,
   hasMac,
+  type IpAddress,
   inspectPacket,
   type OpenedPacket,
   type Packet,
@@ -28,7 +29,7 @@ export type Ignored = Extract<Verdict, { readonly kind: 'ignore' }>;
 /** A packet that could be one, by what can be seen without a key. */
 export interface Glimpse {
   readonly kind: 'glimpse';
-  readonly datagram: Datagram;
+  readonly source: IpAddress;
   readonly packet: Packet;
   /** How many keys have to be tried in {@link Gate.screen}: a few microseconds each. */
   readonly effort: number;
@@ -40,7 +41,7 @@ export interface Glimpse {
 /** A packet that keys of some stanzas may open. */
 export interface Candidate {
   readonly kind: 'candidate';
-  readonly datagram: Datagram;
+  readonly source: IpAddress;
   readonly packet: Packet;
   /**
    * What it takes to find out: a shared key, which is nothing; or public-key work, for a named key of ours that Node takes
@@ -87,10 +88,11 @@ function glance(datagram: Datagram, groups: readonly Group[]): Ignored | Glimpse
   const before = isKindMissing ? NO_KEY_FOR[kind] : IGNORED['no-stanza'];
   if (rings.length === 0) return before;
   const effort = rings.reduce((sum, ring) => sum + ring.effort, 0);
-  return { kind: 'glimpse', datagram, packet, effort, before, rings };
+  // Not the datagram itself, whose memory Node cuts off a block of 64 kB: what waits would hold on to it.
+  return { kind: 'glimpse', source: datagram.source, packet, effort, before, rings };
 }
 
-function screen({ datagram, packet, before, rings }: Glimpse): Ignored | Candidate {
+function screen({ source, packet, before, rings }: Glimpse): Ignored | Candidate {
   const macs = new Map<HmacKey, boolean>();
   const openers: Opener[] = [];
   let ignored = before;
@@ -102,7 +104,7 @@ function screen({ datagram, packet, before, rings }: Glimpse): Ignored | Candida
   if (openers.length === 0) return ignored;
   return {
     kind: 'candidate',
-    datagram,
+    source,
     packet,
     work: workFor(packet, openers),
     isVouched: openers.some(({ keys }) => keys.hmac !== null),
@@ -112,7 +114,7 @@ function screen({ datagram, packet, before, rings }: Glimpse): Ignored | Candida
 }
 
 async function decide(candidate: Candidate, clock: Clock): Promise<Verdict> {
-  const { datagram, packet, openers } = candidate;
+  const { source, packet, openers } = candidate;
   const opening = beginOpening(packet, clock);
   const attempts = new Map<Entry, DecryptedPacket>();
   let ignored: Telling = { verdict: candidate.before, order: -1 };
@@ -134,7 +136,7 @@ async function decide(candidate: Candidate, clock: Clock): Promise<Verdict> {
       continue;
     }
     const { stanza } = entry;
-    const verdict = authorize({ ...opened, stanzaNumber: stanza.number }, datagram.source, stanza, clock);
+    const verdict = authorize({ ...opened, stanzaNumber: stanza.number }, source, stanza, clock);
     if (verdict.kind === 'grant') return verdict;
     refusal ??= verdict;
   }
