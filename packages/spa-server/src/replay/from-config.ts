@@ -4,6 +4,7 @@ import type { ServerConfig } from '../config/server-config.ts';
 import { openReplayStore } from './lmdb.ts';
 import { DAMAGED_FILE, lastWriteOfDamaged, setAside } from './lmdb-data-file.ts';
 import { type DurableReplayStore, ReplayError, type ReplayStore } from './replay-store.ts';
+import { withSteadyFloor } from './steady-floor.ts';
 import { MARK_AHEAD_SECONDS, openTwoStores } from './two-stores.ts';
 
 const TMPFS_MAGIC = 0x01021994;
@@ -23,12 +24,16 @@ export async function replayFromConfig(
   const aheadSeconds = Math.max(config.maxPacketAgeSeconds, MARK_AHEAD_SECONDS);
   const durable = await openUndamaged(config.replayStore, now(), aheadSeconds, warn);
   const folder = volatileReplayFolder(config);
-  if (folder === null) return durable;
-  return openTwoStores({
-    durable,
-    // What it knew was stamped until the mark, which is at its place.
-    openVolatile: (nowSeconds) => openUndamaged(folder, nowSeconds, 0, warn),
-    now,
+  const openBoth = (volatile: string): Promise<ReplayStore> =>
+    openTwoStores({
+      durable,
+      // What it knew was stamped until the mark, which is at its place.
+      openVolatile: (nowSeconds) => openUndamaged(volatile, nowSeconds, 0, warn),
+      now,
+    });
+  return withSteadyFloor(folder === null ? durable : await openBoth(folder), {
+    steadySeconds: () => performance.now() / 1000,
+    maxAgeSeconds: config.maxPacketAgeSeconds,
   });
 }
 

@@ -32,11 +32,17 @@ const ID_BYTES = 16;
 const TIME_BYTES = 6;
 const PAGE_NUMBER_BYTES = 8;
 
+/** Of version 0.1: one entry for each message. */
+const OLD_DATABASES: ReadonlySet<string> = new Set(['messages', 'meta']);
+
 const DATA_FILE = 'data.mdb';
 /** What a damaged data file is called when it was set aside. */
 export const DAMAGED_FILE = 'data.mdb.damaged';
 
-/** What is wrong with the data file in `folder`, for the operator; null if nothing is, or there is none yet. */
+/**
+ * What is wrong with the data file in `folder`, for the operator; null if nothing is, or there is none yet.
+ * @throws ReplayError if it is another program's, or the system's error if it cannot be read.
+ */
 export function findDamage(folder: string): string | null {
   const file = openIfThere(join(folder, DATA_FILE));
   if (file === null) return null;
@@ -44,6 +50,11 @@ export function findDamage(folder: string): string | null {
     if (fstatSync(file).size > 0) checkFile(file);
     return null;
   } catch (error) {
+    if (error instanceof Foreign) {
+      throw new ReplayError(
+        `replay store ${folder}: data.mdb is of another program; write another REPLAY_STORE`,
+      );
+    }
     // Of a file that another process writes to, pages of two transactions may have been read.
     if (error instanceof Damage) return isInUse(folder) ? null : `${DATA_FILE} ${error.message}`;
     throw error;
@@ -76,6 +87,10 @@ function isInUse(folder: string): boolean {
 
 class Damage extends Error {
   override readonly name = 'Damage';
+}
+
+class Foreign extends Error {
+  override readonly name = 'Foreign';
 }
 
 /** A file that is being read, and the pages that were in use so far. */
@@ -143,7 +158,8 @@ function checkDatabases(reading: Reading): void {
 
   function checkDatabase({ key, kind, data }: PageNode, level: number): number {
     const shape = shapes[nameOf(key)];
-    if (shape === undefined) throw new Damage('was written by something else');
+    if (OLD_DATABASES.has(nameOf(key))) throw new Damage('was written by an older version');
+    if (shape === undefined) throw new Foreign();
     mustHave(kind === NodeKind.database && data.length === TREE_BYTES);
     checkTree(reading, readTree(data), shape, level + 1);
     return 1;

@@ -34,16 +34,13 @@ export async function openTwoStores({ durable, openVolatile, now }: TwoStoresPar
   async function openDependent(): Promise<ReplayStore> {
     try {
       const store = await openVolatile(Math.max(now(), durable.markSeconds));
-      await raiseMark(Math.max(now(), store.floorSeconds));
+      const nowSeconds = Math.max(now(), store.floorSeconds);
+      await durable.setMark(Math.max(durable.markSeconds, nowSeconds + MARK_AHEAD_SECONDS));
       return store;
     } catch (error) {
       await durable.close();
       throw error;
     }
-  }
-
-  async function raiseMark(nowSeconds: number): Promise<void> {
-    await durable.setMark(Math.max(durable.markSeconds, nowSeconds + MARK_AHEAD_SECONDS));
   }
 
   async function claimDurably(message: ClaimedMessage): Promise<Claim> {
@@ -64,7 +61,8 @@ export async function openTwoStores({ durable, openVolatile, now }: TwoStoresPar
       return claim === 'claimed' ? volatile.claim(message) : claim;
     },
     raiseFloor: async (floorSeconds) => {
-      await raiseMark(now());
+      // It goes back with a clock that was ahead, but not behind what only the volatile store knows.
+      await durable.setMark(Math.max(latest, now() + MARK_AHEAD_SECONDS));
       await Promise.all([volatile.raiseFloor(floorSeconds), durable.raiseFloor(floorSeconds)]);
     },
     close: async () => {
