@@ -96,6 +96,10 @@ export class Doorkeeper {
   readonly #unsettled = new Map<string, DoorName>();
   #trouble: { readonly since: number; readonly waitMs: number; readonly retryAt: number } | null = null;
   #looking: Promise<void> | null = null;
+  /** A look at the rules that has not begun yet. */
+  #nextMend: Promise<void> | null = null;
+  /** Grants that are tried a second time. */
+  #openingAgain = 0;
   /** The difference of the two clocks. */
   #clockOffset: number;
 
@@ -315,16 +319,23 @@ export class Doorkeeper {
       if (!(error instanceof FirewallError)) throw error;
       // A firewall that fails all the time is left to the watch: not every packet tries to mend it.
       if (this.#trouble !== null) throw error;
-      log.warning(`${error.message}; trying again`);
-      await this.#mend();
-      return await firewall.grant(wanted);
+      // A burst fails as a whole, for one reason.
+      if (this.#openingAgain === 0) log.warning(`${error.message}; trying again`);
+      this.#openingAgain += 1;
+      try {
+        await this.#mend();
+        return await firewall.grant(wanted);
+      } finally {
+        this.#openingAgain -= 1;
+      }
     }
   }
 
-  /** Puts the rules back if they do not stand, once however many ask. @throws FirewallError */
-  async #mend(): Promise<void> {
+  /** Puts the rules back if they do not stand. Who asks before it has begun shares it. @throws FirewallError */
+  #mend(): Promise<void> {
     const { firewall, log } = this.#parts;
-    await this.#installInTurn(async () => {
+    this.#nextMend ??= this.#installInTurn(async () => {
+      this.#nextMend = null;
       if (this.#policy === null || (await firewall.isIntact())) return;
       const doors = this.#wanted();
       await firewall.install(this.#policy, { flush: false, doors });
@@ -332,6 +343,7 @@ export class Doorkeeper {
         `the firewall's rules were changed by somebody; put back with ${count(doors.length, 'open door')}`,
       );
     });
+    return this.#nextMend;
   }
 
   #install(
