@@ -1,10 +1,7 @@
 import { addresses, doorCloses, lacking, reach, until } from 'spa-lab';
 import t from 'tap';
-import { createFaultSite, type FaultSetup, hears, provesSound } from './faults.ts';
+import { createFaultSite, type FaultSetup, hears, OPENING, provesSound } from './faults.ts';
 import type { FirewallFault } from './faulty-firewall.ts';
-
-/** The command that opens a door. */
-const OPENING = { nftables: /element|include/, iptables: /restore[\s\S]*10\.77\.0\.1/ } as const;
 
 const KILLS: readonly { readonly title: string; readonly fault: FirewallFault; readonly isOpen: boolean }[] =
   [

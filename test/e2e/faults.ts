@@ -154,6 +154,12 @@ export async function withPrivateMounts(host: Namespace): Promise<Namespace> {
   };
 }
 
+/** Part of the command that opens a door for the operator, or brings it to what it should be. */
+export const OPENING: Readonly<Record<FaultSetup['kind'], RegExp>> = {
+  nftables: /element|include/,
+  iptables: /restore[\s\S]*10\.77\.0\.1/,
+};
+
 /** Waits until the log tells of a packet. */
 export function hears(site: FaultSite, { username }: Knock): Promise<void> {
   return site.daemon().logged(new RegExp(`user ${username},`));
@@ -161,9 +167,14 @@ export function hears(site: FaultSite, { username }: Knock): Promise<void> {
 
 /**
  * What has to hold after every fault: the operator's door closes, the packets that were sent for it open nothing any more, a
- * new packet opens a door (over IPv6), and nobody else ever got in.
+ * new packet opens a door (over IPv6), and nobody else got in, but for what the test knows of.
  */
-export async function provesSound(t: Test, site: FaultSite, spent: readonly Knock[]): Promise<void> {
+export async function provesSound(
+  t: Test,
+  site: FaultSite,
+  spent: readonly Knock[],
+  { gotInBefore = 0 }: { readonly gotInBefore?: number } = {},
+): Promise<void> {
   const before = spent.map(site.timesOpened);
   await doorCloses(site.lab);
   const fresh = await site.make({ seconds: 3, address: addresses.client6 });
@@ -172,7 +183,7 @@ export async function provesSound(t: Test, site: FaultSite, spent: readonly Knoc
   t.equal(site.timesOpened(fresh), 1, 'the daemon works');
   t.same(spent.map(site.timesOpened), before, 'no packet is accepted twice');
   t.equal(await reach(site.lab.operator, addresses.server4), 'silent');
-  t.equal(site.prober.gotIn(), 0, `a stranger tried ${site.prober.tried()} times`);
+  t.equal(site.prober.gotIn(), gotInBefore, `a stranger tried ${site.prober.tried()} times`);
 }
 
 /** The addresses below 10.88. that have a door, whether a daemon runs or not. */
