@@ -6,7 +6,7 @@ import { answerControl, kernelCounters } from './control/answer.ts';
 import type { ControlAnswer, ControlRequest, CountersAnswer } from './control/protocol.ts';
 import { type ControlSocket, controlPath, listenControl } from './control/socket.ts';
 import { type Candidate, createGate, type Gate, type Glimpse, type Ignored } from './decision/gate.ts';
-import { createRecentPackets, type Spent } from './decision/recent-packets.ts';
+import { createRecentPackets } from './decision/recent-packets.ts';
 import type { Stanza } from './decision/stanza.ts';
 import type { Authentic, Datagram, Verdict } from './decision/verdict.ts';
 import { UnavailableError } from './failure.ts';
@@ -19,7 +19,7 @@ import { replayFromConfig, volatileReplayFolder } from './replay/from-config.ts'
 import { createMemoryReplayStore } from './replay/memory.ts';
 import { ReplayError, type ReplayStore } from './replay/replay-store.ts';
 import { MARK_AHEAD_SECONDS } from './replay/two-stores.ts';
-import { type Counter, createReport, type Report, type Sender } from './report.ts';
+import { type Counter, createReport, type Report } from './report.ts';
 import type { Log } from './system/log.ts';
 import { createTurnstile, type DropReason, type Turnstile, type Work } from './transport/turnstile.ts';
 import { listenUdp, RECEIVE_BUFFER_BYTES, type UdpListener } from './transport/udp.ts';
@@ -262,9 +262,8 @@ class RunningDaemon implements Daemon {
       this.#ignore(glimpse.source, candidate);
       return;
     }
-    const repeated = this.#recent.find(candidate.packet);
-    if (repeated !== null) this.#repeat(candidate, repeated.opened, repeated.spent);
-    else if (candidate.work === 'shared-key') void this.#handleNow(candidate, basis, proved);
+    if (this.#isRepeated(candidate)) return;
+    if (candidate.work === 'shared-key') void this.#handleNow(candidate, basis, proved);
     else this.#queueToOpen(candidate, basis, proved);
   }
 
@@ -285,6 +284,7 @@ class RunningDaemon implements Daemon {
 
   /** Resolves when it is decided; claiming and granting go on. */
   async #handleNow(candidate: Candidate, { gate, epoch }: Basis, proved: () => void): Promise<void> {
+    if (this.#isRepeated(candidate)) return;
     if (this.#inFlight.size >= MAX_IN_FLIGHT) {
       this.#drop(candidate.source, 'overload');
       return;
@@ -295,10 +295,15 @@ class RunningDaemon implements Daemon {
     await deciding;
   }
 
-  #repeat(from: Sender, opened: Authentic, spent: Spent): void {
+  /** True if exactly this packet was opened not long ago; then it is reported, and makes no work. */
+  #isRepeated(candidate: Candidate): boolean {
     const { report } = this.#ports;
-    if (spent === 'outdated') report.outdated(from, opened, nowSeconds() - oldestTime(opened));
-    else report.notClaimed(from, opened, spent);
+    const repeated = this.#recent.find(candidate.packet);
+    if (repeated === null) return false;
+    const { opened, spent } = repeated;
+    if (spent === 'outdated') report.outdated(candidate, opened, nowSeconds() - oldestTime(opened));
+    else report.notClaimed(candidate, opened, spent);
+    return true;
   }
 
   /** The end waits for `work`. */

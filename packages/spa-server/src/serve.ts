@@ -4,6 +4,7 @@ import { type Daemon, startDaemon } from './daemon.ts';
 import { describeFailure, UnavailableError } from './failure.ts';
 import type { Options } from './options.ts';
 import type { Log } from './system/log.ts';
+import { keepSmall } from './system/memory.ts';
 import {
   claimProcessName,
   findDaemon,
@@ -37,6 +38,7 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
   const starting = startDaemon({ config, stanzas, log, dryRun, packetLimit });
   const stopFailed = obeySignals(starting, options, log);
   const [daemon] = await Promise.all([starting, warmUp(stanzas, Math.floor(Date.now() / 1000))]);
+  keepSmall();
   try {
     writePidFile(config.pidFile);
     surroundings.ready();

@@ -38,10 +38,15 @@ export interface TurnstileHost {
   arrived(): number;
 }
 
-/** What a source (IPv4: an address, IPv6: a network of 64 bits) may waste. */
-const BUDGET: Budget = { burst: 256, perSecond: 10 };
-const MAX_SOURCES = 8192;
-const MAX_WAITING = 2048;
+/** What a source (IPv4: an address, IPv6: a network of 64 bits) may waste in each lane. */
+const BUDGETS: Readonly<Record<Lane, Budget>> = {
+  0: { burst: 1024, perSecond: 100 },
+  1: { burst: 256, perSecond: 10 },
+  2: { burst: 64, perSecond: 5 },
+};
+/** Of so many sources it is remembered what they have wasted. */
+const MAX_SOURCES = 4096;
+const MAX_WAITING = 1024;
 /** Sources of authentic packets, which come first. */
 const MAX_KNOWN = 4096;
 /** How long what waits is still done when the turnstile closes. */
@@ -66,10 +71,10 @@ class RunningTurnstile implements Turnstile {
     createFairQueue(),
     createFairQueue(),
   ];
-  readonly #budgets: TokenBuckets;
+  readonly #budgets: Readonly<Record<Lane, TokenBuckets>>;
   readonly #known = new Set<string>();
-  /** Whose token each piece of work has taken. */
-  readonly #payers = new WeakMap<Work, string>();
+  /** From which of its source's budgets each piece of work was paid. */
+  readonly #paidIn = new WeakMap<Work, Lane>();
   #isTurning = false;
   #closeBy = Number.POSITIVE_INFINITY;
   #arrived = 0;
@@ -79,7 +84,9 @@ class RunningTurnstile implements Turnstile {
 
   constructor(host: TurnstileHost) {
     this.#host = host;
-    this.#budgets = createTokenBuckets(BUDGET, MAX_SOURCES, () => host.now());
+    const buckets = (lane: Lane): TokenBuckets =>
+      createTokenBuckets(BUDGETS[lane], MAX_SOURCES, () => host.now());
+    this.#budgets = { 0: buckets(0), 1: buckets(1), 2: buckets(2) };
   }
 
   get waiting(): number {
@@ -96,19 +103,19 @@ class RunningTurnstile implements Turnstile {
     if (this.#closeBy !== Number.POSITIVE_INFINITY) return 'overload';
     const source = sourceOf(work.source);
     const lane = this.#known.has(source) ? 0 : work.lane;
-    const payer = `${lane} ${source}`;
-    if (!this.#budgets.take(payer)) return 'budget';
+    if (!this.#budgets[lane].take(source)) return 'budget';
     if (this.waiting >= MAX_WAITING && !this.#makeRoom(lane)) return 'overload';
-    this.#payers.set(work, payer);
+    this.#paidIn.set(work, lane);
     this.#lanes[lane].add(source, work);
     this.#turnSoon();
     return null;
   }
 
   proved(work: Work): void {
-    const payer = this.#payers.get(work);
-    if (payer !== undefined) this.#budgets.give(payer);
-    this.#remember(sourceOf(work.source));
+    const source = sourceOf(work.source);
+    const lane = this.#paidIn.get(work);
+    if (lane !== undefined) this.#budgets[lane].give(source);
+    this.#remember(source);
   }
 
   close(): Promise<void> {
