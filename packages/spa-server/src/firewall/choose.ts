@@ -3,7 +3,8 @@ import { runCommand } from './command.ts';
 import { FirewallError } from './firewall.ts';
 import { DEFAULT_IPTABLES_CHAIN, type IptablesChain, parseTable } from './iptables-chain.ts';
 import { guardPrefix } from './nft-place.ts';
-import { isMadeByIptables, parseRuleset } from './nft-ruleset.ts';
+import { readRuleset } from './nft-read.ts';
+import { isMadeByIptables } from './nft-ruleset.ts';
 import { findProgram, searchPath } from './programs.ts';
 
 /** The firewall that fits this host, with the paths of its programs, and why, in a few words for the log. */
@@ -101,7 +102,7 @@ async function hasIptablesRules(iptables: string, options: ChoiceOptions): Promi
 
 /** True if somebody but us and iptables has a chain for incoming packets in nftables. */
 async function hasNftChains(nft: string, { ownTable, prefix = [] }: ChoiceOptions): Promise<boolean> {
-  const { chains } = parseRuleset(await runCommand([...prefix, nft, '-j', '-t', 'list', 'ruleset']));
+  const { chains } = await readRuleset([...prefix, nft]);
   return chains
     .filter((chain) => chain.hook === 'input' && !isMadeByIptables(chain))
     .some(

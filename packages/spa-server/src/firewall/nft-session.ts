@@ -21,6 +21,9 @@ const INCLUDE = `include "/proc/self/fd/${FILE_DESCRIPTOR}"`;
 /** A quick succession of processes that die helps nobody. */
 const RESTART_AFTER_MS = 1_000;
 
+/** A process that has nothing more to do takes no longer. */
+const LEAVE_WITHIN_MS = 1_000;
+
 interface NftChild {
   readonly process: ChildProcess;
   readonly stdin: Writable;
@@ -61,6 +64,8 @@ export class NftSession {
   readonly #onLoss: (reason: string, again: boolean) => void;
   #child: NftChild | null = null;
   #markers = 0;
+  /** Ends of processes that are not used any more. */
+  readonly #leaving = new Set<Promise<void>>();
   /** What nft is to include, and what it lists. Null before the first start, and if there is no folder for files. */
   #input: NamelessFile | null = null;
   #output: NamelessFile | null = null;
@@ -97,22 +102,45 @@ export class NftSession {
     return this.#output.read();
   }
 
-  /** Another process takes over; the one before ends when the new one has done its {@link NftSessionOptions.onStart}. */
+  /**
+   * Another process takes over; the one before ends when the new one has done its {@link NftSessionOptions.onStart}, and
+   * what belonged to it is gone then.
+   */
   async renew(): Promise<void> {
     const before = this.#child;
     this.#child = await this.#start();
-    before?.stdin.end();
+    if (before !== null) this.#dismiss(before);
+    await Promise.all(this.#leaving);
   }
 
-  /** Ends the process; nft leaves when its input ends. The next statement starts another. */
-  end(): void {
+  /** Ends the process and resolves when it has ended. The next statement starts another. */
+  async end(): Promise<void> {
     const child = this.#child;
     this.#child = null;
-    child?.stdin.end();
+    if (child !== null) this.#dismiss(child);
     this.#input?.close();
     this.#output?.close();
     this.#input = null;
     this.#output = null;
+    await Promise.all(this.#leaving);
+  }
+
+  /** nft leaves when its input ends; one that does not, or that was killed, is waited for only so long. */
+  #dismiss(child: NftChild): void {
+    child.stdin.end();
+    if (hasEnded(child.process)) return;
+    const left = new Promise<void>((resolve) => {
+      const timer = setTimeout(() => {
+        child.process.kill('SIGKILL');
+        resolve();
+      }, LEAVE_WITHIN_MS);
+      child.process.once('exit', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+    this.#leaving.add(left);
+    void left.then(() => this.#leaving.delete(left));
   }
 
   async #ready(): Promise<NftChild> {
@@ -155,6 +183,7 @@ export class NftSession {
       await this.#onStart((statements) => this.#send(child, statements));
     } catch (error) {
       process.kill('SIGKILL');
+      this.#dismiss(child);
       throw error;
     }
     return child;
@@ -206,6 +235,7 @@ export class NftSession {
       const fail = (status: number | null, said: string): void => {
         if (this.#child === child) this.#child = null;
         child.process.kill('SIGKILL');
+        this.#dismiss(child);
         finish(() => reject(new FirewallError(this.#command.join(' '), status, said)));
       };
       const onData = (chunk: string): void => {

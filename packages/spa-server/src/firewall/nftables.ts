@@ -31,7 +31,8 @@ import {
   type NftPlacement,
   nftPlace,
 } from './nft-place.ts';
-import { jumpTarget, parseRuleset, type Ruleset, rulesOf, shutsByDefault } from './nft-ruleset.ts';
+import { readRuleset } from './nft-read.ts';
+import { jumpTarget, type Ruleset, rulesOf, shutsByDefault } from './nft-ruleset.ts';
 import { NftSession, type Send } from './nft-session.ts';
 import { missingChain, rulesetWarnings } from './nft-warnings.ts';
 
@@ -89,7 +90,7 @@ export function createNftables(options: NftablesOptions): Firewall {
 
   const nft = (args: readonly string[], more: CommandOptions = {}): Promise<string> =>
     runCommand([...command, ...args], { timeLimitMs, ...more });
-  const listRuleset = async (): Promise<Ruleset> => parseRuleset(await nft(['-j', '-t', 'list', 'ruleset']));
+  const listRuleset = (): Promise<Ruleset> => readRuleset(command, { timeLimitMs });
   const listOurs = async (): Promise<string> =>
     (await session.ask(`list ruleset ${place.family}`)) ?? (await listOursAnew());
   const listOursAnew = (): Promise<string> => nft(['-t', '-a', 'list', 'ruleset', place.family]);
@@ -195,7 +196,7 @@ export function createNftables(options: NftablesOptions): Firewall {
 
   async function install(policy: GatePolicy, options: InstallOptions): Promise<readonly string[]> {
     isInstalling = true;
-    const ruleset = await listRuleset();
+    const [ruleset, ourGuard] = [await listRuleset(), guard];
     const problem = missingChain(ruleset, place);
     if (problem !== null) throw new FirewallError(command.join(' '), null, problem);
     // The first grant is not to wait for a process to start, and the guard has to have a name.
@@ -231,6 +232,7 @@ export function createNftables(options: NftablesOptions): Firewall {
     installed = { policy, part: ourPart(await listOurs(), place, guard) };
     return [
       ...rulesetWarnings(ruleset, place, policy),
+      ...(placement.mode === 'own' ? strangers(ruleset, placement.table, ourGuard) : []),
       ...(unfiltered === null
         ? []
         : [`the kernel does not filter packets before we see them: ${unfiltered}`]),
@@ -333,7 +335,7 @@ export function createNftables(options: NftablesOptions): Firewall {
         });
     } finally {
       isClosed = true;
-      session.end();
+      await session.end();
     }
   }
 
@@ -433,6 +435,19 @@ function isShutByOthers(ruleset: Ruleset, place: NftPlace): boolean {
       (chain) => chain.hook === 'input' && !(chain.family === place.family && chain.table === place.table),
     )
     .some((chain) => shutsByDefault(ruleset, chain));
+}
+
+/** A guard that is not ours shuts our doors. */
+function strangers(ruleset: Ruleset, table: string, ours: Guard | null): readonly string[] {
+  const guards = ruleset.chains
+    .map((chain) => chain.table)
+    .filter((name) => name.startsWith(guardPrefix(table)));
+  return [...new Set(guards)]
+    .filter((name) => name !== ours?.table)
+    .map(
+      (name) =>
+        `table inet ${name} belongs to another daemon's nft, and shuts the ports until that ends: nft list table inet ${name} names it`,
+    );
 }
 
 function jumpHandles(ruleset: Ruleset, place: NftPlace): readonly number[] {
