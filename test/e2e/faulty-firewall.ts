@@ -96,7 +96,7 @@ sub command {
   my $fault = faultOf("$name @ARGV\\n$input");
   fail($fault, 'before', 0);
   if ($fault eq 'refuse') { print STDERR "Error: this was asked for\\n"; exit 1; }
-  if ($fault eq 'garble-before') { print "\\x00\\xff{]\\n-A *nonsense"; exit 0; }
+  if ($fault eq 'garble-before') { print STDERR "\\x00\\xff{]\\n-A *nonsense"; exit 3; }
   local $SIG{PIPE} = 'IGNORE';
   open(my $child, '|-', $real, @ARGV) or exit 127;
   print $child $input;
