@@ -4,15 +4,18 @@ import { ExitCode } from 'spa-host';
 import { lacking } from 'spa-lab';
 import { measureDoor } from './door.ts';
 import { measureEnter } from './enter.ts';
+import { measureFlood } from './flood.ts';
 import { measureLoss } from './loss.ts';
 import { describeMachine } from './machine.ts';
+import { measureMemory } from './memory.ts';
 import { formatText, type Section, withSections } from './results.ts';
 import type { Run } from './run.ts';
+import { measureThroughput } from './throughput.ts';
 import { measureWire } from './wire.ts';
 
 /**
- * A part of the bench. `npm run bench -- NAME...` runs some of them, without names all; with `quick` a look with a tenth of
- * the rounds, which is written nowhere.
+ * A part of the bench. `npm run bench -- NAME...` runs some of them, without names all; `NAME=ROUNDS` says how often; with
+ * `quick` a look with a tenth of the rounds, which is written nowhere.
  */
 interface Part {
   readonly name: string;
@@ -23,6 +26,9 @@ interface Part {
 
 const PARTS: readonly Part[] = [
   { name: 'door', title: 'Latency of the door', measure: measureDoor },
+  { name: 'throughput', title: 'Valid packets a second', measure: measureThroughput },
+  { name: 'flood', title: 'A flood on the port', measure: measureFlood },
+  { name: 'memory', title: 'Memory in a long flood', measure: measureMemory },
   { name: 'enter', title: 'From Enter to the remote shell', measure: measureEnter },
   { name: 'wire', title: 'From Enter to the packet on the wire', measure: measureWire },
   { name: 'loss', title: 'A network that loses a fifth', measure: measureLoss },
@@ -44,11 +50,15 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(words: readonly string[]): Promise<number> {
-  const names = words.filter((word) => word !== QUICK);
-  const unknown = names.find((name) => !PARTS.some((part) => part.name === name));
-  if (unknown !== undefined) {
+  const wishes = words.filter((word) => word !== QUICK).map(parseWish);
+  const wrong = wishes.find(({ name, rounds }) => {
+    return !PARTS.some((part) => part.name === name) || !(rounds === null || rounds > 0);
+  });
+  if (wrong !== undefined) {
     const known = PARTS.map((part) => part.name).join(', ');
-    process.stderr.write(`bench: there is no part ${unknown}; write some of ${known}, or ${QUICK}\n`);
+    process.stderr.write(
+      `bench: there is no part ${wrong.text}; write some of ${known}, NAME=ROUNDS, or ${QUICK}\n`,
+    );
     return ExitCode.usage;
   }
   const reason = lacking(...PROGRAMS);
@@ -56,9 +66,10 @@ async function main(words: readonly string[]): Promise<number> {
     process.stderr.write(`bench: ${reason}\n`);
     return ExitCode.unavailable;
   }
-  const parts = PARTS.filter((part) => names.length === 0 || names.includes(part.name));
+  const parts = PARTS.filter(({ name }) => wishes.length === 0 || wishes.some((wish) => wish.name === name));
   for (const part of parts) {
-    const section = await measure(part, words.includes(QUICK));
+    const rounds = wishes.find(({ name }) => name === part.name)?.rounds ?? null;
+    const section = await measure(part, { isQuick: words.includes(QUICK), rounds });
     progress('');
     for (const table of section.tables) process.stdout.write(`\n${formatText(table)}`);
     if (!words.includes(QUICK)) write(part, section);
@@ -66,12 +77,28 @@ async function main(words: readonly string[]): Promise<number> {
   return ExitCode.ok;
 }
 
-async function measure(part: Part, isQuick: boolean): Promise<Section> {
+/** A part to be measured, and how often if that was said: `kills=10000`. */
+interface Wish {
+  readonly text: string;
+  readonly name: string;
+  /** NaN if it is no number. */
+  readonly rounds: number | null;
+}
+
+function parseWish(text: string): Wish {
+  const [name = '', rounds] = text.split('=');
+  return { text, name, rounds: rounds === undefined ? null : Number(rounds) };
+}
+
+async function measure(
+  part: Part,
+  wish: { readonly isQuick: boolean; readonly rounds: number | null },
+): Promise<Section> {
   try {
     const found = await part.measure({
       onEnd: (undo) => undos.push(undo),
       progress: (text) => progress(`${part.name}: ${text}`),
-      rounds: (full) => (isQuick ? Math.ceil(full / 10) : full),
+      rounds: (full) => wish.rounds ?? (wish.isQuick ? Math.ceil(full / 10) : full),
     });
     return { title: part.title, ...found };
   } catch (error) {

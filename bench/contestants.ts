@@ -1,8 +1,7 @@
 import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import { createLab, type Daemon, type Lab, startFwknopd, startSpaServer } from 'spa-lab';
+import { createLab, type Daemon, type DaemonConfig, type Lab, startFwknopd, startSpaServer } from 'spa-lab';
 import { type ShutDoors, shutInIptables, shutInNftables } from './doors.ts';
-import type { Mode } from './modes.ts';
 import { type Operator, startOperator } from './operator.ts';
 
 /** A daemon with its firewall, on a bastion of its own. */
@@ -10,8 +9,8 @@ export interface Contestant {
   readonly name: string;
   readonly lab: Lab;
   readonly operator: Operator;
-  /** Starts the daemon with the stanza of `mode`. */
-  start(mode: Mode): Promise<Daemon>;
+  /** Starts the daemon with the stanza of a mode, and lines of fwknopd.conf if it is told any. */
+  start(config: DaemonConfig): Promise<Daemon>;
   /** Takes the open door out of the kernel, past the daemon. */
   shut(): Promise<void>;
 }
@@ -20,7 +19,7 @@ export interface Contestant {
 export interface ContestantPlan {
   readonly name: string;
   readonly firewall: 'nftables' | 'iptables';
-  start(lab: Pick<Lab, 'bastion' | 'scratch'>, mode: Mode): Promise<Daemon>;
+  start(lab: Pick<Lab, 'bastion' | 'scratch'>, config: DaemonConfig): Promise<Daemon>;
   readonly shut: ShutDoors;
 }
 
@@ -28,7 +27,7 @@ export interface ContestantPlan {
 export const PEER: ContestantPlan = {
   name: 'fwknopd, iptables',
   firewall: 'iptables',
-  start: (lab, { access }) => startFwknopd(lab.bastion, lab.scratch, { access }),
+  start: (lab, { access, server = [] }) => startFwknopd(lab.bastion, lab.scratch, { access, server }),
   shut: shutInIptables,
 };
 
@@ -60,7 +59,7 @@ export async function createContestant(plan: ContestantPlan): Promise<Contestant
       name: plan.name,
       lab,
       operator,
-      start: (mode) => plan.start(lab, mode),
+      start: (config) => plan.start(lab, config),
       shut: async () => {
         if ((await plan.shut(lab.bastion)) === 0) throw new Error(`${plan.name}: there is no door to shut`);
       },
@@ -72,10 +71,10 @@ export async function createContestant(plan: ContestantPlan): Promise<Contestant
 }
 
 function startOurs(...server: readonly string[]): ContestantPlan['start'] {
-  return async (lab, { access }) => {
+  return async (lab, { access, server: more = [] }) => {
     const folder = makeMemoryFolder();
     const run = folder === null ? [] : [`FWKNOP_RUN_DIR ${folder}`];
-    return startSpaServer(lab.bastion, lab.scratch, { server: [...run, ...server], access });
+    return startSpaServer(lab.bastion, lab.scratch, { server: [...run, ...server, ...more], access });
   };
 }
 
@@ -86,6 +85,12 @@ function makeMemoryFolder(): string | null {
   const parent = ['/run', '/dev/shm'].find((path) => statfsSync(path).type === TMPFS_MAGIC);
   if (parent === undefined) return null;
   const folder = mkdtempSync(join(parent, 'spa-bench-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  if (memoryFolders.push(folder) === 1) process.once('exit', removeMemoryFolders);
   return folder;
+}
+
+const memoryFolders: string[] = [];
+
+function removeMemoryFolders(): void {
+  for (const folder of memoryFolders) rmSync(folder, { recursive: true, force: true });
 }

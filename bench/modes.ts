@@ -29,13 +29,15 @@ export interface Mode {
   readonly clientKeys: readonly ClientKeys[];
   /** Lines of access.conf, the same for every daemon. */
   readonly access: readonly string[];
-  /** A fresh packet that asks for tcp/22. */
-  seal(): Promise<string>;
+  /** A fresh packet that asks for tcp/22, for the operator's own address unless another is named. */
+  seal(address?: string): Promise<string>;
 }
 
 /** The modes, and the end of what they need. */
 export interface Modes {
   readonly all: readonly Mode[];
+  /** The OpenPGP modes without HMAC: any packet to the bastion's key costs it public-key work. */
+  readonly unguarded: readonly Mode[];
   /** Ends the agents of the GnuPG homes. */
   dispose(): void;
 }
@@ -52,7 +54,7 @@ export async function createModes(scratch: Scratch): Promise<Modes> {
     homes.push(home);
     return home;
   };
-  const openPgp = async (name: string, algorithm: 'rsa2048' | 'ecc'): Promise<Mode> => {
+  const openPgp = async (name: string, algorithm: 'rsa2048' | 'ecc'): Promise<Pair> => {
     const bastion = await createHome('bastion', algorithm);
     const operator = await createHome('operator', algorithm);
     await bastion.certify(operator);
@@ -77,13 +79,18 @@ export async function createModes(scratch: Scratch): Promise<Modes> {
       { where: 'GnuPG home', lines: inHome, isStock: algorithm === 'rsa2048' },
       { where: 'key files', lines: inFiles, isStock: false },
     ];
-    return createMode(name, { kind: 'openpgp', signer, recipient }, clientKeys, [
+    const encryption = { kind: 'openpgp', signer, recipient } as const;
+    const access = [
       `GPG_HOME_DIR ${bastion.path}`,
       `GPG_DECRYPT_ID ${bastion.fingerprint}`,
       'GPG_ALLOW_NO_PW Y',
       'GPG_REQUIRE_SIG Y',
       `GPG_FINGERPRINT_ID ${operator.fingerprint}`,
-    ]);
+    ];
+    return {
+      guarded: createGuardedMode(name, encryption, clientKeys, access),
+      unguarded: createMode(`${name}, no HMAC`, encryption, null, clientKeys, access),
+    };
   };
   const dispose = (): void => {
     for (const home of homes) home.close();
@@ -92,30 +99,48 @@ export async function createModes(scratch: Scratch): Promise<Modes> {
     const key = randomBytes(32);
     const line = `KEY_BASE64 ${key.toString('base64')}`;
     const clientKeys = [{ where: 'rc file', lines: [line], isStock: true }] as const;
-    const aes = createMode('AES', { kind: 'aes', key: new SymmetricKey(key) }, clientKeys, [line]);
+    const aes = createGuardedMode('AES', { kind: 'aes', key: new SymmetricKey(key) }, clientKeys, [line]);
     const rsa = await openPgp('GPG, RSA-2048', 'rsa2048');
     const ecc = await openPgp('GPG, ed25519/cv25519', 'ecc');
-    return { all: [aes, rsa, ecc], dispose };
+    const all = [aes, rsa.guarded, ecc.guarded];
+    return { all, unguarded: [rsa.unguarded, ecc.unguarded], dispose };
   } catch (error) {
     dispose();
     throw error;
   }
 }
 
-function createMode(
+/** The same keys with HMAC and without. */
+interface Pair {
+  readonly guarded: Mode;
+  readonly unguarded: Mode;
+}
+
+function createGuardedMode(
   name: string,
   encryption: Sealing,
   clientKeys: readonly ClientKeys[],
   keyLines: readonly string[],
 ): Mode {
-  const hmacKey = randomBytes(64);
-  const hmacLine = `HMAC_KEY_BASE64 ${hmacKey.toString('base64')}`;
-  const keys = { encryption, hmac: new HmacKey(hmacKey, 'sha256') };
+  const key = randomBytes(64);
+  const line = `HMAC_KEY_BASE64 ${key.toString('base64')}`;
+  const toldKeys = clientKeys.map((keys) => ({ ...keys, lines: [...keys.lines, 'USE_HMAC Y', line] }));
+  const hmac = new HmacKey(key, 'sha256');
+  return createMode(`${name}, HMAC`, encryption, hmac, toldKeys, [...keyLines, line]);
+}
+
+function createMode(
+  name: string,
+  encryption: Sealing,
+  hmac: HmacKey | null,
+  clientKeys: readonly ClientKeys[],
+  keyLines: readonly string[],
+): Mode {
   return {
-    name: `${name}, HMAC`,
-    clientKeys: clientKeys.map((keys) => ({ ...keys, lines: [...keys.lines, 'USE_HMAC Y', hmacLine] })),
-    access: ['SOURCE ANY', ...keyLines, hmacLine, 'OPEN_PORTS tcp/22', `FW_ACCESS_TIMEOUT ${DOOR_SECONDS}`],
-    seal: () => {
+    name,
+    clientKeys,
+    access: ['SOURCE ANY', ...keyLines, 'OPEN_PORTS tcp/22', `FW_ACCESS_TIMEOUT ${DOOR_SECONDS}`],
+    seal: (address = addresses.client4) => {
       const nowSeconds = Math.floor(Date.now() / 1000);
       return sealPacket(
         {
@@ -125,13 +150,13 @@ function createMode(
           version: '3.0.0',
           messageType: 1,
           request: {
-            source: parseIpAddress(addresses.client4),
+            source: parseIpAddress(address),
             ports: [{ protocol: 'tcp', port: 22 }],
           },
           clientTimeoutSeconds: null,
           digest: 'sha256',
         },
-        keys,
+        { encryption, hmac },
         { nowSeconds, random: randomBytes },
       );
     },

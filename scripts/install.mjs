@@ -35,6 +35,8 @@ const TEST_PROGRAMS = {
   'fwknop-client': ['fwknop'],
   'fwknop-server': ['fwknopd'],
   iptables: ['iptables', 'ip6tables'],
+  ipset: ['ipset'],
+  conntrack: ['conntrack'],
   // What daily work is done with.
   rsync: ['rsync'],
   git: ['git'],

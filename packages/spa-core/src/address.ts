@@ -45,7 +45,8 @@ export function networkContains(network: IpNetwork, address: IpAddress): boolean
   return a >> shift === b >> shift;
 }
 
-function addressBits(address: IpAddress): bigint {
+/** The address as a number: of 32 bits (IPv4) or 128 (IPv6). */
+export function addressBits(address: IpAddress): bigint {
   const groups = ipFamily(address) === 4 ? parseIpv4(address) : expandIpv6(address);
   if (groups === null) throw new TypeError(`not a parsed address: ${address}`);
   const bitsPerGroup = ipFamily(address) === 4 ? 8n : 16n;

@@ -1,6 +1,6 @@
-import { decodeBase64, encodeBase64 } from './base64.ts';
+import { CHARACTERS, decodeBase64, encodeBase64, sextetAt } from './base64.ts';
 import { SpaError } from './errors.ts';
-import { oldHeader, parseHeader, TAG } from './openpgp-packets.ts';
+import { parseHeader, TAG } from './openpgp-packets.ts';
 
 // fwknop cuts a fixed prefix off the base64 text and puts it back at the other end. For AES that is exact. For
 // OpenPGP it is "hQ", which fits only a first packet with the header 85 0x: old format, tag 1, two-octet length
@@ -12,8 +12,9 @@ export type PacketKind = 'aes' | 'openpgp';
 /** What the sender cuts off, and the receiver puts back. */
 export const PREFIX: Readonly<Record<PacketKind, string>> = { aes: 'U2FsdGVkX1', openpgp: 'hQ' };
 
+const AES_PREFIXES = [PREFIX.aes];
+
 const OLD_FORMAT_PKESK_TWO_OCTETS = 0x85;
-const OLD_FORMAT_PKESK_ONE_OCTET = 0x84;
 const PKESK_VERSION = 3;
 
 /** The kind of a packet whose prefix was cut off: the last bits of "Salted__" leave only four first characters. */
@@ -42,17 +43,19 @@ export function frameOpenPgp(message: Uint8Array): string {
   );
 }
 
+/** The texts that a packet without its prefix and MAC can have been: see {@link candidatePrefixes}. */
+export function candidateTexts(kind: PacketKind, stripped: string): readonly string[] {
+  return candidatePrefixes(kind, stripped).map((prefix) => prefix + stripped);
+}
+
 /**
- * The texts that a packet without its prefix and MAC can have been; most often one, none for junk.
+ * The prefixes that a packet without its prefix and MAC can have had; most often one, none for junk.
  *
  * The stock client cuts two characters whatever they are: with an ECC recipient these are "h" and one of A..P,
  * the high half of a one-octet length. Of those only the ones are tried that lead to the beginning of a packet.
  */
-export function candidateTexts(kind: PacketKind, stripped: string): readonly string[] {
-  if (kind === 'aes') return [PREFIX.aes + stripped];
-  const normalised = PREFIX.openpgp + stripped;
-  const spelled = [...'ABCDEFGHIJKLMNOP'].map((character) => `h${character}${stripped}`);
-  return [normalised, ...spelled].filter(beginsWithPkesk);
+export function candidatePrefixes(kind: PacketKind, stripped: string): readonly string[] {
+  return kind === 'aes' ? AES_PREFIXES : openPgpPrefixes(stripped);
 }
 
 /** The bytes of a text. @throws SpaError `packet-base64` unless it is canonical base64. */
@@ -63,20 +66,34 @@ export function decodeText(text: string): Buffer {
 }
 
 /**
- * True if the text begins with a whole PKESK of version 3 that another packet follows. Junk comes here before any HMAC is
- * looked at, so only the octets that tell are decoded.
+ * The prefixes with which the text begins with a whole PKESK of version 3 that another packet follows. Junk comes here before
+ * any HMAC is looked at, so nothing is decoded but the bits that tell.
  */
-function beginsWithPkesk(text: string): boolean {
-  const [first = 0, a = 0, b = 0, c = 0, d = 0] = Buffer.from(text.slice(0, 8), 'base64');
-  if (first !== OLD_FORMAT_PKESK_ONE_OCTET && first !== OLD_FORMAT_PKESK_TWO_OCTETS) return false;
-  const header = oldHeader(first, a, b, c, d);
-  if (header === null || octetAt(text, header.headerLength) !== PKESK_VERSION) return false;
-  const next = octetAt(text, header.headerLength + header.bodyLength);
-  return next !== undefined && (next & 0x80) !== 0;
+function openPgpPrefixes(stripped: string): readonly string[] {
+  const s0 = sextetAt(stripped, 0);
+  const s1 = sextetAt(stripped, 1);
+  const s2 = sextetAt(stripped, 2);
+  const s3 = sextetAt(stripped, 3);
+  const prefixes: string[] = [];
+  // Header 85 hi lo, then the version.
+  if (((s2 << 2) | (s3 >> 4)) === PKESK_VERSION) {
+    const length = ((s0 >> 2) << 8) | ((s0 & 3) << 6) | s1;
+    if (beginsPacketAt(stripped, 3 + length)) prefixes.push(PREFIX.openpgp);
+  }
+  // Header 84 length, then the version; the high half of the length is what was cut off.
+  if ((((s0 & 3) << 6) | s1) === PKESK_VERSION) {
+    for (let high = 0; high < 16; high++) {
+      const length = (high << 4) | (s0 >> 2);
+      if (beginsPacketAt(stripped, 2 + length)) prefixes.push(`h${CHARACTERS.charAt(high)}`);
+    }
+  }
+  return prefixes;
 }
 
-/** One octet of base64 text: of the four characters that hold it. */
-function octetAt(text: string, index: number): number | undefined {
-  const start = Math.floor(index / 3) * 4;
-  return Buffer.from(text.slice(start, start + 4), 'base64')[index % 3];
+/** True if there is an octet at `index` of what the text encodes, two characters of prefix included, with its first bit set. */
+function beginsPacketAt(stripped: string, index: number): boolean {
+  const character = Math.floor((index * 8) / 6) - 2;
+  const bit = (index * 8) % 6;
+  if (character < 0 || character + 1 >= stripped.length) return false;
+  return ((sextetAt(stripped, character) >> (5 - bit)) & 1) === 1;
 }

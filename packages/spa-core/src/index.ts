@@ -1,4 +1,5 @@
 export {
+  addressBits,
   type IpAddress,
   type IpNetwork,
   ipFamily,
@@ -39,13 +40,25 @@ export {
 } from './openpgp-keys.ts';
 export type { SealingFiles } from './openpgp-seal.ts';
 export {
+  beginOpening,
+  containerOf,
+  type DecryptedPacket,
+  type DecryptionKeys,
+  explainFault,
+  explainKind,
+  explainSigners,
+  hasMac,
   identify,
+  inspectPacket,
   type MessageId,
   type OpenedPacket,
+  type Opening,
   type OpeningKeys,
   openPacket,
   type Packet,
+  type PacketFault,
   parsePacket,
+  recipientsOf,
   type Sealing,
   sealPacket,
 } from './packet.ts';
@@ -58,4 +71,6 @@ export {
 } from './proto-port.ts';
 export { type AccessRequest, formatAccessRequest, parseAccessRequest } from './request.ts';
 export { planSealing, type SealingPlan } from './sealing-plan.ts';
+export { ANONYMOUS_RECIPIENT } from './session-key.ts';
+export { decryptsWith } from './symmetric.ts';
 export { type KeyUse, type Validity, validityOf } from './validity.ts';

@@ -7,10 +7,11 @@ import {
   verify,
 } from 'node:crypto';
 import { HASHES, type HashName } from './native-keys.ts';
+import { inflate } from './openpgp-compressed.ts';
 import { type OpenPgpPacket, readMpi, splitPackets, TAG } from './openpgp-packets.ts';
 import type { SessionKey } from './session-key.ts';
 
-// Rule of this file: it only ever accepts. Whatever is unusual (compression, several signatures, an algorithm or a
+// Rule of this file: it only ever accepts. Whatever is unusual (nested compression, several signatures, an algorithm or a
 // subpacket that is not listed) or wrong gives null, and the library has the last word. So it cannot open what the
 // library would refuse as long as the usual case below is checked whole.
 
@@ -39,13 +40,14 @@ const EDDSA_LEGACY = 22;
 /** Subpackets (RFC 9580 section 5.2.3.7). */
 const CREATION_TIME = 2;
 const ISSUER_KEY_ID = 16;
+const SIGNERS_USER_ID = 28;
 const ISSUER_FINGERPRINT = 33;
 
 /**
- * Decrypts a SEIPD packet of version 1 (RFC 9580 section 5.13.1) that holds one signed literal.
- * Null if its modification detection code does not fit or it holds anything else.
+ * Decrypts a SEIPD packet of version 1 (RFC 9580 section 5.13.1) to the packets that it holds.
+ * Null if its modification detection code does not fit.
  */
-export function decryptSignedText(body: Buffer, sessionKey: SessionKey): SignedText | null {
+export function decryptContent(body: Buffer, sessionKey: SessionKey): Buffer | null {
   if (body[0] !== 1 || body.length < 1 + BLOCK_BYTES + 2 + MDC_BYTES) return null;
   const cipher = `aes-${sessionKey.algorithm.slice(3)}-cfb`;
   const decipher = createDecipheriv(cipher, sessionKey.data, Buffer.alloc(BLOCK_BYTES));
@@ -56,7 +58,21 @@ export function decryptSignedText(body: Buffer, sessionKey: SessionKey): SignedT
     .digest();
   const isIntact =
     timingSafeEqual(digest, decrypted.subarray(mdcAt + 2)) && decrypted.readUInt16BE(mdcAt) === 0xd314;
-  return isIntact ? readSignedText(decrypted.subarray(BLOCK_BYTES + 2, mdcAt)) : null;
+  return isIntact ? decrypted.subarray(BLOCK_BYTES + 2, mdcAt) : null;
+}
+
+/** The signed literal that `content` holds, compressed once or not at all; null if it holds anything else. */
+export function readSignedText(content: Buffer): SignedText | null {
+  const [onePass, literal, signature, ...more] = splitPackets(inflate(content) ?? content) ?? [];
+  if (onePass?.tag !== TAG.onePassSignature || literal?.tag !== TAG.literalData) return null;
+  if (signature?.tag !== TAG.signature || more.length > 0) return null;
+  const [version, type, hash, algorithm] = onePass.body;
+  if (onePass.body.length !== 13 || version !== 3 || type !== 0 || onePass.body[12] !== 1) return null;
+  const keyId = onePass.body.toString('hex', 4, 12).toUpperCase();
+  const data = readLiteral(literal);
+  const read = data === null ? null : readSignature(signature.body, data, keyId);
+  if (data === null || read === null || read.signature.algorithm !== algorithm) return null;
+  return read.signature.hash === HASHES[hash ?? 0] ? { data, keyId, ...read } : null;
 }
 
 /** True if `key` made the signature. */
@@ -81,20 +97,6 @@ export function verifySignedText({ signature }: SignedText, key: KeyObject): boo
     return verify(null, createHash(hash).update(signed).digest(), key, octets);
   }
   return false;
-}
-
-/** One-pass signature, literal, signature, each of the version and type that a signed text has; or null. */
-function readSignedText(octets: Buffer): SignedText | null {
-  const [onePass, literal, signature, ...more] = splitPackets(octets) ?? [];
-  if (onePass?.tag !== TAG.onePassSignature || literal?.tag !== TAG.literalData) return null;
-  if (signature?.tag !== TAG.signature || more.length > 0) return null;
-  const [version, type, hash, algorithm] = onePass.body;
-  if (onePass.body.length !== 13 || version !== 3 || type !== 0 || onePass.body[12] !== 1) return null;
-  const keyId = onePass.body.toString('hex', 4, 12).toUpperCase();
-  const data = readLiteral(literal);
-  const read = data === null ? null : readSignature(signature.body, data, keyId);
-  if (data === null || read === null || read.signature.algorithm !== algorithm) return null;
-  return read.signature.hash === HASHES[hash ?? 0] ? { data, keyId, ...read } : null;
 }
 
 /** The data of a binary literal (RFC 9580 section 5.9). */
@@ -126,7 +128,10 @@ function readSignature(
   return { createdSeconds, signature: { algorithm, hash, signed, numbers: body.subarray(unhashedEnd + 2) } };
 }
 
-/** The creation time, if it is there once and all else is the issuer, which has to be `keyId`; otherwise null. */
+/**
+ * The creation time, if it is there once and all else is the issuer, which has to be `keyId`, or the user ID that he signs as,
+ * which means nothing here; otherwise null.
+ */
 function readHashed(octets: Buffer, keyId: string): number | null {
   let created: number | null = null;
   for (let rest = octets; rest.length > 0; ) {
@@ -138,6 +143,7 @@ function readHashed(octets: Buffer, keyId: string): number | null {
     if (type === CREATION_TIME && value.length === 4 && created === null) created = value.readUInt32BE(0);
     else if (type === ISSUER_KEY_ID && value.toString('hex').toUpperCase() === keyId) continue;
     else if (type === ISSUER_FINGERPRINT && value.toString('hex').toUpperCase().endsWith(keyId)) continue;
+    else if (type === SIGNERS_USER_ID) continue;
     else return null;
   }
   return created;

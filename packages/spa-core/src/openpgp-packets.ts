@@ -3,6 +3,7 @@ export const TAG = {
   publicKeyEncryptedSessionKey: 1,
   signature: 2,
   onePassSignature: 4,
+  compressedData: 8,
   secretKey: 5,
   publicKey: 6,
   secretSubkey: 7,
@@ -17,12 +18,12 @@ export interface OpenPgpPacket {
   readonly body: Buffer;
 }
 
-/** The first packet of `message`, and what follows it; null if its header is odd or its length partial. */
+/** The first packet of `message`, and what follows it; null if its header is odd or it is not whole. */
 export function firstPacket(
   message: Buffer,
 ): { readonly packet: OpenPgpPacket; readonly rest: Buffer } | null {
   const header = parseHeader(message);
-  if (header === null) return null;
+  if (header === null) return firstPartialPacket(message);
   const end = header.headerLength + header.bodyLength;
   const body = message.subarray(header.headerLength, end);
   return { packet: { tag: header.tag, body }, rest: message.subarray(end) };
@@ -45,6 +46,49 @@ export function readMpi(octets: Buffer): { readonly value: Buffer; readonly rest
   if (octets.length < 2) return null;
   const end = 2 + Math.ceil(octets.readUInt16BE(0) / 8);
   return end <= octets.length ? { value: octets.subarray(2, end), rest: octets.subarray(end) } : null;
+}
+
+/** Packets whose body may come in parts (RFC 9580 section 4.2.1.4), the first of 512 octets or more. */
+const PARTIAL_TAGS: readonly number[] = [TAG.compressedData, TAG.literalData, TAG.symmetricallyEncrypted];
+const FIRST_PART_MIN_BYTES = 512;
+
+/** As {@link firstPacket}, for a body of parts, which is how GnuPG writes an encrypted one that is larger than that. */
+function firstPartialPacket(
+  message: Buffer,
+): { readonly packet: OpenPgpPacket; readonly rest: Buffer } | null {
+  const [first = 0] = message;
+  const tag = first & 0x3f;
+  if ((first & 0xc0) !== 0xc0 || !PARTIAL_TAGS.includes(tag)) return null;
+  const parts: Buffer[] = [];
+  let rest = message.subarray(1);
+  for (let power = partialPower(rest); power !== null; power = partialPower(rest)) {
+    const length = 2 ** power;
+    if (rest.length < 1 + length || (parts.length === 0 && length < FIRST_PART_MIN_BYTES)) return null;
+    parts.push(rest.subarray(1, 1 + length));
+    rest = rest.subarray(1 + length);
+  }
+  // What is left begins like a header without its first octet.
+  const last = firstPacketAfter(first, rest);
+  return last === null
+    ? null
+    : { packet: { tag, body: Buffer.concat([...parts, last.body]) }, rest: last.rest };
+}
+
+function partialPower([length = 0]: Buffer): number | null {
+  return length >= 224 && length < 255 ? length & 0x1f : null;
+}
+
+function firstPacketAfter(
+  first: number,
+  rest: Buffer,
+): { readonly body: Buffer; readonly rest: Buffer } | null {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0] = rest;
+  const header = newHeader(first, a, b, c, d, e);
+  if (header === null) return null;
+  const end = header.headerLength - 1 + header.bodyLength;
+  return end <= rest.length
+    ? { body: rest.subarray(header.headerLength - 1, end), rest: rest.subarray(end) }
+    : null;
 }
 
 /** A multiprecision integer, without the zeros in front. */
@@ -80,7 +124,7 @@ export function parseHeader(message: Uint8Array): Header | null {
 }
 
 /** A header of the old format, by its octets: see {@link parseHeader}. */
-export function oldHeader(first: number, a: number, b: number, c: number, d: number): Header | null {
+function oldHeader(first: number, a: number, b: number, c: number, d: number): Header | null {
   const tag = (first >> 2) & 0x0f;
   switch (first & 3) {
     case 0:

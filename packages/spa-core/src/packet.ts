@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { isBase64Alphabet } from './base64.ts';
+import { canEndAt, decodeBase64, isBase64Alphabet } from './base64.ts';
 import type { Brand } from './brand.ts';
-import { SpaError } from './errors.ts';
+import { SpaError, type SpaErrorCode } from './errors.ts';
 import {
+  candidatePrefixes,
   candidateTexts,
   decodeText,
   frameOpenPgp,
@@ -11,21 +12,27 @@ import {
   PREFIX,
   packetKind,
 } from './framing.ts';
-import { hmacOf, splitHmac, verifyHmac } from './hmac.ts';
+import { endsInMac, hmacOf, splitHmac } from './hmac.ts';
 import type { HmacKey, SymmetricKey } from './keys.ts';
 import { PACKET_MAX_LENGTH, PACKET_MIN_LENGTH, PEER_OPENPGP_MIN_LENGTH } from './limits.ts';
 import { decodeMessage, encodeMessage, type Message } from './message.ts';
 import {
   type OpenPgpOpeningKeys,
   type OpenPgpSealingKeys,
-  openOpenPgp,
   type PlannedSealing,
   sealOpenPgp,
 } from './openpgp.ts';
-import type { Fingerprint } from './openpgp-keys.ts';
+import type { Certificate, Fingerprint } from './openpgp-keys.ts';
+import { type DecryptedOpenPgp, decryptorOf, keyIdsOf, type OpenPgpDecryptor } from './openpgp-opening.ts';
 import { decryptSymmetric, encryptSymmetric } from './symmetric.ts';
 
 const KIND_NAMES: Readonly<Record<PacketKind, string>> = { aes: 'AES', openpgp: 'OpenPGP' };
+
+const FAULTS: Readonly<Record<PacketFault, string>> = {
+  'packet-length': 'no packet has this length',
+  'packet-alphabet': 'not base64',
+  'packet-prefix': 'the prefix that a sender cuts off is still there',
+};
 
 /** Identity of a message for replay protection: SHA-256 of its decrypted text, in hexadecimal. */
 export type MessageId = Brand<string, 'MessageId'>;
@@ -74,20 +81,31 @@ export async function sealPacket(
   return packet;
 }
 
+/** What is wrong with bytes that are no packet, as far as it can be told without a key. */
+export type PacketFault = Extract<SpaErrorCode, 'packet-length' | 'packet-alphabet' | 'packet-prefix'>;
+
+/** The checks that need no key: length, alphabet, prefix. `bytes` is a datagram's payload. Throws nothing: junk is cheap. */
+export function inspectPacket(bytes: Uint8Array): Packet | PacketFault {
+  if (bytes.length < PACKET_MIN_LENGTH || bytes.length > PACKET_MAX_LENGTH) return 'packet-length';
+  if (!isBase64Alphabet(bytes)) return 'packet-alphabet';
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+  if (text.startsWith(PREFIX.aes) || text.startsWith(PREFIX.openpgp)) return 'packet-prefix';
+  return { text: text as Packet['text'], kind: packetKind(text) };
+}
+
 /**
- * The checks that need no key: length, alphabet, prefix. `bytes` is a datagram's payload.
+ * As {@link inspectPacket}.
  * @throws SpaError `packet-length`, `packet-alphabet`, `packet-prefix`
  */
 export function parsePacket(bytes: Uint8Array): Packet {
-  if (bytes.length < PACKET_MIN_LENGTH || bytes.length > PACKET_MAX_LENGTH) {
-    throw new SpaError('packet-length', `${bytes.length} bytes are no packet`);
-  }
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-  if (!isBase64Alphabet(text)) throw new SpaError('packet-alphabet', 'not base64');
-  if (text.startsWith(PREFIX.aes) || text.startsWith(PREFIX.openpgp)) {
-    throw new SpaError('packet-prefix', 'the prefix that a sender cuts off is still there');
-  }
-  return { text: text as Packet['text'], kind: packetKind(text) };
+  const packet = inspectPacket(bytes);
+  if (typeof packet === 'string') throw new SpaError(packet, explainFault(packet));
+  return packet;
+}
+
+/** One line for the operator. */
+export function explainFault(fault: PacketFault): string {
+  return FAULTS[fault];
 }
 
 /**
@@ -102,15 +120,86 @@ export async function openPacket(
   keys: OpeningKeys,
   host: { readonly nowSeconds: number },
 ): Promise<OpenedPacket> {
-  if (packet.kind !== keys.kind)
-    throw new SpaError('packet-kind', `no key is for ${KIND_NAMES[packet.kind]} packets`);
-  const blobs = authenticate(packet, keys.hmac).map(decodeText);
-  const opened = await open(blobs, keys, host.nowSeconds);
+  if (packet.kind !== keys.kind) throw new SpaError('packet-kind', explainKind(packet.kind));
+  const decrypted = await beginOpening(packet, host).decrypt(keys);
+  return decrypted.verify(keys.kind === 'aes' ? [] : keys.certificates);
+}
+
+/** One line for the operator about a packet that no key is for. */
+export function explainKind(kind: PacketKind): string {
+  return `no key is for ${KIND_NAMES[kind]} packets`;
+}
+
+/** True if the packet ends in its MAC under that key. It costs a few microseconds and makes no promise. */
+export function hasMac(packet: Packet, hmac: HmacKey): boolean {
+  return prefixesWithMac(packet, hmac).length > 0;
+}
+
+/**
+ * The recipients that an OpenPGP packet names in the clear, by key ID: none if it is no such packet, null if its base64 is
+ * not canonical. `hmac`: whose MAC is at its end. All zero is a recipient who is not named.
+ */
+export function recipientsOf(packet: Packet, hmac: HmacKey | null): readonly string[] | null {
+  const text = hmac === null ? packet.text : splitHmac(hmac, packet.text).text;
+  const blobs = candidateTexts(packet.kind, text).map(decodeBase64);
+  return blobs.includes(null) ? null : blobs.flatMap((blob) => (blob === null ? [] : keyIdsOf(blob)));
+}
+
+/** The AES container of a packet that has no MAC at its end; null if its base64 is not canonical. */
+export function containerOf(packet: Packet): Buffer | null {
+  return decodeBase64(PREFIX.aes + packet.text);
+}
+
+/** What a packet is decrypted with: of an OpenPGP receiver's keys, all but the certificates. */
+export type DecryptionKeys = { readonly hmac: HmacKey | null } & (
+  | { readonly kind: 'aes'; readonly key: SymmetricKey }
+  | ({ readonly kind: 'openpgp' } & Omit<OpenPgpOpeningKeys, 'certificates'>)
+);
+
+/** A packet that is being opened with the keys of several receivers. What they have in common is done once. */
+export interface Opening {
+  /** @throws SpaError `hmac`, `packet-base64`, `decrypt` */
+  decrypt(keys: DecryptionKeys): Promise<DecryptedPacket>;
+}
+
+/** A packet that was decrypted; who signed is not known yet. */
+export interface DecryptedPacket {
+  /** Key IDs of those who are said to have signed; null if the keys ask for no signature. Proof of nothing. */
+  readonly signers: readonly string[] | null;
+  /** @throws SpaError `signature` if none of `certificates` signed, `digest`, `message-malformed`, `message-type-unsupported` */
+  verify(certificates: readonly Certificate[]): Promise<OpenedPacket>;
+}
+
+/** Begins to open a packet. Keys are told apart by identity: equal ones should be one object. */
+export function beginOpening(packet: Packet, host: { readonly nowSeconds: number }): Opening {
+  const blobsByMac = new Map<HmacKey | null, readonly Buffer[]>();
+  const symmetric = new Map<SymmetricKey, string>();
+  const decryptors = new Map<Buffer, OpenPgpDecryptor>();
+  const blobsOf = (hmac: HmacKey | null): readonly Buffer[] => {
+    const blobs = blobsByMac.get(hmac) ?? authenticate(packet, hmac).map(decodeText);
+    blobsByMac.set(hmac, blobs);
+    return blobs;
+  };
+  const decryptorFor = (blob: Buffer): OpenPgpDecryptor => {
+    const decryptor = decryptors.get(blob) ?? decryptorOf(blob, host.nowSeconds);
+    decryptors.set(blob, decryptor);
+    return decryptor;
+  };
   return {
-    id: identify(opened.text),
-    message: decodeMessage(opened.text),
-    signer: opened.signer,
-    signedAtSeconds: opened.signedAtSeconds,
+    decrypt: async (keys) => {
+      const blobs = blobsOf(keys.hmac);
+      if (keys.kind === 'openpgp') {
+        const isVouched = keys.hmac !== null;
+        const decrypted = await firstThatDecrypts(
+          blobs.map((blob) => () => decryptorFor(blob)({ secretKeys: keys.secretKeys, isVouched })),
+        );
+        return keys.requireSignature ? signedPacket(decrypted) : unsignedPacket(decrypted.text);
+      }
+      const [blob = Buffer.alloc(0)] = blobs;
+      const text = symmetric.get(keys.key) ?? decryptSymmetric(keys.key, blob);
+      symmetric.set(keys.key, text);
+      return unsignedPacket(text);
+    },
   };
 }
 
@@ -156,26 +245,62 @@ function checkSize(kind: PacketKind, text: string, packet: string): void {
 /** The texts that the packet can have been: with an HMAC key, those whose MAC fits. */
 function authenticate(packet: Packet, hmac: HmacKey | null): readonly string[] {
   if (hmac === null) return candidateTexts(packet.kind, packet.text);
-  const { text, mac } = splitHmac(hmac, packet.text);
-  const authentic = candidateTexts(packet.kind, text).filter((candidate) => verifyHmac(hmac, candidate, mac));
-  if (authentic.length === 0) throw new SpaError('hmac', 'the HMAC does not fit');
-  return authentic;
+  const prefixes = prefixesWithMac(packet, hmac);
+  if (prefixes.length === 0) throw new SpaError('hmac', 'the HMAC does not fit');
+  const { text } = splitHmac(hmac, packet.text);
+  return prefixes.map((prefix) => prefix + text);
 }
 
-async function open(
-  blobs: readonly Buffer[],
-  keys: OpeningKeys,
-  nowSeconds: number,
-): Promise<{ text: string; signer: Fingerprint | null; signedAtSeconds: number | null }> {
-  const [blob, ...others] = blobs;
-  if (blob === undefined) throw new SpaError('decrypt', 'the packet does not decrypt');
-  if (keys.kind === 'aes') {
-    return { text: decryptSymmetric(keys.key, blob), signer: null, signedAtSeconds: null };
-  }
+/**
+ * Bits that are always zero, of the text's last character and of the MAC's, are looked at first: of random junk fifteen of
+ * sixteen packets cost no HMAC.
+ */
+function prefixesWithMac(packet: Packet, hmac: HmacKey): readonly string[] {
+  const { text, mac } = splitHmac(hmac, packet.text);
+  if (!canEndAt(mac, mac.length - 1, mac.length)) return [];
+  return candidatePrefixes(packet.kind, text).filter(
+    (prefix) =>
+      canEndAt(text, text.length - 1, prefix.length + text.length) && endsInMac(hmac, prefix, packet.text),
+  );
+}
+
+/** The first success, or the last failure. @throws SpaError `decrypt` */
+async function firstThatDecrypts(
+  attempts: readonly (() => Promise<DecryptedOpenPgp>)[],
+): Promise<DecryptedOpenPgp> {
+  const [attempt, ...others] = attempts;
+  if (attempt === undefined) throw new SpaError('decrypt', 'the packet does not decrypt');
   try {
-    return await openOpenPgp(keys, blob, nowSeconds);
+    return await attempt();
   } catch (error) {
-    if (others.length === 0 || !(error instanceof SpaError) || error.code !== 'decrypt') throw error;
-    return open(others, keys, nowSeconds);
+    if (others.length === 0 || !(error instanceof SpaError)) throw error;
+    return firstThatDecrypts(others);
   }
+}
+
+function signedPacket(decrypted: DecryptedOpenPgp): DecryptedPacket {
+  return {
+    signers: decrypted.signers,
+    verify: async (certificates) => {
+      const signed = await decrypted.verify(certificates);
+      if (signed === null) throw new SpaError('signature', explainSigners(decrypted.signers));
+      return opened(decrypted.text, signed);
+    },
+  };
+}
+
+function unsignedPacket(text: string): DecryptedPacket {
+  return { signers: null, verify: async () => opened(text, { signer: null, signedAtSeconds: null }) };
+}
+
+function opened(text: string, signed: Pick<OpenedPacket, 'signer' | 'signedAtSeconds'>): OpenedPacket {
+  return { id: identify(text), message: decodeMessage(text), ...signed };
+}
+
+/** One line about signatures of strangers. Anybody can put hundreds into a packet: it names only the first. */
+export function explainSigners(signers: readonly string[]): string {
+  const [first, ...others] = signers;
+  if (first === undefined) return 'the packet is not signed';
+  const more = others.length === 0 ? '' : `, nor ${others.length} more`;
+  return `no permitted operator made the signature of key ${first}${more}`;
 }

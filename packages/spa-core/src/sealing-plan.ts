@@ -1,7 +1,7 @@
 import type { Key, Subkey } from 'openpgp';
 import { dateOf, LIBRARY_CONFIG, type OpenPgpSealingKeys } from './openpgp.ts';
 import { KeyError } from './openpgp-keys.ts';
-import { decryptSignedText } from './openpgp-native.ts';
+import { decryptContent, readSignedText } from './openpgp-native.ts';
 import { splitPackets, TAG } from './openpgp-packets.ts';
 import { isSessionKey } from './session-key.ts';
 
@@ -74,6 +74,7 @@ async function chooseMethods(
     recipientPart?.tag === TAG.publicKeyEncryptedSessionKey &&
     encrypted?.tag === TAG.symmetricallyEncrypted &&
     more.length === 0;
-  const signed = isUsual ? decryptSignedText(encrypted.body, sessionKey) : null;
+  const content = isUsual ? decryptContent(encrypted.body, sessionKey) : null;
+  const signed = content && readSignedText(content);
   return signed && { cipher: sessionKey.algorithm, hash: signed.signature.hash };
 }

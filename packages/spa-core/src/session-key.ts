@@ -28,6 +28,9 @@ const PKESK_VERSION = 3;
 const RSA_ALGORITHMS = [1, 2];
 const ECDH = 18;
 
+/** The key ID of a recipient who is not named (RFC 9580 section 5.1.8). */
+export const ANONYMOUS_RECIPIENT = '0000000000000000';
+
 /** Key ID that a PKESK of version 3 (RFC 9580 section 5.1.1) names, 16 upper-case digits; null if `body` is none. */
 export function recipientOf(body: Buffer): string | null {
   return body[0] === PKESK_VERSION && body.length > 10 ? body.toString('hex', 1, 9).toUpperCase() : null;

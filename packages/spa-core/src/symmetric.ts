@@ -18,21 +18,41 @@ export function encryptSymmetric(key: SymmetricKey, text: string, salt: Uint8Arr
 
 /** The inverse of {@link encryptSymmetric}. @throws SpaError `decrypt`, whatever is wrong. */
 export function decryptSymmetric(key: SymmetricKey, blob: Uint8Array): string {
+  const text = tryDecrypt(key, blob);
+  if (text === null) throw new SpaError('decrypt', 'the packet does not decrypt');
+  return text;
+}
+
+/** True if the container decrypts with the key, and for one container in 256 though it does not. Throws nothing: junk is cheap. */
+export function decryptsWith(key: SymmetricKey, blob: Uint8Array): boolean {
+  return tryDecrypt(key, blob) !== null;
+}
+
+/** The text; null, whatever is wrong. */
+function tryDecrypt(key: SymmetricKey, blob: Uint8Array): string | null {
   const ciphertext = blob.subarray(MAGIC.length + SALT_BYTES);
   if (
     ciphertext.length === 0 ||
     ciphertext.length % BLOCK_BYTES !== 0 ||
     !MAGIC.equals(blob.subarray(0, MAGIC.length))
   ) {
-    throw new SpaError('decrypt', 'the packet does not decrypt');
+    return null;
   }
   const derived = deriveKey(key, blob.subarray(MAGIC.length, MAGIC.length + SALT_BYTES));
   const decipher = createDecipheriv('aes-256-cbc', derived.key, derived.iv);
-  try {
-    return Buffer.concat([decipher.update(ciphertext), decipher.final()]).toString('latin1');
-  } catch {
-    throw new SpaError('decrypt', 'the packet does not decrypt');
-  }
+  // The error that final() throws for wrong padding costs more than all the rest.
+  decipher.setAutoPadding(false);
+  const padded = decipher.update(ciphertext);
+  const length = unpaddedLength(padded);
+  return length === null ? null : padded.toString('latin1', 0, length);
+}
+
+/** Length without PKCS#7 padding (RFC 5652 section 6.3); null if there is none. */
+function unpaddedLength(padded: Buffer): number | null {
+  const count = padded[padded.length - 1] ?? 0;
+  if (count < 1 || count > BLOCK_BYTES) return null;
+  const start = padded.length - count;
+  return padded.subarray(start).every((octet) => octet === count) ? start : null;
 }
 
 /** OpenSSL's EVP_BytesToKey with MD5 and one round: the wire's, not our choice. */

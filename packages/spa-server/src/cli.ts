@@ -1,17 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { formatProtoPort } from 'spa-core';
 import { ExitCode } from 'spa-host';
 import { formatConfiguration } from './config/dump.ts';
 import { loadConfiguration, loadServerConfig } from './config/load.ts';
-import { describeFailure } from './failure.ts';
+import { ask } from './control/ask.ts';
+import type { ControlAnswer } from './control/protocol.ts';
+import { askDaemon, controlPath } from './control/socket.ts';
+import { describeCounters, describeFlush, describeList, describeRevocation } from './control/words.ts';
+import { describeFailure, UnavailableError } from './failure.ts';
 import { listAllRules } from './firewall/all-rules.ts';
-import type { Firewall } from './firewall/firewall.ts';
-import { firewallFromConfig } from './firewall/from-config.ts';
 import { formatHelp, type Options, readOptions, type Task } from './options.ts';
 import { serve } from './serve.ts';
 import { startInBackground } from './system/background.ts';
-import { createStderrLog, printable, teeLog } from './system/log.ts';
+import { createStderrLog, type Log, printable, teeLog } from './system/log.ts';
 import { findDaemon, isRunning } from './system/pid-file.ts';
 import { createSystemLog } from './system/syslog.ts';
 
@@ -39,9 +40,10 @@ const TASKS: Readonly<Record<Task, RunTask>> = {
   status: showStatus,
   kill: stopDaemon,
   restart: reloadDaemon,
-  'fw-list': (options) => withFirewall(options, listDoors),
+  'fw-list': list,
   'fw-list-all': async ({ source }) => print(await listAllRules(loadServerConfig(source).value.firewall)),
-  'fw-flush': (options) => withFirewall(options, (firewall) => firewall.flush()),
+  'fw-flush': flush,
+  revoke,
 };
 
 /** How long the daemon may take to stop: its firewall may wait for somebody else's lock. */
@@ -72,7 +74,9 @@ async function showStatus({ source }: Options): Promise<number> {
     print('spa-server is not running.\n');
     return ExitCode.failure;
   }
-  return print(`spa-server is running (pid=${pid}).\n`);
+  print(`spa-server is running (pid=${pid}).\n`);
+  const counted = await askDaemon(controlPath(loadServerConfig(source).value.runFolder), { do: 'counters' });
+  return counted !== null && 'counters' in counted ? print(describeCounters(counted)) : ExitCode.ok;
 }
 
 async function stopDaemon({ source }: Options): Promise<number> {
@@ -103,27 +107,53 @@ function notRunning(): number {
   return ExitCode.failure;
 }
 
-async function withFirewall(
-  { source }: Options,
-  use: (firewall: Firewall) => Promise<void>,
-): Promise<number> {
-  const firewall = await firewallFromConfig(loadServerConfig(source).value.firewall);
-  try {
-    await use(firewall);
-  } finally {
-    await firewall.close({ flush: false });
-  }
-  return ExitCode.ok;
+async function list({ source }: Options): Promise<number> {
+  const { answer } = await ask(source, { do: 'list' }, askLog());
+  return 'doors' in answer ? print(describeList(answer)) : failed(answer);
 }
 
-async function listDoors(firewall: Firewall): Promise<void> {
-  const doors = await firewall.list();
-  print(`Doors that are open in ${firewall.name}: ${doors.length}\n`);
-  for (const { address, port, remainingSeconds, grantId } of doors) {
-    print(
-      `${formatProtoPort(port)} from ${address}, ${remainingSeconds} s left, packet ${grantId ?? 'unknown'}\n`,
-    );
+async function flush(options: Options): Promise<number> {
+  const { answer, byDaemon } = await ask(
+    options.source,
+    { do: 'revoke', which: { by: 'all' }, cut: false },
+    askLog(),
+  );
+  if (!('closed' in answer)) return failed(answer);
+  print(describeFlush(answer));
+  return byDaemon ? ExitCode.ok : untold(options);
+}
+
+async function revoke(options: Options): Promise<number> {
+  const { revoke: which, cut } = options;
+  if (which === null) throw new TypeError('--revoke without whose');
+  const { answer, byDaemon } = await ask(options.source, { do: 'revoke', which, cut }, askLog());
+  if (!('closed' in answer)) return failed(answer);
+  print(describeRevocation(which, answer));
+  if (answer.cut !== null && answer.cut.problem !== null) {
+    complain(answer.cut.problem);
+    return ExitCode.unavailable;
   }
+  return byDaemon ? ExitCode.ok : untold(options);
+}
+
+/** A daemon that runs and does not listen would open again what somebody else's flush closes. */
+function untold({ source }: Options): number {
+  const pid = runningDaemon(source);
+  if (pid === null) return ExitCode.ok;
+  complain(`the daemon (pid=${pid}) does not listen to this; stop it with --kill and start it again`);
+  return ExitCode.failure;
+}
+
+/** What the answer says is told by us; only what goes wrong beside it has lines of its own. */
+function askLog(): Log {
+  const none = (): void => {};
+  return { debug: none, info: none, warning: none, error: complain };
+}
+
+function failed(answer: ControlAnswer): number {
+  if (!('error' in answer)) throw new UnavailableError('the daemon answers something else; restart it');
+  complain(answer.error);
+  return answer.exitCode;
 }
 
 function version(): string {

@@ -1,24 +1,39 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import type { IpAddress } from 'spa-core';
 import { protectedPorts, type ServerConfig } from './config/server-config.ts';
-import { decide } from './decision/decide.ts';
+import { answerControl, kernelCounters } from './control/answer.ts';
+import type { ControlAnswer, ControlRequest, CountersAnswer } from './control/protocol.ts';
+import { type ControlSocket, controlPath, listenControl } from './control/socket.ts';
+import { type Candidate, createGate, type Gate, type Glimpse, type Ignored } from './decision/gate.ts';
+import { createRecentPackets } from './decision/recent-packets.ts';
 import type { Stanza } from './decision/stanza.ts';
-import type { Datagram } from './decision/verdict.ts';
-import { type Firewall, FirewallError, type Grant } from './firewall/firewall.ts';
+import type { Authentic, Datagram, Verdict } from './decision/verdict.ts';
+import { UnavailableError } from './failure.ts';
+import { type Firewall, type FirewallCounter, FirewallError, type GatePolicy } from './firewall/firewall.ts';
 import { firewallFromConfig } from './firewall/from-config.ts';
 import { createMemoryFirewall } from './firewall/memory.ts';
+import type { Doorkeeper, Holder } from './grants/doorkeeper.ts';
+import { createDoorkeeper } from './grants/from-folder.ts';
 import { replayFromConfig, volatileReplayFolder } from './replay/from-config.ts';
 import { createMemoryReplayStore } from './replay/memory.ts';
 import { ReplayError, type ReplayStore } from './replay/replay-store.ts';
 import { MARK_AHEAD_SECONDS } from './replay/two-stores.ts';
-import { createReport, type Report } from './report.ts';
+import { type Counter, createReport, type Report } from './report.ts';
 import type { Log } from './system/log.ts';
-import { listenUdp, type UdpListener } from './transport/udp.ts';
+import { createTurnstile, type DropReason, type Turnstile, type Work } from './transport/turnstile.ts';
+import { listenUdp, RECEIVE_BUFFER_BYTES, type UdpListener } from './transport/udp.ts';
 
-/** Packets that are being looked at. More are dropped, so that a flood costs bounded memory. */
-const MAX_IN_FLIGHT = 256;
+/** Messages that wait for the store or the firewall. More are dropped, so that a flood costs bounded memory. */
+const MAX_IN_FLIGHT = 1024;
+/** Packets that were opened once and are known if they come again. */
+const RECENT_PACKETS = 1024;
+/** Keys that are tried for a packet at once, a few microseconds each; for more of them it has to queue. */
+const MAX_EFFORT = 16;
 /** How often old messages are forgotten and ignored packets summed up. */
 const HOUSEKEEPING_MS = 30_000;
+/** How often it is made sure that the firewall's rules stand. */
+const WATCH_MS = 1_000;
 
 /** What a daemon is made of. */
 export interface DaemonParts {
@@ -35,6 +50,8 @@ export interface DaemonParts {
 export interface DaemonPorts {
   readonly firewall: Firewall;
   readonly replay: ReplayStore;
+  /** Where grants are kept for the next daemon, and where this one is asked (`--revoke`). Left out: nowhere. */
+  readonly runFolder?: string;
 }
 
 /** A daemon that listens. */
@@ -44,6 +61,8 @@ export interface Daemon {
    * @throws FirewallError and then the configuration is the same as before.
    */
   reload(config: ServerConfig, stanzas: readonly Stanza[]): Promise<void>;
+  /** Who asks the daemon something is answered when `work` is done, well or not. */
+  delayAnswers(work: Promise<unknown>): void;
   /** Ends: what was begun is finished, then firewall and store are left in order. @throws FirewallError */
   close(): Promise<void>;
   /** Resolves when the daemon has ended; rejects if {@link Daemon.close} does. */
@@ -72,9 +91,10 @@ export async function startDaemon(
     await udp.close();
     throw error;
   });
-  const daemon = new RunningDaemon(parts, { ...ports, udp, report });
+  const turnstile = createTurnstile({ now: () => performance.now(), arrived: udp.received });
+  const daemon = new RunningDaemon(parts, { ...ports, udp, report, turnstile });
   try {
-    await daemon.install({ flush: config.firewall.flushAtInit });
+    await daemon.start();
   } catch (error) {
     // What kept the rules from being installed may keep them from being removed: the first failure is what counts.
     await daemon.close().catch(() => {});
@@ -85,6 +105,7 @@ export async function startDaemon(
   log.info(
     `listening on ${udp.places.join(' and ')}; firewall: ${ports.firewall.name}; ${stanzas.length} stanzas`,
   );
+  if (udp.receiveBufferBytes < RECEIVE_BUFFER_BYTES) log.warning(smallBuffer(udp.receiveBufferBytes));
   return daemon;
 }
 
@@ -92,6 +113,13 @@ export async function startDaemon(
 interface Ports extends DaemonPorts {
   readonly udp: UdpListener;
   readonly report: Report;
+  readonly turnstile: Turnstile;
+}
+
+/** By what a packet is judged, however long it waits: the configuration, and the revocations that are older than it. */
+interface Basis {
+  readonly gate: Gate;
+  readonly epoch: Doorkeeper['epoch'];
 }
 
 class RunningDaemon implements Daemon {
@@ -101,8 +129,17 @@ class RunningDaemon implements Daemon {
   /** What was begun and has not ended. */
   readonly #inFlight = new Set<Promise<void>>();
   readonly #housekeeping: NodeJS.Timeout;
+  readonly #watch: NodeJS.Timeout;
+  readonly #keeper: Doorkeeper;
+  #control: ControlSocket | null = null;
+  /** What answers wait for. */
+  #busy: Promise<unknown> = Promise.resolve();
   #config: ServerConfig;
   #stanzas: readonly Stanza[];
+  #gate: Gate;
+  #recent = createRecentPackets(RECENT_PACKETS);
+  /** What the kernel had dropped when it was last asked. */
+  readonly #dropsSeen = new Map<string, number>();
   #packets = 0;
   #closing: Promise<void> | null = null;
   #settleClosed: (outcome: Promise<void>) => void = () => {};
@@ -112,41 +149,73 @@ class RunningDaemon implements Daemon {
     this.#ports = ports;
     this.#config = parts.config;
     this.#stanzas = parts.stanzas;
+    this.#gate = createGate(parts.stanzas);
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
     // An end in disorder is told to whoever closes the daemon: nobody has to wait for `closed`.
     this.closed.catch(() => {});
+    this.#keeper = createDoorkeeper(ports.firewall, parts.log, ports.runFolder ?? null);
     this.#housekeeping = setInterval(() => void this.#begin(this.#keepHouse()), HOUSEKEEPING_MS).unref();
+    this.#watch = setInterval(() => void this.#begin(this.#keeper.look()), WATCH_MS).unref();
   }
 
-  /** One packet, start to end: decide, claim, grant, log. */
-  async handle(datagram: Datagram): Promise<void> {
+  /** Puts the daemon's own rules in place; from then on it can be asked. @throws FirewallError, UnavailableError */
+  async start(): Promise<void> {
+    let started = (): void => {};
+    this.delayAnswers(
+      new Promise<void>((resolve) => {
+        started = resolve;
+      }),
+    );
+    try {
+      this.#control = await this.#listenControl();
+      const flush = this.#config.firewall.flushAtInit;
+      await this.#keeper.start(policyOf(this.#config, this.#stanzas), { flush });
+    } finally {
+      started();
+    }
+  }
+
+  /** One packet that some key may open, start to end: decide, claim, grant, log. */
+  async handle(
+    candidate: Candidate,
+    deciding: Promise<Verdict>,
+    epoch: number,
+    proved: () => void,
+  ): Promise<void> {
+    const { packet, source } = candidate;
     const { replay, report } = this.#ports;
-    const clock = { nowSeconds: nowSeconds(), maxAgeSeconds: this.#config.maxPacketAgeSeconds };
-    const verdict = await decide(datagram, this.#stanzas, clock);
-    if (verdict.kind === 'ignore') return report.ignored(datagram.source, verdict.code, verdict.detail);
+    const verdict = await deciding;
+    if (verdict.kind === 'ignore') return report.ignored(source, verdict.code, verdict.detail);
     const { opened } = verdict;
-    if (verdict.kind === 'outdated') return report.outdated(datagram, opened, verdict.differenceSeconds);
+    if (verdict.kind === 'outdated') {
+      if (verdict.differenceSeconds > 0) this.#recent.add(packet, opened, 'outdated');
+      return report.outdated(candidate, opened, verdict.differenceSeconds);
+    }
     try {
       const claim = await replay.claim({ id: opened.id, timestampSeconds: opened.message.timestampSeconds });
-      if (claim !== 'claimed') return report.notClaimed(datagram, opened, claim);
-      if (verdict.kind === 'deny') return report.denied(datagram, opened, verdict.reason);
-      const { expiresAt } = await this.#grant(verdict.grant);
-      return report.granted(datagram, opened, verdict.grant, expiresAt);
+      this.#recent.add(packet, opened, claim === 'claimed' ? 'replayed' : claim);
+      if (claim !== 'claimed') return report.notClaimed(candidate, opened, claim);
+      proved();
+      if (verdict.kind === 'deny') return report.denied(candidate, opened, verdict.reason);
+      const granted = await this.#keeper.grant(verdict.grant, holderOf(opened), epoch);
+      if (granted === null) return report.revoked(candidate, opened);
+      return report.granted(candidate, opened, verdict.grant, granted.expiresAt);
     } catch (error) {
       if (!(error instanceof ReplayError || error instanceof FirewallError)) throw error;
-      return report.failed(datagram, opened, error);
+      return report.failed(candidate, opened, error);
     }
   }
 
+  /** Junk ends here, without a promise: length, alphabet, HMAC. The rest is handled at once, or queues for it. */
   receive(datagram: Datagram): void {
     if (this.#closing !== null) return;
-    if (this.#inFlight.size >= MAX_IN_FLIGHT) {
-      this.#ports.report.ignored(datagram.source, 'overload', 'too many packets at once');
-      return;
-    }
-    void this.#begin(this.handle(datagram));
+    const glimpse = this.#gate.glance(datagram);
+    const basis = { gate: this.#gate, epoch: this.#keeper.epoch };
+    if (glimpse.kind === 'ignore') this.#ignore(datagram.source, glimpse);
+    else if (glimpse.effort > MAX_EFFORT) this.#queueToScreen(glimpse, basis);
+    else this.#admit(glimpse, basis, () => {});
     this.#packets += 1;
     if (this.#packets === this.#parts.packetLimit) void this.close();
   }
@@ -155,9 +224,8 @@ class RunningDaemon implements Daemon {
     if (this.#closing === null) await this.#begin(this.#reload(config, stanzas));
   }
 
-  /** Puts the daemon's own rules in place. @throws FirewallError */
-  install(options: { readonly flush: boolean }): Promise<void> {
-    return this.#installFor(this.#config, this.#stanzas, options);
+  delayAnswers(work: Promise<unknown>): void {
+    this.#busy = Promise.allSettled([this.#busy, work]);
   }
 
   close(): Promise<void> {
@@ -166,6 +234,76 @@ class RunningDaemon implements Daemon {
       this.#settleClosed(this.#closing);
     }
     return this.#closing;
+  }
+
+  #ignore(source: IpAddress, { code, detail }: Ignored): void {
+    this.#ports.report.ignored(source, code, detail);
+  }
+
+  #drop(source: IpAddress, reason: DropReason): void {
+    this.#ports.report.ignored(source, reason, DROPS[reason]);
+  }
+
+  #queueToScreen(glimpse: Glimpse, basis: Basis): void {
+    const { source } = glimpse;
+    const work: Work = {
+      source,
+      lane: 2,
+      run: async () => this.#admit(glimpse, basis, () => this.#ports.turnstile.proved(work)),
+      dropped: (reason) => this.#drop(source, reason),
+    };
+    this.#ports.turnstile.offer(work);
+  }
+
+  /** `proved` is called for a message that nobody had before. */
+  #admit(glimpse: Glimpse, basis: Basis, proved: () => void): void {
+    const candidate = basis.gate.screen(glimpse);
+    if (candidate.kind === 'ignore') {
+      this.#ignore(glimpse.source, candidate);
+      return;
+    }
+    if (this.#isRepeated(candidate)) return;
+    if (candidate.work === 'shared-key') void this.#handleNow(candidate, basis, proved);
+    else this.#queueToOpen(candidate, basis, proved);
+  }
+
+  #queueToOpen(candidate: Candidate, basis: Basis, proved: () => void): void {
+    const { source, work: kind, isVouched } = candidate;
+    const work: Work = {
+      source,
+      lane: isVouched ? 0 : kind === 'usual' ? 1 : 2,
+      run: () =>
+        this.#handleNow(candidate, basis, () => {
+          this.#ports.turnstile.proved(work);
+          proved();
+        }),
+      dropped: (reason) => this.#drop(source, reason),
+    };
+    this.#ports.turnstile.offer(work);
+  }
+
+  /** Resolves when it is decided; claiming and granting go on. */
+  async #handleNow(candidate: Candidate, { gate, epoch }: Basis, proved: () => void): Promise<void> {
+    if (this.#isRepeated(candidate)) return;
+    if (this.#inFlight.size >= MAX_IN_FLIGHT) {
+      this.#drop(candidate.source, 'overload');
+      return;
+    }
+    const clock = { nowSeconds: nowSeconds(), maxAgeSeconds: this.#config.maxPacketAgeSeconds };
+    const deciding = gate.decide(candidate, clock);
+    void this.#begin(this.handle(candidate, deciding, epoch, proved));
+    await deciding;
+  }
+
+  /** True if exactly this packet was opened not long ago; then it is reported, and makes no work. */
+  #isRepeated(candidate: Candidate): boolean {
+    const { report } = this.#ports;
+    const repeated = this.#recent.find(candidate.packet);
+    if (repeated === null) return false;
+    const { opened, spent } = repeated;
+    if (spent === 'outdated') report.outdated(candidate, opened, nowSeconds() - oldestTime(opened));
+    else report.notClaimed(candidate, opened, spent);
+    return true;
   }
 
   /** The end waits for `work`. */
@@ -180,36 +318,74 @@ class RunningDaemon implements Daemon {
     }
     const { udpPort, listenAddress, runFolder, replayStore, firewall } = this.#config;
     const next = { ...config, udpPort, listenAddress, runFolder, replayStore, firewall };
-    await this.#installFor(next, stanzas, { flush: false });
+    await this.#keeper.change(policyOf(next, stanzas));
     this.#config = next;
     this.#stanzas = stanzas;
+    this.#gate = createGate(stanzas);
+    this.#recent = createRecentPackets(RECENT_PACKETS);
   }
 
-  async #installFor(
-    config: ServerConfig,
-    stanzas: readonly Stanza[],
-    options: { readonly flush: boolean },
-  ): Promise<void> {
-    const policy = { spaPort: config.udpPort, protectedPorts: protectedPorts(config, stanzas) };
-    const warnings = await this.#ports.firewall.install(policy, options);
-    for (const warning of warnings) this.#parts.log.warning(warning);
-  }
-
-  /** Somebody may have removed our rules since the last grant: then they are put back, once. */
-  async #grant(wanted: Grant): Promise<{ readonly expiresAt: number }> {
-    const { firewall } = this.#ports;
+  /** Without it doors open all the same. */
+  async #listenControl(): Promise<ControlSocket | null> {
+    const { runFolder } = this.#ports;
+    if (runFolder === undefined) return null;
+    const path = controlPath(runFolder);
     try {
-      return await firewall.grant(wanted);
+      return await listenControl(path, (request) => this.#answer(request));
     } catch (error) {
+      if (error instanceof UnavailableError) throw error;
+      const { message } = error as NodeJS.ErrnoException;
+      this.#parts.log.warning(`--revoke and --fw-list cannot ask this daemon: ${message}`);
+      return null;
+    }
+  }
+
+  async #answer(request: ControlRequest): Promise<ControlAnswer> {
+    await this.#busy;
+    return answerControl(request, {
+      keeper: this.#keeper,
+      firewall: this.#ports.firewall,
+      counters: () => this.#counters(),
+      protectedPorts: async () => protectedPorts(this.#config, this.#stanzas),
+    });
+  }
+
+  async #counters(): Promise<CountersAnswer['counters']> {
+    return [...this.#receptionCounters(), ...kernelCounters(await this.#ports.firewall.counters())];
+  }
+
+  #receptionCounters(): readonly Counter[] {
+    const { udp, turnstile, report } = this.#ports;
+    const lost = udp.lost();
+    return [
+      { what: 'datagrams received', count: udp.received() },
+      ...report.counters(),
+      { what: 'waiting for public-key work', count: turnstile.waiting },
+      ...(lost === null ? [] : [{ what: 'dropped by the kernel: the receive buffer was full', count: lost }]),
+    ];
+  }
+
+  /** Tells the report what the kernel has dropped since it was last asked. */
+  async #countKernelDrops(): Promise<void> {
+    const { udp, firewall, report } = this.#ports;
+    const seen = this.#dropsSeen;
+    const tell = (reason: 'receive-buffer' | FirewallCounter['reason'], packets: number): void => {
+      report.lost(reason, packets - (seen.get(reason) ?? 0));
+      seen.set(reason, packets);
+    };
+    const lost = udp.lost();
+    if (lost !== null) tell('receive-buffer', lost);
+    try {
+      for (const { reason, packets } of await firewall.counters()) tell(reason, packets);
+    } catch (error) {
+      // Whoever opens a door, or looks whether the rules stand, says what is wrong.
       if (!(error instanceof FirewallError)) throw error;
-      this.#parts.log.warning(`${error.message}; putting the daemon's rules back`);
-      await this.install({ flush: false });
-      return firewall.grant(wanted);
     }
   }
 
   async #keepHouse(): Promise<void> {
     const { report, replay } = this.#ports;
+    await this.#countKernelDrops();
     report.summarize();
     try {
       await replay.raiseFloor(nowSeconds() - this.#config.maxPacketAgeSeconds);
@@ -220,17 +396,49 @@ class RunningDaemon implements Daemon {
   }
 
   async #end(): Promise<void> {
-    const { udp, replay, firewall, report } = this.#ports;
+    const { udp, replay, firewall, report, turnstile } = this.#ports;
     clearInterval(this.#housekeeping);
+    clearInterval(this.#watch);
+    await this.#control?.close();
+    await this.#countKernelDrops();
     await udp.close();
+    await turnstile.close();
     await Promise.allSettled(this.#inFlight);
     report.summarize();
+    this.#keeper.close();
     try {
       await firewall.close({ flush: this.#config.firewall.flushAtExit });
     } finally {
       await replay.close();
     }
   }
+}
+
+function policyOf(config: ServerConfig, stanzas: readonly Stanza[]): GatePolicy {
+  return {
+    spaPort: config.udpPort,
+    protectedPorts: protectedPorts(config, stanzas),
+    preFilter: config.firewall.preFilter,
+  };
+}
+
+function holderOf({ signer, message, stanzaNumber }: Authentic): Holder {
+  return { operator: signer, username: message.username, stanza: stanzaNumber };
+}
+
+/** The message's time or its signature's, whichever is the older. */
+function oldestTime({ message, signedAtSeconds }: Authentic): number {
+  return Math.min(message.timestampSeconds, signedAtSeconds ?? message.timestampSeconds);
+}
+
+const DROPS: Readonly<Record<DropReason, string>> = {
+  budget: 'its source has sent too many that did not open',
+  overload: 'too many packets at once',
+};
+
+function smallBuffer(bytes: number): string {
+  const setting = `net.core.rmem_max=${RECEIVE_BUFFER_BYTES}`;
+  return `the kernel grants a receive buffer of ${bytes} bytes only, and a flood fills it; run: sysctl -w ${setting}, and write it to a file in /etc/sysctl.d`;
 }
 
 /** What cannot change while the daemon runs. */
@@ -247,7 +455,7 @@ function needsRestart(before: ServerConfig, after: ServerConfig): readonly strin
     .map(([keyword]) => keyword);
 }
 
-async function openConfiguredPorts({ config, dryRun }: DaemonParts): Promise<DaemonPorts> {
+async function openConfiguredPorts({ config, dryRun, log }: DaemonParts): Promise<DaemonPorts> {
   if (dryRun) {
     return {
       firewall: createMemoryFirewall({ now: Date.now }),
@@ -255,8 +463,12 @@ async function openConfiguredPorts({ config, dryRun }: DaemonParts): Promise<Dae
     };
   }
   // A firewall holds nothing open before it is first used, so it is chosen first.
-  const firewall = await firewallFromConfig(config.firewall);
-  return { firewall, replay: await replayFromConfig(config, nowSeconds) };
+  const firewall = await firewallFromConfig(config.firewall, (line) => log.warning(line));
+  return {
+    firewall,
+    replay: await replayFromConfig(config, nowSeconds, (line) => log.warning(line)),
+    runFolder: config.runFolder,
+  };
 }
 
 /** A new store takes no message of the second it was made in: who is told "ready" may knock at once. */
@@ -265,9 +477,9 @@ async function reach(floorSeconds: number, { config, log }: DaemonParts): Promis
   if (milliseconds <= 0) return;
   if (milliseconds <= 1000) return sleep(milliseconds);
   const floor = new Date(floorSeconds * 1000).toISOString();
-  if (milliseconds <= MARK_AHEAD_SECONDS * 1000) {
+  if (milliseconds <= Math.max(config.maxPacketAgeSeconds, MARK_AHEAD_SECONDS) * 1000) {
     log.warning(
-      `no packet made before ${floor} is accepted: this host has just crashed, or its run folder was lost`,
+      `no packet made before ${floor} is accepted: this host has just crashed, or what it remembered was lost`,
     );
     return;
   }

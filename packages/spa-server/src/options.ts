@@ -2,6 +2,8 @@ import { resolve } from 'node:path';
 import { formatOptions, type Option, type OptionValues, parseCommandLine, UsageError } from 'spa-host';
 import type { Statement } from './config/keywords.ts';
 import type { ConfigSource } from './config/load.ts';
+import type { GrantSelector } from './grants/ledger.ts';
+import { parseSelector } from './grants/selector.ts';
 
 /** What one start of the program is to do. */
 export type Task =
@@ -15,7 +17,8 @@ export type Task =
   | 'restart'
   | 'fw-list'
   | 'fw-list-all'
-  | 'fw-flush';
+  | 'fw-flush'
+  | 'revoke';
 
 /** The command line, understood. */
 export interface Options {
@@ -28,6 +31,10 @@ export interface Options {
   readonly dryRun: boolean;
   /** End after so many packets; null: never. */
   readonly packetLimit: number | null;
+  /** `--revoke`: whose grants; null without it. */
+  readonly revoke: GrantSelector | null;
+  /** `--cut`: end the connections too. */
+  readonly cut: boolean;
 }
 
 /**
@@ -50,6 +57,8 @@ export function readOptions(argv: readonly string[]): Options {
     syslog: values['syslog-enable'] === true,
     dryRun: values.test === true,
     packetLimit: readPacketLimit(values['packet-limit']),
+    revoke: values.revoke === undefined ? null : parseSelector(values.revoke),
+    cut: readCut(values),
   };
 }
 
@@ -69,13 +78,17 @@ Examples:
   spa-server                           start it in the background
   spa-server --status                  is it running?
   spa-server --restart                 read the configuration again; doors stay open
-  spa-server --fw-list                 which doors are open, and for how long
+  spa-server --fw-list                 which doors are open, for how long, and whose they are
+  spa-server --revoke user=alice       close alice's doors now
+  spa-server --revoke address=192.0.2.7 --cut
+                                       close its doors and end its connections
 
 Exit codes:
    0  done; --status: it is running
-   1  failed; --status: it is not running
+   1  failed; --status: it is not running; --revoke, --fw-flush: done, but the daemon could not be told
   64  the command line is wrong
-  69  the UDP port is taken, the daemon runs already, or the firewall does not answer
+  69  the UDP port is taken, the daemon runs already, or the firewall does not answer;
+      --revoke --cut: the doors are closed, but conntrack is not installed
   70  the daemon died while it started
   77  not permitted: run it as root
   78  the configuration is wrong
@@ -121,17 +134,27 @@ const OPTIONS = [
   { long: 'packet-limit', short: 'C', argument: 'N', help: 'end after N packets' },
   { long: 'exit-parse-config', help: 'check the configuration and end' },
   { long: 'dump-config', short: 'D', help: 'print all settings in force, without keys' },
-  { long: 'status', short: 'S', help: 'say whether the daemon runs (exit code 0) or not (1)' },
+  {
+    long: 'status',
+    short: 'S',
+    help: 'say whether the daemon runs (exit code 0) or not (1), and what it has counted',
+  },
   { long: 'kill', short: 'K', help: 'stop the running daemon' },
   { long: 'restart', short: 'R', help: 'have the running daemon read its configuration again' },
-  { long: 'fw-list', help: 'list the doors that are open' },
+  { long: 'fw-list', help: 'list the doors that are open, with who opened them' },
   { long: 'fw-list-all', help: 'list all rules of the firewall' },
   { long: 'fw-flush', help: 'close all doors' },
+  {
+    long: 'revoke',
+    argument: 'WHOSE',
+    help: 'close doors now: operator=FINGERPRINT, user=NAME, address=IP or grant=ID',
+  },
+  { long: 'cut', help: 'with --revoke: end the connections through these doors too' },
   {
     long: 'run-dir',
     short: 'r',
     argument: 'DIR',
-    help: 'where the pid file is (default /run/fwknop)',
+    help: 'where pid file, control socket and grants are (default /run/fwknop)',
     keyword: 'FWKNOP_RUN_DIR',
     path: true,
   },
@@ -252,6 +275,7 @@ const TASKS = [
   'fw-list',
   'fw-list-all',
   'fw-flush',
+  'revoke',
 ] as const satisfies readonly Task[];
 
 function refuseOptions(values: Values): void {
@@ -264,7 +288,7 @@ function refuseOptions(values: Values): void {
 function chooseTask(values: Values): Task {
   const alone = ALONE.find((task) => values[task] === true);
   if (alone !== undefined) return alone;
-  const [task = 'serve', another] = TASKS.filter((candidate) => values[candidate] === true);
+  const [task = 'serve', another] = TASKS.filter((candidate) => values[candidate] !== undefined);
   if (another === undefined) return task;
   throw new UsageError(`--${task} and --${another} exclude each other; choose one`);
 }
@@ -275,6 +299,13 @@ function statementOf(row: ServerOption, values: Values): readonly Statement[] {
   const text = value === true ? 'Y' : String(value);
   const place = { file: `--${row.long}` };
   return [{ keyword: row.keyword, value: row.path === true ? resolve(text) : text, place }];
+}
+
+function readCut({ cut, revoke }: Values): boolean {
+  if (cut === true && revoke === undefined) {
+    throw new UsageError('--cut: whose connections? write --revoke operator=FINGERPRINT --cut');
+  }
+  return cut === true;
 }
 
 function readPacketLimit(text: string | undefined): number | null {

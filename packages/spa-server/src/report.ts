@@ -1,8 +1,9 @@
 import { formatProtoPorts, type IpAddress } from 'spa-core';
 import type { Authentic, Datagram, DenyReason, IgnoreCode } from './decision/verdict.ts';
-import type { Grant } from './firewall/firewall.ts';
+import type { FirewallCounter, Grant } from './firewall/firewall.ts';
 import type { Claim } from './replay/replay-store.ts';
 import type { Log } from './system/log.ts';
+import type { DropReason } from './transport/turnstile.ts';
 
 /** Lines about packets that anybody can send, or send again, in one period; the rest is summed up. */
 const LINES_PER_PERIOD = 20;
@@ -12,14 +13,29 @@ const LINES_PER_PERIOD = 20;
  * somebody without a key can cause, by junk or with a packet that was caught, has a bounded number.
  */
 export interface Report {
-  granted(datagram: Datagram, opened: Authentic, grant: Grant, expiresAt: number): void;
-  denied(datagram: Datagram, opened: Authentic, reason: DenyReason): void;
-  outdated(datagram: Datagram, opened: Authentic, differenceSeconds: number): void;
-  notClaimed(datagram: Datagram, opened: Authentic, claim: Exclude<Claim, 'claimed'>): void;
-  failed(datagram: Datagram, opened: Authentic, error: Error): void;
-  ignored(source: IpAddress, code: IgnoreCode | 'overload', detail: string): void;
+  granted(from: Sender, opened: Authentic, grant: Grant, expiresAt: number): void;
+  denied(from: Sender, opened: Authentic, reason: DenyReason): void;
+  /** Permitted, and revoked before the door was open. */
+  revoked(from: Sender, opened: Authentic): void;
+  outdated(from: Sender, opened: Authentic, differenceSeconds: number): void;
+  notClaimed(from: Sender, opened: Authentic, claim: Exclude<Claim, 'claimed'>): void;
+  failed(from: Sender, opened: Authentic, error: Error): void;
+  ignored(source: IpAddress, code: IgnoreCode | DropReason, detail: string): void;
+  /** Packets that the kernel dropped before anybody saw them, since the last time. `receive-buffer`: it was full. */
+  lost(reason: 'receive-buffer' | FirewallCounter['reason'], packets: number): void;
   /** Ends a period: sums up the packets that had no line of their own. */
   summarize(): void;
+  /** What became of all packets since the start, in words, what the kernel dropped left out. */
+  counters(): readonly Counter[];
+}
+
+/** Who a packet came from. */
+export type Sender = Pick<Datagram, 'source'>;
+
+/** So many packets. */
+export interface Counter {
+  readonly what: string;
+  readonly count: number;
 }
 
 const DENIALS: Readonly<Record<DenyReason, string>> = {
@@ -38,44 +54,65 @@ const UNCLAIMED: Readonly<Record<Exclude<Claim, 'claimed'>, string>> = {
 export function createReport(log: Log): Report {
   const junk = createQuota();
   const repeated = createQuota();
+  const totals = new Map<string, number>();
+  const ignored = new Map<string, number>();
+  const dropped = new Map<string, number>();
 
   return {
-    granted: (datagram, opened, grant, expiresAt) => {
+    granted: (from, opened, grant, expiresAt) => {
+      add(totals, 'opened', 1);
       const until = new Date(expiresAt).toISOString().slice(11, 19);
       const doors = `${formatProtoPorts(grant.ports)} for ${grant.address}`;
-      log.info(
-        `opened ${doors}, ${grant.timeoutSeconds} s until ${until} UTC: ${describe(datagram, opened)}`,
+      log.info(`opened ${doors}, ${grant.timeoutSeconds} s until ${until} UTC: ${describe(from, opened)}`);
+    },
+    denied: (from, opened, reason) => {
+      add(totals, `denied: ${reason}`, 1);
+      log.warning(`denied ${request(opened)}: ${DENIALS[reason]}; ${describe(from, opened)}`);
+    },
+    revoked: (from, opened) => {
+      add(totals, 'denied: revoked', 1);
+      log.warning(
+        `denied ${request(opened)}: it was revoked while it was being opened; ${describe(from, opened)}`,
       );
     },
-    denied: (datagram, opened, reason) => {
-      log.warning(`denied ${request(opened)}: ${DENIALS[reason]}; ${describe(datagram, opened)}`);
-    },
-    outdated: (datagram, opened, differenceSeconds) => {
+    outdated: (from, opened, differenceSeconds) => {
+      add(totals, 'denied: outdated', 1);
       if (!repeated.allows('outdated')) return;
       const off = differenceSeconds > 0 ? `${differenceSeconds} s old` : `${-differenceSeconds} s ahead`;
-      log.warning(
-        `denied ${request(opened)}: it is ${off}, check both clocks; ${describe(datagram, opened)}`,
-      );
+      log.warning(`denied ${request(opened)}: it is ${off}, check both clocks; ${describe(from, opened)}`);
     },
-    notClaimed: (datagram, opened, claim) => {
+    notClaimed: (from, opened, claim) => {
+      add(totals, `denied: ${claim}`, 1);
       if (!repeated.allows(claim)) return;
-      log.warning(`denied ${request(opened)}: ${UNCLAIMED[claim]}; ${describe(datagram, opened)}`);
+      log.warning(`denied ${request(opened)}: ${UNCLAIMED[claim]}; ${describe(from, opened)}`);
     },
-    failed: (datagram, opened, error) => {
+    failed: (from, opened, error) => {
+      add(totals, 'failed', 1);
       if (!repeated.allows('failed')) return;
-      log.error(`could not open ${request(opened)}: ${error.message}; ${describe(datagram, opened)}`);
+      log.error(`could not open ${request(opened)}: ${error.message}; ${describe(from, opened)}`);
     },
     ignored: (source, code, detail) => {
+      add(ignored, code, 1);
       const line = `ignored a packet from ${source}: ${detail} (${code})`;
       if (junk.allows(code)) log.info(line);
       else log.debug(line);
     },
-    summarize: () => {
-      const ignored = junk.renew();
-      const denied = repeated.renew();
-      if (ignored !== null) log.info(`ignored ${ignored}`);
-      if (denied !== null) log.warning(`denied ${denied}`);
+    lost: (reason, packets) => {
+      if (packets > 0) add(dropped, reason, packets);
     },
+    summarize: () => {
+      const junkLine = junk.renew();
+      const repeatedLine = repeated.renew();
+      if (junkLine !== null) log.info(`ignored ${junkLine}`);
+      if (repeatedLine !== null) log.warning(`denied ${repeatedLine}`);
+      if (dropped.has('receive-buffer')) log.warning(`the kernel dropped ${sumUp(dropped, 'packets')}`);
+      else if (dropped.size > 0) log.info(`the kernel dropped ${sumUp(dropped, 'packets')}`);
+      dropped.clear();
+    },
+    counters: () => [
+      ...Array.from(totals, ([what, count]) => ({ what, count })),
+      ...Array.from(ignored, ([code, count]) => ({ what: `ignored: ${code}`, count })),
+    ],
   };
 }
 
@@ -96,26 +133,36 @@ function createQuota(): Quota {
         lines += 1;
         return true;
       }
-      counts.set(code, (counts.get(code) ?? 0) + 1);
+      add(counts, code, 1);
       return false;
     },
     renew: () => {
       lines = 0;
       if (counts.size === 0) return null;
-      const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
-      const parts = [...counts].map(([code, count]) => `${code} ${count}`);
+      const line = sumUp(counts, 'more packets');
       counts.clear();
-      return `${total} more packets: ${parts.join(', ')}`;
+      return line;
     },
   };
+}
+
+function add(counts: Map<string, number>, what: string, count: number): void {
+  counts.set(what, (counts.get(what) ?? 0) + count);
+}
+
+/** `107 packets: rate 100, length 7`. */
+function sumUp(counts: ReadonlyMap<string, number>, noun: string): string {
+  const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  const parts = [...counts].map(([what, count]) => `${what} ${count}`);
+  return `${total} ${noun}: ${parts.join(', ')}`;
 }
 
 function request({ message }: Authentic): string {
   return `${formatProtoPorts(message.request.ports)} for ${message.request.source ?? 'its source'}`;
 }
 
-function describe(datagram: Datagram, opened: Authentic): string {
+function describe(from: Sender, opened: Authentic): string {
   const signer = opened.signer === null ? '' : `, signed by ${opened.signer}`;
   const { id, message, stanzaNumber } = opened;
-  return `user ${message.username}${signer}, stanza #${stanzaNumber}, packet ${id.slice(0, 16)} from ${datagram.source}`;
+  return `user ${message.username}${signer}, stanza #${stanzaNumber}, packet ${id.slice(0, 16)} from ${from.source}`;
 }

@@ -4,7 +4,14 @@ import { type Daemon, startDaemon } from './daemon.ts';
 import { describeFailure, UnavailableError } from './failure.ts';
 import type { Options } from './options.ts';
 import type { Log } from './system/log.ts';
-import { claimProcessName, findDaemon, removePidFile, writePidFile } from './system/pid-file.ts';
+import { keepSmall } from './system/memory.ts';
+import {
+  claimProcessName,
+  findDaemon,
+  findDeadDaemon,
+  removePidFile,
+  writePidFile,
+} from './system/pid-file.ts';
 import { warmUp } from './warm-up.ts';
 
 /** Where the daemon runs: what it logs to, and who waits for it. */
@@ -25,11 +32,13 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
   const log = surroundings.openLog(config);
   mustBeAlone(config.pidFile);
   log.info('Starting spa-server');
+  tellOfDead(config.pidFile, log);
   for (const line of warnings) log.warning(line);
   const { dryRun, packetLimit } = options;
   const starting = startDaemon({ config, stanzas, log, dryRun, packetLimit });
   const stopFailed = obeySignals(starting, options, log);
   const [daemon] = await Promise.all([starting, warmUp(stanzas, Math.floor(Date.now() / 1000))]);
+  keepSmall();
   try {
     writePidFile(config.pidFile);
     surroundings.ready();
@@ -52,11 +61,20 @@ function mustBeAlone(pidFile: string): void {
   }
 }
 
+/** Who was killed could not say so himself. */
+function tellOfDead(pidFile: string, log: Log): void {
+  const pid = findDeadDaemon(pidFile);
+  if (pid === null) return;
+  log.warning(`the daemon before this one (pid=${pid}) was killed, or crashed`);
+}
+
 /** Rejects if the daemon was told to stop and could not do so in good order; never resolves. */
 function obeySignals(starting: Promise<Daemon>, options: Options, log: Log): Promise<never> {
   let reloading = Promise.resolve();
   process.on('SIGHUP', () => {
     reloading = reloading.then(() => reload(starting, options, log));
+    // Whoever revokes after this signal means the new configuration.
+    starting.then((daemon) => daemon.delayAnswers(reloading), startFailed);
   });
   // Without listeners Node opens its debugger on SIGUSR1, and dies of SIGUSR2.
   process.on('SIGUSR1', ignoreSignal);

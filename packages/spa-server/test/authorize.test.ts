@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
-import { identify, type Message, type ProtoPort, parseIpNetwork } from 'spa-core';
+import { identify, type Message, type ProtoPort } from 'spa-core';
 import t from 'tap';
-import { authorize, isForSource } from '../src/decision/authorize.ts';
+import { authorize } from '../src/decision/authorize.ts';
 import type { Stanza } from '../src/decision/stanza.ts';
 import type { Authentic, Verdict } from '../src/decision/verdict.ts';
 import { addressOf, messageOf, portsOf, stanzaOf } from './gate.ts';
@@ -107,20 +107,6 @@ for (const [title, { message = {}, signedAtSeconds = null, stanza = {}, gets }] 
     t.match(authorize(authenticOf(message, signedAtSeconds), here, stanzaOf(stanza), clock), gets);
   });
 }
-
-t.test('a stanza is for the addresses of its networks, of their own family only', async (t) => {
-  const networks = ['192.0.2.0/24', '2001:db8::/32']
-    .map(parseIpNetwork)
-    .filter((network) => network !== null);
-  const stanza = stanzaOf({ sources: networks });
-  t.equal(isForSource(stanza, here), true);
-  t.equal(isForSource(stanza, addressOf('2001:db8::1')), true);
-  t.equal(isForSource(stanza, addressOf('::ffff:192.0.2.7')), true, 'IPv4 that arrived on an IPv6 socket');
-  t.equal(isForSource(stanza, there), false);
-  t.equal(isForSource(stanza, addressOf('2001:db9::1')), false);
-  t.equal(isForSource(stanzaOf({ sources: [] }), here), false);
-  t.equal(isForSource(stanzaOf({}), there), true);
-});
 
 const port: fc.Arbitrary<ProtoPort> = fc.record(
   { protocol: fc.constantFrom('tcp' as const, 'udp' as const), port: fc.integer({ min: 1, max: 6 }) },

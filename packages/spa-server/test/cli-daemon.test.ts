@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createNamespacePair, lacking, type Namespace } from 'spa-lab';
@@ -23,14 +23,13 @@ t.test('a daemon on a host', { skip }, async (t) => {
     );
     const loud = ['env', `PATH=${folder}:${process.env.PATH}`];
     const started = await server.run([...loud, ...command('-v')]);
-    t.same(started, { status: 0, stdout: '', stderr: '' });
+    // Most hosts grant less than the daemon asks for.
+    t.match(started, { status: 0, stdout: /^$/, stderr: /^(the kernel grants a receive buffer .*\n)?$/ });
     const pid = readPid(pidFile);
 
-    t.same(await server.run(command('--status')), {
-      status: 0,
-      stdout: `spa-server is running (pid=${pid}).\n`,
-      stderr: '',
-    });
+    const status = await server.run(command('--status'));
+    t.match(status, { status: 0, stderr: '' });
+    t.match(status.stdout, `spa-server is running (pid=${pid}).\n`);
     t.match(await server.run(command()), {
       status: 69,
       stdout: '',
@@ -48,9 +47,15 @@ t.test('a daemon on a host', { skip }, async (t) => {
       status: 0,
       stdout: /^Doors that are open in nftables.*: 0\n$/,
     });
-    t.match(await server.run(command('--fw-flush')), { status: 0, stdout: '' });
+    t.match(await server.run(command('--fw-flush')), { status: 0, stdout: 'Closed all doors: 0.\n' });
     t.match(await server.run(command('--fw-list-all')), { status: 0, stdout: /tcp dport 22 drop/ });
     t.match(await server.run(command('-R')), { status: 0, stdout: new RegExp(`pid=${pid}`) });
+    rmSync(join(folder, 'run', 'spa-server.sock'));
+    t.match(await server.run(command('--fw-flush')), {
+      status: 1,
+      stdout: 'Closed all doors: 0.\n',
+      stderr: `spa-server: the daemon (pid=${pid}) does not listen to this; stop it with --kill and start it again\n`,
+    });
     t.same(await server.run(command('-K')), {
       status: 0,
       stdout: `Stopped spa-server (pid=${pid}).\n`,

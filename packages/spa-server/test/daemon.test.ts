@@ -100,7 +100,11 @@ t.test('rules that somebody removed are put back, once, and the door opens', asy
   kernel.policy = null;
   await send(await sealOf(messageOf({}), keys.sealing));
   await log.has(/opened/);
-  t.equal(log.matching(/putting the daemon's rules back/).length, 1);
+  t.equal(
+    log.matching(/^warning: the firewall's rules were changed by somebody; put back with 1 open door$/)
+      .length,
+    1,
+  );
 });
 
 t.test('a firewall that fails opens nothing, burns the message, and the daemon lives', async (t) => {
@@ -132,7 +136,7 @@ t.test('more packets at once than can be looked at are dropped, and counted', as
   const { log, send } = await startGate(t, { replay: { ...replay, claim } });
   const packet = await sealOf(messageOf({}), keys.sealing);
   for (let sent = 0; log.matching(/overload/).length === 0; sent++) {
-    if (sent > 1000) throw new Error('a thousand packets are no overload');
+    if (sent > 5000) throw new Error('five thousand packets are no overload');
     await send(packet);
     // A small datagram is sent at once; this lets the daemon receive it.
     await turn();

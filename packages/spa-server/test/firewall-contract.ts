@@ -1,7 +1,7 @@
 import { type IpAddress, type ProtoPort, parseIpAddress, parseProtoPort } from 'spa-core';
 import { addresses } from 'spa-lab';
 import type { Test } from 'tap';
-import type { Door, Firewall, GatePolicy, Grant } from '../src/firewall/firewall.ts';
+import type { Door, DoorChange, Firewall, GatePolicy, Grant } from '../src/firewall/firewall.ts';
 
 /** One kernel with a firewall in it, and a client that tries its doors. */
 export interface FirewallRig {
@@ -17,6 +17,8 @@ export interface FirewallRig {
   connect(from: IpAddress, port: ProtoPort): Promise<(() => Promise<boolean>) | null>;
   /** True if a UDP packet to that port is answered; null in a twin without packets. */
   answersUdp(from: IpAddress, port: number): Promise<boolean | null>;
+  /** What somebody else's flush or reload does: nothing of ours stays, and protected ports are as they were before us. */
+  wipe(): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -27,7 +29,7 @@ export const other6: IpAddress = address(addresses.other6);
 export const ssh: ProtoPort = port('tcp/22');
 /** A second protected port, on which the rig's host listens too. */
 export const web: ProtoPort = port('tcp/8443');
-export const policy: GatePolicy = { spaPort: 62201, protectedPorts: [ssh, web] };
+export const policy: GatePolicy = { spaPort: 62201, protectedPorts: [ssh, web], preFilter: null };
 
 /** A grant of `tcp/22` for a minute to the client's first address, but for `changes`. */
 export function grantOf(changes: Partial<Grant> = {}): Grant {
@@ -40,7 +42,7 @@ export function testFirewall(t: Test, makeRig: () => Promise<FirewallRig>): void
 
   test('a grant opens its ports to its address and to nobody else, and the list says so', async (t, rig) => {
     const firewall = rig.open();
-    await firewall.install(policy, { flush: false });
+    await firewall.install(policy, { flush: false, doors: [] });
     t.equal(await rig.reaches(client4, ssh), false, 'shut before');
     const before = Date.now();
     const { expiresAt } = await firewall.grant(grantOf());
@@ -59,7 +61,7 @@ export function testFirewall(t: Test, makeRig: () => Promise<FirewallRig>): void
 
   test('an IPv6 address gets its door as an IPv4 address does', async (t, rig) => {
     const firewall = rig.open();
-    await firewall.install(policy, { flush: false });
+    await firewall.install(policy, { flush: false, doors: [] });
     t.equal(await rig.reaches(client6, ssh), false);
     await firewall.grant(grantOf({ address: client6 }));
     t.equal(await rig.reaches(client6, ssh, 5_000), true);
@@ -81,14 +83,14 @@ export function testFirewall(t: Test, makeRig: () => Promise<FirewallRig>): void
   test('doors survive a crash and a new start without flush, and none survives one with flush', async (t, rig) => {
     await rig.grantAndDie(policy, grantOf());
     const second = rig.open();
-    await second.install(policy, { flush: false });
+    await second.install(policy, { flush: false, doors: [] });
     t.equal(await rig.reaches(client4, ssh, 5_000), true, 'still open');
     await second.grant(grantOf({ timeoutSeconds: 5 }));
     t.ok(isOpenFor(await second.list(), 40), 'not shortened by the next daemon');
     await second.close({ flush: false });
     const third = rig.open();
     t.match(await third.list(), [{ address: client4 }], 'open after an orderly end without flush');
-    await third.install(policy, { flush: true });
+    await third.install(policy, { flush: true, doors: [] });
     t.same(await third.list(), []);
     t.equal(await rig.reaches(client4, ssh), false, 'shut');
     await third.close({ flush: true });
@@ -96,14 +98,14 @@ export function testFirewall(t: Test, makeRig: () => Promise<FirewallRig>): void
 
   test('the same grant again extends its door, and never doubles or shortens it', async (t, rig) => {
     const firewall = rig.open();
-    await firewall.install(policy, { flush: false });
+    await firewall.install(policy, { flush: false, doors: [] });
     await firewall.grant(grantOf({ timeoutSeconds: 5 }));
     await firewall.grant(grantOf({ timeoutSeconds: 60, id: 'b2' }));
     const extended = await firewall.list();
     t.equal(extended.length, 1);
     t.ok(isOpenFor(extended, 50), 'extended');
     await firewall.grant(grantOf({ timeoutSeconds: 5, id: 'c3' }));
-    await firewall.install(policy, { flush: false });
+    await firewall.install(policy, { flush: false, doors: [] });
     await firewall.grant(grantOf({ timeoutSeconds: 5, id: 'd4', ports: [ssh, web] }));
     const after = await firewall.list();
     t.equal(after.length, 2, 'the other port of the grant was opened');
@@ -118,7 +120,7 @@ export function testFirewall(t: Test, makeRig: () => Promise<FirewallRig>): void
 
   test('many grants at once are each confirmed', async (t, rig) => {
     const firewall = rig.open();
-    await firewall.install(policy, { flush: false });
+    await firewall.install(policy, { flush: false, doors: [] });
     const wanted = Array.from({ length: 200 }, (_, index) =>
       grantOf({ id: `e${index}`, address: address(`10.9.${index >> 4}.${index & 15}`), ports: [ssh, web] }),
     );
@@ -129,9 +131,108 @@ export function testFirewall(t: Test, makeRig: () => Promise<FirewallRig>): void
     await firewall.close({ flush: true });
   });
 
+  test('a change brings doors to exactly what it says, and others stay', async (t, rig) => {
+    const firewall = rig.open();
+    await firewall.install(policy, { flush: false, doors: [] });
+    await firewall.grant(grantOf({ ports: [ssh, web] }));
+    await firewall.grant(grantOf({ address: client6 }));
+    const base = { address: client4, port: ssh, grantId: 'b2' };
+    await firewall.adjust([
+      { ...base, timeoutSeconds: 20 },
+      { ...base, port: web, timeoutSeconds: null },
+      { ...base, address: other6, timeoutSeconds: 30 },
+      { ...base, address: other4, timeoutSeconds: null },
+    ]);
+    const doors = await firewall.list();
+    t.equal(doors.length, 3);
+    const [shortened, unchanged, opened] = [client4, client6, other6].map((address) =>
+      doors.find((door) => door.address === address),
+    );
+    t.match(shortened, { port: ssh, grantId: 'b2' });
+    t.ok(within(shortened, 10, 20), 'shortened');
+    t.ok(within(unchanged, 40, 60), 'left as it was');
+    t.ok(within(opened, 20, 30), 'opened');
+    t.equal(await rig.reaches(client4, ssh, 5_000), true);
+    t.equal(await rig.reaches(client4, web), false, 'shut');
+    await firewall.grant(grantOf({ timeoutSeconds: 40 }));
+    t.ok(isOpenFor(await firewall.list(), 30), 'a grant extends what was shortened');
+    await firewall.adjust([{ ...base, timeoutSeconds: null }]);
+    t.equal(await rig.reaches(client4, ssh), false);
+    await firewall.adjust([]);
+    await firewall.close({ flush: true });
+  });
+
+  test('a change that no rule can hold is a fault of the program', async (t, rig) => {
+    const firewall = rig.open();
+    await firewall.install(policy, { flush: false, doors: [] });
+    const right: DoorChange = { address: client4, port: ssh, timeoutSeconds: 30, grantId: null };
+    const wrong: readonly Partial<DoorChange>[] = [
+      { grantId: 'x" drop' },
+      { timeoutSeconds: 0 },
+      { timeoutSeconds: Number.NaN },
+      { timeoutSeconds: 1e9 },
+      { port: { protocol: 'tcp', port: 0 } },
+      { address: 'localhost; drop' as IpAddress },
+    ];
+    for (const changes of wrong) {
+      await t.rejects(firewall.adjust([right, { ...right, ...changes }]), RangeError);
+      await t.rejects(
+        firewall.install(policy, { flush: true, doors: [{ ...right, ...changes }] }),
+        RangeError,
+      );
+    }
+    t.same(await firewall.list(), []);
+    await firewall.close({ flush: true });
+  });
+
+  test("somebody else's flush is noticed, and all comes back in one change with the doors", async (t, rig) => {
+    const firewall = rig.open();
+    t.equal(await firewall.isIntact(), false, 'nothing was put in place yet');
+    await firewall.install(policy, { flush: false, doors: [] });
+    t.equal(await firewall.isIntact(), true);
+    await firewall.grant(grantOf());
+    await firewall.grant(grantOf({ address: client6 }));
+    t.equal(await firewall.isIntact(), true, 'doors make no difference');
+    await rig.wipe();
+    t.equal(await firewall.isIntact(), false);
+    const doors: readonly DoorChange[] = [client4, client6].map((address) => {
+      return { address, port: ssh, timeoutSeconds: 25.5, grantId: 'b2' };
+    });
+    await firewall.install(policy, { flush: false, doors });
+    t.equal(await firewall.isIntact(), true);
+    t.equal(await rig.reaches(client4, ssh, 5_000), true);
+    t.equal(await rig.reaches(client6, ssh, 5_000), true);
+    t.equal(await rig.reaches(other4, ssh), false);
+    const back = await firewall.list();
+    t.equal(back.length, 2);
+    t.ok(back.every((door) => door.grantId === 'b2' && within(door, 15, 25)));
+    await firewall.install({ ...policy, protectedPorts: [ssh] }, { flush: false, doors: [] });
+    t.equal(await firewall.isIntact(), true, 'after a reload');
+    await firewall.close({ flush: true });
+  });
+
+  test('doors that an install brings shorten none, and with flush they are all there is', async (t, rig) => {
+    const firewall = rig.open();
+    await firewall.install(policy, { flush: false, doors: [] });
+    await firewall.grant(grantOf({ ports: [ssh, web] }));
+    const doors = [{ address: client4, port: ssh, timeoutSeconds: 10, grantId: 'b2' }];
+    await firewall.install(policy, { flush: false, doors });
+    t.match(
+      (await firewall.list()).find((door) => door.port.port === ssh.port),
+      { grantId: grantOf().id },
+    );
+    t.ok(isOpenFor(await firewall.list(), 40));
+    await firewall.install(policy, { flush: true, doors });
+    const left = await firewall.list();
+    t.match(left, [{ address: client4, port: ssh, grantId: 'b2' }]);
+    t.ok(within(left[0], 1, 10));
+    t.equal(await rig.reaches(client4, web), false);
+    await firewall.close({ flush: true });
+  });
+
   test('SPA packets arrive, before and after a reload with another port', async (t, rig) => {
     const firewall = rig.open();
-    await firewall.install(policy, { flush: false });
+    await firewall.install(policy, { flush: false, doors: [] });
     const isTwin = (await rig.answersUdp(client4, 62201)) === null;
     if (isTwin) {
       t.pass('a twin has no packets');
@@ -140,7 +241,7 @@ export function testFirewall(t: Test, makeRig: () => Promise<FirewallRig>): void
     await firewall.grant(grantOf());
     t.equal(await rig.answersUdp(client4, 62201), true);
     t.equal(await rig.answersUdp(client6, 62201), true);
-    await firewall.install({ ...policy, spaPort: 62202 }, { flush: false });
+    await firewall.install({ ...policy, spaPort: 62202 }, { flush: false, doors: [] });
     t.equal(await rig.answersUdp(client4, 62202), true, 'the new port');
     t.match(await firewall.list(), [{ address: client4 }], 'the door is still open');
     await firewall.close({ flush: true });
@@ -148,7 +249,7 @@ export function testFirewall(t: Test, makeRig: () => Promise<FirewallRig>): void
 
   test('a grant that no rule can hold is a fault of the program', async (t, rig) => {
     const firewall = rig.open();
-    await firewall.install(policy, { flush: false });
+    await firewall.install(policy, { flush: false, doors: [] });
     const wrong: readonly Partial<Grant>[] = [
       { id: 'x" drop' },
       { id: '' },
@@ -186,6 +287,10 @@ function isOpenFor(doors: readonly Door[], seconds: number): boolean {
   return doors.some(
     (door) => door.address === client4 && door.port.port === ssh.port && door.remainingSeconds >= seconds,
   );
+}
+
+function within(door: Door | undefined, atLeast: number, atMost: number): boolean {
+  return door !== undefined && door.remainingSeconds >= atLeast && door.remainingSeconds <= atMost;
 }
 
 function address(text: string): IpAddress {

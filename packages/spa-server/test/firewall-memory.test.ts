@@ -1,6 +1,6 @@
 import t from 'tap';
 import { doorKey } from '../src/firewall/doors.ts';
-import { createMemoryFirewall, createMemoryKernel } from '../src/firewall/memory.ts';
+import { createMemoryFirewall, createMemoryKernel, wipeMemoryKernel } from '../src/firewall/memory.ts';
 import { type FirewallRig, testFirewall } from './firewall-contract.ts';
 
 testFirewall(t, async (): Promise<FirewallRig> => {
@@ -14,7 +14,7 @@ testFirewall(t, async (): Promise<FirewallRig> => {
     open,
     grantAndDie: async (policy, grant) => {
       const firewall = open();
-      await firewall.install(policy, { flush: false });
+      await firewall.install(policy, { flush: false, doors: [] });
       await firewall.grant(grant);
     },
     reaches,
@@ -23,6 +23,7 @@ testFirewall(t, async (): Promise<FirewallRig> => {
     },
     connect: async () => null,
     answersUdp: async () => null,
+    wipe: async () => wipeMemoryKernel(kernel),
     dispose: async () => {},
   };
 });

@@ -6,6 +6,8 @@ import { client4, client6, grantOf, policy, ssh, testFirewall, withRig } from '.
 import type { FirewallPlan } from './firewall-plan.ts';
 import { createRealRig, DEFAULT_DROP, rejection } from './firewall-rig.ts';
 
+t.setTimeout(180_000);
+
 const skip = lacking('nft');
 const attached = (chain: string): FirewallPlan => ({
   kind: 'nftables',
@@ -20,7 +22,7 @@ t.test('nftables, attached', { skip }, async (t) => {
   test("only doors and SPA packets pass; the operator's rules decide the rest, and nothing of ours stays", async (t, rig) => {
     const before = await rig.pair.server.must(['nft', 'list', 'ruleset']);
     const firewall = rig.open();
-    t.same(await firewall.install(policy, { flush: false }), []);
+    t.same(await firewall.install(policy, { flush: false, doors: [] }), []);
     t.equal(await rig.answersUdp(client4, 62201), true);
     t.equal(await rig.answersUdp(client4, 5353), false);
     t.equal(await rig.reaches(client4, { protocol: 'tcp', port: 8080 }), false);
@@ -41,7 +43,11 @@ t.test('nftables, attached', { skip }, async (t) => {
       placement: { mode: 'attach', chain: chainOf('inet filter services') },
       now: Date.now,
     });
-    t.same(await firewall.install(policy, { flush: false }), [], 'the chain above it does its part');
+    t.same(
+      await firewall.install(policy, { flush: false, doors: [] }),
+      [],
+      'the chain above it does its part',
+    );
     await firewall.grant(grantOf());
     t.equal(await rig.reaches(client4, ssh, 5_000), true);
     await firewall.close({ flush: true });
@@ -49,9 +55,9 @@ t.test('nftables, attached', { skip }, async (t) => {
 
   test('there is one jump, at the top, however often it is installed', async (t, rig) => {
     const firewall = rig.open();
-    await firewall.install(policy, { flush: false });
+    await firewall.install(policy, { flush: false, doors: [] });
     await rig.pair.server.must(['nft', 'insert rule inet filter input tcp dport 22 drop']);
-    await rig.open().install(policy, { flush: true });
+    await rig.open().install(policy, { flush: true, doors: [] });
     const rules = await rig.pair.server.must(['nft', 'list', 'chain', 'inet', 'filter', 'input']);
     t.equal(rules.match(/jump spa_doors/g)?.length, 1);
     t.ok(rules.indexOf('jump spa_doors') < rules.indexOf('tcp dport 22 drop'), 'first');
@@ -59,10 +65,10 @@ t.test('nftables, attached', { skip }, async (t) => {
 
   test('it is back after the operator has loaded his rules again', async (t, rig) => {
     const firewall = rig.open();
-    await firewall.install(policy, { flush: false });
+    await firewall.install(policy, { flush: false, doors: [] });
     await rig.pair.server.must(['nft', '-f', '-'], `flush ruleset\n${DEFAULT_DROP.input}`);
     await t.rejects(firewall.grant(grantOf()), { name: 'FirewallError' });
-    await firewall.install(policy, { flush: false });
+    await firewall.install(policy, { flush: false, doors: [] });
     await firewall.grant(grantOf());
     t.equal(await rig.reaches(client4, ssh, 5_000), true);
     await rig.pair.server.must(['nft', 'flush', 'ruleset']);
@@ -74,7 +80,7 @@ t.test('nftables, attached', { skip }, async (t) => {
       ['nft', '-f', '-'],
       'flush ruleset\ntable inet filter { chain input { type filter hook input priority 0; }; }\n',
     );
-    const warnings = await rig.open().install(policy, { flush: false });
+    const warnings = await rig.open().install(policy, { flush: false, doors: [] });
     t.match(warnings, [/lets everything through/, /ct state established,related accept/]);
   });
 
@@ -85,13 +91,15 @@ t.test('nftables, attached', { skip }, async (t) => {
         placement: { mode: 'attach', chain: chainOf(chain) },
         now: Date.now,
       });
-    const missing = await rejection(make('inet filter incoming').install(policy, { flush: false }));
+    const missing = await rejection(
+      make('inet filter incoming').install(policy, { flush: false, doors: [] }),
+    );
     t.match(missing.message, /there is no chain inet filter incoming; .* are: inet filter input/);
     await rig.pair.server.must(
       ['nft', '-f', '-'],
       'flush ruleset\ntable ip x { chain o { type filter hook output priority 0; }; }\n',
     );
-    const wrong = await rejection(make('ip x o').install(policy, { flush: false }));
+    const wrong = await rejection(make('ip x o').install(policy, { flush: false, doors: [] }));
     t.match(wrong.message, /has hook output; .*NFT_MODE own is right/);
   });
 
@@ -112,7 +120,7 @@ t.test('nftables, attached', { skip }, async (t) => {
         placement: { mode: 'attach', chain: chainOf(`${family} edge incoming`) },
         now: Date.now,
       });
-      t.match(await firewall.install(policy, { flush: false }), [warning]);
+      t.match(await firewall.install(policy, { flush: false, doors: [] }), [warning]);
       t.equal(await rig.reaches(fits, ssh), false);
       await firewall.grant(grantOf({ address: fits }));
       t.equal(await rig.reaches(fits, ssh, 5_000), true);

@@ -1,11 +1,13 @@
-import { readFileSync } from 'node:fs';
-import { inhabitants, lacking, networkOf } from 'spa-lab';
+import { lacking } from 'spa-lab';
 import t from 'tap';
 import { type Firewall, FirewallError } from '../src/firewall/firewall.ts';
 import { createNftables } from '../src/firewall/nftables.ts';
 import { client4, grantOf, policy, ssh, testFirewall, web, withRig } from './firewall-contract.ts';
 import type { FirewallPlan } from './firewall-plan.ts';
 import { createRealRig, DEFAULT_DROP, rejection } from './firewall-rig.ts';
+import { sessions } from './firewall-sessions.ts';
+
+t.setTimeout(180_000);
 
 const skip = lacking('nft');
 const own: FirewallPlan = { kind: 'nftables', placement: { mode: 'own', table: 'spa' } };
@@ -16,7 +18,7 @@ t.test('nftables, own table', { skip }, async (t) => {
 
   test('only the protected ports are shut, and they stay shut after the end', async (t, rig) => {
     const firewall = rig.open();
-    t.same(await firewall.install(policy, { flush: false }), []);
+    t.same(await firewall.install(policy, { flush: false, doors: [] }), []);
     const other = { protocol: 'tcp', port: 8080 } as const;
     t.equal(await rig.reaches(client4, other, 5_000), true, 'a port that nobody protects is open');
     t.equal(await rig.answersUdp(client4, 5353), true);
@@ -28,31 +30,31 @@ t.test('nftables, own table', { skip }, async (t) => {
 
   test('a reload with other protected ports replaces the rules', async (t, rig) => {
     const firewall = rig.open();
-    await firewall.install(policy, { flush: false });
-    await firewall.install({ ...policy, protectedPorts: [ssh] }, { flush: false });
+    await firewall.install(policy, { flush: false, doors: [] });
+    await firewall.install({ ...policy, protectedPorts: [ssh] }, { flush: false, doors: [] });
     t.equal(await rig.reaches(client4, web, 5_000), true);
     t.equal(await rig.reaches(client4, ssh), false);
-    await firewall.install({ ...policy, protectedPorts: [] }, { flush: false });
+    await firewall.install({ ...policy, protectedPorts: [] }, { flush: false, doors: [] });
     t.equal(await rig.reaches(client4, ssh, 5_000), true);
   });
 
   test('a grant fails while the table is gone, and works after another install', async (t, rig) => {
     const firewall = rig.open();
-    await firewall.install(policy, { flush: false });
+    await firewall.install(policy, { flush: false, doors: [] });
     await firewall.grant(grantOf());
     await rig.pair.server.must(['nft', 'flush', 'ruleset']);
     const error = await rejection(firewall.grant(grantOf()));
     t.ok(error instanceof FirewallError);
     t.match(error, { notPermitted: false, message: /No such file or directory/ });
     t.notMatch(error.message, /\n/, 'one line');
-    await firewall.install(policy, { flush: false });
+    await firewall.install(policy, { flush: false, doors: [] });
     await firewall.grant(grantOf());
     t.equal(await rig.reaches(client4, ssh, 5_000), true);
   });
 
   test('a session that is killed is replaced, whether idle or at work', async (t, rig) => {
     const firewall = rig.open();
-    await firewall.install(policy, { flush: false });
+    await firewall.install(policy, { flush: false, doors: [] });
     await firewall.grant(grantOf({ timeoutSeconds: 5 }));
     const [pid] = sessions(rig.pair.server.pid);
     t.ok(pid);
@@ -81,19 +83,19 @@ t.test('nftables, own table', { skip }, async (t) => {
     const firewall = rig.open();
     const advice =
       /chain inet filter input drops by default .*NFT_MODE attach and NFT_ATTACH_CHAIN inet filter input/;
-    t.match(await firewall.install(policy, { flush: false }), [advice]);
+    t.match(await firewall.install(policy, { flush: false, doors: [] }), [advice]);
     const accept = 'add rule inet filter input udp dport 62201 accept\nadd rule inet filter input';
     await rig.pair.server.must(
       ['nft', '-f', '-'],
       `${accept} tcp dport { 22, 8000-9000 } ct state new accept\n`,
     );
-    t.same(await firewall.install(policy, { flush: false }), [], 'no obstacle any more');
+    t.same(await firewall.install(policy, { flush: false, doors: [] }), [], 'no obstacle any more');
     await rig.pair.server.must(
       ['nft', '-f', '-'],
       'flush chain inet filter input\nadd chain inet filter input { policy accept; }\nadd rule inet filter input counter reject\n',
     );
     t.match(
-      await firewall.install(policy, { flush: false }),
+      await firewall.install(policy, { flush: false, doors: [] }),
       [advice],
       'a last rule that rejects counts as well',
     );
@@ -125,22 +127,8 @@ t.test('nftables without privilege or program', { skip }, async (t) => {
 
 function attempts(firewall: Firewall): readonly (() => Promise<unknown>)[] {
   return [
-    () => firewall.install(policy, { flush: false }),
+    () => firewall.install(policy, { flush: false, doors: [] }),
     () => firewall.grant(grantOf()),
     () => firewall.list(),
   ];
-}
-
-/** The sessions with nft in the network namespace of process `inside`. */
-function sessions(inside: number): readonly number[] {
-  return inhabitants([networkOf(inside)]).filter((pid) => commandOf(pid) === 'nft');
-}
-
-/** The name of a process's program; null if it has ended. */
-function commandOf(pid: number): string | null {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
-  } catch {
-    return null;
-  }
 }

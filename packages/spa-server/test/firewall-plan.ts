@@ -6,7 +6,7 @@ import { createNftables } from '../src/firewall/nftables.ts';
 /** Which real firewall, as data that can go to another process. */
 export type FirewallPlan =
   | { readonly kind: 'nftables'; readonly placement: NftPlacement }
-  | { readonly kind: 'iptables'; readonly variant: 'nft' | 'legacy' };
+  | { readonly kind: 'iptables'; readonly variant: 'nft' | 'legacy'; readonly ipset: boolean };
 
 /** The plan's firewall; `prefix` enters the namespace in which it is to work. */
 export function makeFirewall(plan: FirewallPlan, prefix: readonly string[]): Firewall {
@@ -17,6 +17,7 @@ export function makeFirewall(plan: FirewallPlan, prefix: readonly string[]): Fir
   return createIptables({
     iptables: [...prefix, `iptables-${plan.variant}`],
     ip6tables: [...prefix, `ip6tables-${plan.variant}`],
+    ipset: plan.ipset ? [...prefix, 'ipset'] : null,
     now,
     sweepAfterMs: 100,
   });

@@ -8,7 +8,7 @@ const task = JSON.parse(process.argv[2] ?? '') as {
   readonly grant: Grant;
 };
 const firewall = makeFirewall(task.plan, []);
-await firewall.install(task.policy, { flush: false });
+await firewall.install(task.policy, { flush: false, doors: [] });
 await firewall.grant(task.grant);
 process.stdout.write('granted\n');
 // Keeps the process alive; ends it with the test.

@@ -12,6 +12,11 @@ import { createNetworkProbe } from './network-probe.ts';
 /** A rig with the real firewall of a namespace, and real connections to it. */
 export interface RealRig extends FirewallRig {
   readonly pair: NamespacePair;
+  /** True if one of `count` UDP packets of so many octets, sent at once to the SPA port, is answered. */
+  answersPackets(
+    from: IpAddress,
+    packets: { readonly bytes: number; readonly count: number },
+  ): Promise<boolean>;
 }
 
 /** Rules of the operator's: a command that reads stdin, and what it gets there. */
@@ -115,6 +120,18 @@ export async function createRealRig(
       // The first packet to a neighbour may wait for its address; a second try costs nothing.
       const ask = () => client.ask({ kind: 'udp', from, to: serverFor(from), port, timeLimitMs: SILENCE_MS });
       return (await ask()) === 'open' || (await ask()) === 'open';
+    },
+    answersPackets: async (from, packets) => {
+      const to = serverFor(from);
+      const { spaPort: port } = policy;
+      return (
+        (await client.ask({ kind: 'udp', from, to, port, timeLimitMs: SILENCE_MS, ...packets })) === 'open'
+      );
+    },
+    wipe: async () => {
+      await pair.server.must(['nft', 'flush', 'ruleset']);
+      for (const { command, input } of rulesets) await pair.server.must(command, input);
+      if (plan.kind === 'iptables') await pair.server.must(['ipset', '-quiet', 'destroy']);
     },
     dispose: async () => {
       await Promise.all(opened.map((firewall) => firewall.close({ flush: false }).catch(() => {})));

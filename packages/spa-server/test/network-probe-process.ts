@@ -48,7 +48,7 @@ const work: Work = {
       });
       socket?.write('x');
     }),
-  udp: ({ from, to, port, timeLimitMs }) =>
+  udp: ({ from, to, port, timeLimitMs, bytes = 1, count = 1 }) =>
     new Promise((resolve) => {
       const socket = createSocket(to.includes(':') ? 'udp6' : 'udp4');
       const finish = (answer: ProbeAnswer): void => {
@@ -59,7 +59,9 @@ const work: Work = {
       const timer = setTimeout(() => finish('silent'), timeLimitMs);
       socket.on('message', () => finish('open'));
       socket.on('error', () => finish('refused'));
-      socket.bind(0, from, () => socket.send('x', port, to));
+      socket.bind(0, from, () => {
+        for (let i = 0; i < count; i++) socket.send('x'.repeat(bytes), port, to);
+      });
     }),
 };
 

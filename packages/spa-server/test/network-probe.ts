@@ -24,6 +24,10 @@ export type ProbeRequest =
       readonly to: string;
       readonly port: number;
       readonly timeLimitMs: number;
+      /** Default: 1. */
+      readonly bytes?: number;
+      /** So many are sent at once. Default: 1. */
+      readonly count?: number;
     };
 
 /** Real sockets in a namespace: listeners that echo what they get, and attempts to reach them. */

@@ -12,6 +12,8 @@ t.test('without options the daemon is to start in the background', async (t) => 
     syslog: false,
     dryRun: false,
     packetLimit: null,
+    revoke: null,
+    cut: false,
   });
 });
 
@@ -38,7 +40,22 @@ t.test('options of fwknopd are tasks, or say what a keyword would', async (t) =>
     [['--exit-parse-config'], { task: 'exit-parse-config' }],
     [['--fw-list'], { task: 'fw-list' }],
     [['--fw-list-all'], { task: 'fw-list-all' }],
-    [['--fw-flush'], { task: 'fw-flush' }],
+    [['--fw-flush'], { task: 'fw-flush', revoke: null, cut: false }],
+    [['--revoke', 'user=alice'], { task: 'revoke', revoke: { by: 'user', name: 'alice' }, cut: false }],
+    [['--revoke=user=a b', '--cut'], { task: 'revoke', revoke: { by: 'user', name: 'a b' }, cut: true }],
+    [
+      ['--revoke', `operator=0x${'ab12 '.repeat(10)}`],
+      { revoke: { by: 'operator', fingerprint: 'AB12'.repeat(10) } },
+    ],
+    [
+      ['--revoke', 'address=2001:DB8:0::7'],
+      { revoke: { by: 'address', network: { address: '2001:db8::7', prefixLength: 128 } } },
+    ],
+    [
+      ['--revoke', 'address=192.0.2.0/24'],
+      { revoke: { by: 'address', network: { address: '192.0.2.0', prefixLength: 24 } } },
+    ],
+    [['--revoke', 'grant=62c7edd78ac6df1e'], { revoke: { by: 'grant', id: '62c7edd78ac6df1e' } }],
     [['-V', '-K'], { task: 'version' }],
     [['-K', '-h'], { task: 'help' }],
   ];
@@ -52,6 +69,24 @@ t.test('a wrong command line is an error that says what to write', async (t) => 
     [['-DS'], '--dump-config and --status exclude each other; choose one'],
     [['-C', 'many'], '--packet-limit: "many" is no number of packets; write one as in 100'],
     [['--key-gen'], '--key-gen: keys are not made here; run openssl rand -base64 32, once for each key'],
+    [['--cut'], '--cut: whose connections? write --revoke operator=FINGERPRINT --cut'],
+    [['--revoke', 'user=x', '--fw-list'], '--fw-list and --revoke exclude each other; choose one'],
+    [
+      ['--revoke', 'alice'],
+      '"alice" names no grants; write operator=FINGERPRINT, user=NAME, address=IP or grant=ID',
+    ],
+    [
+      ['--revoke', 'operator=12345'],
+      'operator: "12345" is no fingerprint; write its 40 digits as the log shows them, or the last 16',
+    ],
+    [
+      ['--revoke', 'address=bastion'],
+      'address: "bastion" is no address; write 192.0.2.7 or 2001:db8::7, or a network such as 192.0.2.0/24',
+    ],
+    [
+      ['--revoke', 'grant=62c7'],
+      'grant: "62c7" is no id; write at least 8 digits of what --fw-list or the log shows',
+    ],
     [['-n'], '--nfq-capture: packets come through a UDP socket; leave the option out'],
     [
       ['-O', 'x'],

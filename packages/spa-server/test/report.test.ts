@@ -89,3 +89,39 @@ t.test('a new period has new lines, and one without packets has none', async (t)
   t.equal(log.lines.length, 22);
   t.match(log.lines[20], /1 more packets/);
 });
+
+t.test('what the kernel dropped is summed up by reason, and a full buffer is a warning', async (t) => {
+  const log = createReadableLog();
+  const report = createReport(log);
+  report.lost('rate', 100);
+  report.lost('length', 0);
+  report.summarize();
+  report.lost('receive-buffer', 5);
+  report.lost('rate', 2);
+  report.lost('receive-buffer', 1);
+  report.summarize();
+  report.summarize();
+  t.same(log.lines, [
+    'info: the kernel dropped 100 packets: rate 100',
+    'warning: the kernel dropped 8 packets: receive-buffer 6, rate 2',
+  ]);
+});
+
+t.test('everything is counted from the start, whether it had a line or not', async (t) => {
+  const report = createReport(createReadableLog());
+  const grant = { id: opened.id, address: source, ports: portsOf('tcp/22'), timeoutSeconds: 30 };
+  report.granted(datagram, opened, grant, 0);
+  report.denied(datagram, opened, 'user');
+  for (let i = 0; i < 50; i++) report.ignored(source, 'hmac', 'no good');
+  report.summarize();
+  report.ignored(source, 'hmac', 'no good');
+  report.ignored(source, 'budget', 'no good');
+  report.notClaimed(datagram, opened, 'replayed');
+  t.same(report.counters(), [
+    { what: 'opened', count: 1 },
+    { what: 'denied: user', count: 1 },
+    { what: 'denied: replayed', count: 1 },
+    { what: 'ignored: hmac', count: 51 },
+    { what: 'ignored: budget', count: 1 },
+  ]);
+});

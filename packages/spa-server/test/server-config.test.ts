@@ -25,6 +25,7 @@ t.test('an empty file gives the defaults', async (t) => {
       iptables: { target: 'ACCEPT', table: 'filter', from: 'INPUT', position: 1, chain: 'FWKNOP_INPUT' },
       flushAtInit: true,
       flushAtExit: true,
+      preFilter: { minBytes: 140, maxBytes: 1500, ratePerSource: 100 },
     },
     protectPorts: null,
     accessFile: '/etc/fwknop/access.conf',
@@ -75,6 +76,9 @@ t.test('keywords set what they are called after', async (t) => {
       'IPT_INPUT_ACCESS ACCEPT, filter, SSH, 3, DOORS, 1;',
       { firewall: { iptables: { from: 'SSH', position: 3 } } },
     ],
+    ['SPA_PREFILTER N', { firewall: { preFilter: null } }],
+    ['SPA_RATE_PER_SOURCE 5', { firewall: { preFilter: { ratePerSource: 5 } } }],
+    ['SPA_RATE_PER_SOURCE 0', { firewall: { preFilter: { minBytes: 140, ratePerSource: null } } }],
     ['PROTECT_PORTS tcp/22, TCP/443', { protectPorts: [{ port: 22 }, { protocol: 'tcp', port: 443 }] }],
     ['VERBOSE 1\nVERBOSE 2', { verbosity: 2 }],
     ['ENABLE_TCP_SERVER N\nENABLE_SPA_OVER_HTTP n\nENABLE_IPT_FORWARDING No', {}],
@@ -105,6 +109,10 @@ t.test('what is wrong is one line with the place and what to write', async (t) =
     [
       'MAX_SPA_PACKET_AGE 2m',
       ':1: MAX_SPA_PACKET_AGE: "2m" is out of range; write a number from 1 to 100000 (seconds)',
+    ],
+    [
+      'SPA_PREFILTER N\nSPA_RATE_PER_SOURCE 5',
+      ':2: SPA_RATE_PER_SOURCE: SPA_PREFILTER N leaves it out; remove one of the two lines',
     ],
     ['FLUSH_IPT_AT_EXIT true', ':1: FLUSH_IPT_AT_EXIT: "true" is neither yes nor no; write Y or N'],
     [
@@ -252,6 +260,8 @@ t.test('any text gives a configuration or a ConfigError of one line', async (t) 
     'NFT_MODE',
     'NFT_ATTACH_CHAIN',
     'PROTECT_PORTS',
+    'SPA_PREFILTER',
+    'SPA_RATE_PER_SOURCE',
     'FIREWALL_EXE',
     'ENABLE_UDP_SERVER',
     'FWKNOP_RUN_DIR',

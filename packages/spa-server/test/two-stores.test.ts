@@ -182,6 +182,9 @@ function createHost(nowSeconds: number): Host {
         get floorSeconds() {
           return kept.floorSeconds;
         },
+        get latestSeconds() {
+          return kept.latestSeconds;
+        },
         get markSeconds() {
           return kept.markSeconds;
         },

@@ -23,6 +23,8 @@ function configLines(config: ServerConfig, stanzas: readonly Stanza[]): readonly
     ['NFT_MODE', attach === null ? 'own' : 'attach'],
     ['NFT_ATTACH_CHAIN', attach === null ? NOT_SET : `${attach.family} ${attach.table} ${attach.chain}`],
     ['PROTECT_PORTS', formatProtoPorts(protectedPorts(config, stanzas))],
+    ['SPA_PREFILTER', yesNo(firewall.preFilter !== null)],
+    ['SPA_RATE_PER_SOURCE', firewall.preFilter?.ratePerSource ?? 0],
     [
       'IPT_INPUT_ACCESS',
       `ACCEPT, filter, ${firewall.iptables.from}, ${firewall.iptables.position}, ${firewall.iptables.chain}, 1`,

@@ -1,7 +1,15 @@
 import { basename, dirname, join } from 'node:path';
-import { type IpAddress, PACKET_AGE_MAX_SECONDS, type ProtoPort, SPA_PORT } from 'spa-core';
+import {
+  type IpAddress,
+  PACKET_AGE_MAX_SECONDS,
+  PACKET_MAX_LENGTH,
+  PACKET_MIN_LENGTH,
+  type ProtoPort,
+  SPA_PORT,
+} from 'spa-core';
 import { ConfigError, type ConfigPlace, type GnupgHome, parseConfigLines } from 'spa-host';
 import type { Stanza } from '../decision/stanza.ts';
+import type { PreFilter } from '../firewall/firewall.ts';
 import {
   DEFAULT_IPTABLES_CHAIN,
   type IptablesChain,
@@ -40,6 +48,8 @@ export interface FirewallConfig {
   readonly iptables: IptablesChain;
   readonly flushAtInit: boolean;
   readonly flushAtExit: boolean;
+  /** What the kernel throws away of the packets to our UDP port; null: nothing (`SPA_PREFILTER N`). */
+  readonly preFilter: PreFilter | null;
 }
 
 /** What fwknopd.conf says, defaults filled in. Paths are absolute. */
@@ -142,6 +152,9 @@ const DEFAULTS: Readonly<Record<string, string>> & { readonly FWKNOP_RUN_DIR: st
  */
 const DURABLE_REPLAY_STORE = '/var/lib/spa-server/replay';
 
+/** Packets a second: far more than the operators behind one address send, far less than a flood is. */
+const DEFAULT_RATE_PER_SOURCE = 100;
+
 const NEVER_READ = 'fwknopd never did anything with it; remove the line';
 
 const KEYWORDS = {
@@ -175,6 +188,8 @@ const KEYWORDS = {
   NFT_MODE: oneOf({ own: 'own', attach: 'attach' } as const),
   NFT_ATTACH_CHAIN: readNftChain,
   PROTECT_PORTS: readProtoPorts,
+  SPA_PREFILTER: readBoolean,
+  SPA_RATE_PER_SOURCE: integerBetween(0, 10_000, 'packets a second'),
   FLUSH_IPT_AT_INIT: readBoolean,
   FLUSH_IPT_AT_EXIT: readBoolean,
   IPT_INPUT_ACCESS: readIptablesChain,
@@ -324,6 +339,23 @@ function chooseFirewall(settings: ServerSettings): FirewallConfig {
     iptables: settings.IPT_INPUT_ACCESS?.value ?? DEFAULT_IPTABLES_CHAIN,
     flushAtInit: settings.FLUSH_IPT_AT_INIT?.value ?? true,
     flushAtExit: settings.FLUSH_IPT_AT_EXIT?.value ?? true,
+    preFilter: choosePreFilter(settings),
+  };
+}
+
+function choosePreFilter({ SPA_PREFILTER, SPA_RATE_PER_SOURCE }: ServerSettings): PreFilter | null {
+  if (SPA_PREFILTER?.value === false) {
+    if (SPA_RATE_PER_SOURCE === undefined) return null;
+    throw new ConfigError(
+      SPA_RATE_PER_SOURCE.place,
+      'SPA_PREFILTER N leaves it out; remove one of the two lines',
+    );
+  }
+  const rate = SPA_RATE_PER_SOURCE?.value ?? DEFAULT_RATE_PER_SOURCE;
+  return {
+    minBytes: PACKET_MIN_LENGTH,
+    maxBytes: PACKET_MAX_LENGTH,
+    ratePerSource: rate === 0 ? null : rate,
   };
 }
 

@@ -1,4 +1,4 @@
-import { type IpAddress, type Message, networkContains, type ProtoPort } from 'spa-core';
+import type { IpAddress, Message, ProtoPort } from 'spa-core';
 import type { Stanza } from './stanza.ts';
 import type { Authentic, DenyReason, Verdict } from './verdict.ts';
 
@@ -6,11 +6,6 @@ import type { Authentic, DenyReason, Verdict } from './verdict.ts';
 export interface Clock {
   readonly nowSeconds: number;
   readonly maxAgeSeconds: number;
-}
-
-/** True if the stanza is for packets from `source`. */
-export function isForSource(stanza: Stanza, source: IpAddress): boolean {
-  return stanza.sources === 'any' || stanza.sources.some((network) => networkContains(network, source));
 }
 
 /**

@@ -2,7 +2,9 @@ import { basename, dirname, join } from 'node:path';
 import { runCommand } from './command.ts';
 import { FirewallError } from './firewall.ts';
 import { DEFAULT_IPTABLES_CHAIN, type IptablesChain, parseTable } from './iptables-chain.ts';
-import { isMadeByIptables, parseRuleset } from './nft-ruleset.ts';
+import { guardPrefix } from './nft-place.ts';
+import { readRuleset } from './nft-read.ts';
+import { isMadeByIptables } from './nft-ruleset.ts';
 import { findProgram, searchPath } from './programs.ts';
 
 /** The firewall that fits this host, with the paths of its programs, and why, in a few words for the log. */
@@ -100,10 +102,13 @@ async function hasIptablesRules(iptables: string, options: ChoiceOptions): Promi
 
 /** True if somebody but us and iptables has a chain for incoming packets in nftables. */
 async function hasNftChains(nft: string, { ownTable, prefix = [] }: ChoiceOptions): Promise<boolean> {
-  const { chains } = parseRuleset(await runCommand([...prefix, nft, '-j', '-t', 'list', 'ruleset']));
+  const { chains } = await readRuleset([...prefix, nft]);
   return chains
     .filter((chain) => chain.hook === 'input' && !isMadeByIptables(chain))
-    .some((chain) => chain.family !== 'inet' || chain.table !== ownTable);
+    .some(
+      ({ family, table }) =>
+        family !== 'inet' || !(table === ownTable || table.startsWith(guardPrefix(ownTable))),
+    );
 }
 
 function missing(program: string): never {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { FirewallError } from './firewall.ts';
+import { openNamelessFile } from './nameless-file.ts';
 import { searchPath } from './programs.ts';
 
 /** A command that takes longer has failed: the kernel answers in milliseconds, a held xtables lock in seconds. */
@@ -13,6 +14,8 @@ export interface CommandOptions {
   /** Its whole stdin. Nothing if left out. */
   readonly input?: string;
   readonly timeLimitMs?: number;
+  /** A descriptor of ours for its stdout; then this resolves to nothing. */
+  readonly stdout?: number;
 }
 
 /**
@@ -24,7 +27,8 @@ export function runCommand(command: readonly string[], options: CommandOptions =
   const { input = '', timeLimitMs = TIME_LIMIT_MS } = options;
   const name = command.join(' ');
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { env: firewallEnvironment() });
+    const stdio = ['pipe', options.stdout ?? 'pipe', 'pipe'] as const;
+    const child = spawn(program, args, { stdio: [...stdio], env: firewallEnvironment() });
     child.on('error', (error) => fail(null, spawnProblem(program, error)));
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
@@ -42,17 +46,35 @@ export function runCommand(command: readonly string[], options: CommandOptions =
     const timer = setTimeout(() => fail(null, `no answer within ${timeLimitMs} ms`), timeLimitMs);
     // Without a process (nothing to run, no descriptors left) there may be no streams; the error event follows.
     if (child.pid === undefined) return;
-    child.stdout.on('data', collect(stdout));
-    child.stderr.on('data', collect(stderr));
+    child.stdout?.on('data', collect(stdout));
+    child.stderr?.on('data', collect(stderr));
     // A command that ends without reading its input breaks the pipe; its status says what is wrong.
-    child.stdin.on('error', () => {});
+    child.stdin?.on('error', () => {});
     child.on('close', (status) => {
       clearTimeout(timer);
       if (status === 0) return resolve(Buffer.concat(stdout).toString());
       reject(new FirewallError(name, status, Buffer.concat(stderr).toString()));
     });
-    child.stdin.end(input);
+    child.stdin?.end(input);
   });
+}
+
+/**
+ * As {@link runCommand}, for one that writes much, and word by word as nft does: a pipe would wake us for each.
+ * @throws FirewallError
+ */
+export async function runVerboseCommand(
+  command: readonly string[],
+  options: CommandOptions = {},
+): Promise<string> {
+  const file = openNamelessFile();
+  if (file === null) return runCommand(command, options);
+  try {
+    await runCommand(command, { ...options, stdout: file.descriptor });
+    return file.read();
+  } finally {
+    file.close();
+  }
 }
 
 /** Why `program` could not be started, for the operator. */

@@ -20,12 +20,49 @@ export interface Door {
   readonly grantId: string | null;
 }
 
+/** What shall become of one door, whatever it was. */
+export interface DoorChange {
+  readonly address: IpAddress;
+  readonly port: ProtoPort;
+  /** Seconds from now, at least 0.001 (iptables without ipset: rounded down to the clock's second); null: shut at once. */
+  readonly timeoutSeconds: number | null;
+  /** The grant that the door's rule names, as in {@link Grant}; null if none is known. */
+  readonly grantId: string | null;
+}
+
+/** How {@link Firewall.install} treats doors. */
+export interface InstallOptions {
+  /** True: no door stays but `doors`. False: those that are open stay open. */
+  readonly flush: boolean;
+  /** These are open in the very same change, each for at least its time: what a ledger says is granted still. */
+  readonly doors: readonly DoorChange[];
+}
+
+/** What the kernel throws away before it comes to the daemon. */
+export interface PreFilter {
+  /** Octets of a UDP payload; what is shorter or longer is dropped. */
+  readonly minBytes: number;
+  readonly maxBytes: number;
+  /** Packets a second that one source may send (IPv4: an address, IPv6: a network of 64 bits); null: as many as it likes. */
+  readonly ratePerSource: number | null;
+}
+
+/** Packets that the kernel's pre-filter has dropped, for one reason. */
+export interface FirewallCounter {
+  /** `length`: no packet of ours has this length; `rate`: more than one source may send. */
+  readonly reason: 'length' | 'rate';
+  /** Since the rules were first put in place, or somebody else's flush. */
+  readonly packets: number;
+}
+
 /** What the daemon's own rules let through and hold shut besides the doors. */
 export interface GatePolicy {
   /** UDP port on which packets arrive: always let through. */
   readonly spaPort: number;
   /** Ports that nobody reaches without a door. Only rules that drop by themselves (nftables, mode own) use it. */
   readonly protectedPorts: readonly ProtoPort[];
+  /** What of the packets to the SPA port is dropped; null: nothing. */
+  readonly preFilter: PreFilter | null;
 }
 
 /** A firewall that opens doors and closes them by itself: the kernel, not the daemon, takes a grant away again. */
@@ -33,11 +70,11 @@ export interface Firewall {
   /** For the log: `nftables, own table inet spa`. */
   readonly name: string;
   /**
-   * Puts the daemon's own rules in place in one atomic change; doors that are open stay open unless `flush`.
-   * Called at start and again on reload. Resolves to warnings for the operator, one line each.
-   * @throws FirewallError
+   * Puts the daemon's own rules and doors in place in one atomic change. Called at start, again on reload, and after
+   * somebody else's flush. Resolves to warnings for the operator, one line each.
+   * @throws FirewallError and then nothing was changed; RangeError for doors that no rule can hold.
    */
-  install(policy: GatePolicy, options: { readonly flush: boolean }): Promise<readonly string[]>;
+  install(policy: GatePolicy, options: InstallOptions): Promise<readonly string[]>;
   /**
    * Opens the doors of `grant` in one atomic change; resolves once the kernel has confirmed it, to the time
    * (ms since epoch) until which all of them are open. A door that is open longer already is left as it is.
@@ -45,6 +82,19 @@ export interface Firewall {
    *   rules in place or somebody removed them since: install again, then grant again.
    */
   grant(grant: Grant): Promise<{ readonly expiresAt: number }>;
+  /**
+   * Brings each of these doors to exactly what its change says, in one atomic change; later ones of the same door count.
+   * @throws FirewallError and then nothing was changed; RangeError for a change that no rule can hold.
+   */
+  adjust(changes: readonly DoorChange[]): Promise<void>;
+  /**
+   * True if all that {@link Firewall.install} has put in place stands as it left it, doors aside; false before the
+   * first. Cheap enough for every second.
+   * @throws FirewallError if that cannot be found out.
+   */
+  isIntact(): Promise<boolean>;
+  /** What the pre-filter has dropped, a row for each reason that it looks at. @throws FirewallError */
+  counters(): Promise<readonly FirewallCounter[]>;
   /** The doors that are open. @throws FirewallError */
   list(): Promise<readonly Door[]>;
   /** Closes all doors, leaves the other rules. @throws FirewallError */
@@ -64,6 +114,8 @@ export class FirewallError extends Error {
   readonly status: number | null;
   /** True if only a lack of privilege was in the way: the daemon ends with `ExitCode.noPermission`. */
   readonly notPermitted: boolean;
+  /** True if it did not answer in time: nobody knows whether it has done it. */
+  readonly timedOut: boolean;
 
   constructor(command: string, status: number | null, said: string) {
     const notPermitted = /not permitted|permission denied|must be root/i.test(said);
@@ -74,5 +126,6 @@ export class FirewallError extends Error {
     this.command = command;
     this.status = status;
     this.notPermitted = notPermitted;
+    this.timedOut = status === null && said.startsWith('no answer within');
   }
 }

@@ -4,12 +4,19 @@ import type { Firewall } from './firewall.ts';
 import { createIptables } from './iptables.ts';
 import type { NftPlacement } from './nft-place.ts';
 import { createNftables } from './nftables.ts';
+import { findProgram } from './programs.ts';
 
 /** The name of our own table, in mode own. */
 const OWN_TABLE = 'spa';
 
-/** The firewall that the configuration asks for. @throws FirewallError if the host has none. */
-export async function firewallFromConfig(config: FirewallConfig): Promise<Firewall> {
+/**
+ * The firewall that the configuration asks for. `warn` takes what the operator should know when nobody has asked, a line each.
+ * @throws FirewallError if the host has none.
+ */
+export async function firewallFromConfig(
+  config: FirewallConfig,
+  warn: (line: string) => void = () => {},
+): Promise<Firewall> {
   const choice = await chooseFirewall({
     firewall: config.kind,
     ownTable: OWN_TABLE,
@@ -19,10 +26,17 @@ export async function firewallFromConfig(config: FirewallConfig): Promise<Firewa
   const now = Date.now;
   switch (choice.kind) {
     case 'nftables':
-      return createNftables({ command: [choice.nft], placement: placementOf(config), now });
+      return createNftables({ command: [choice.nft], placement: placementOf(config), now, warn });
     case 'iptables': {
       const ip6tables = choice.ip6tables === null ? null : [choice.ip6tables];
-      return createIptables({ iptables: [choice.iptables], ip6tables, chain: config.iptables, now });
+      const ipset = findProgram('ipset');
+      return createIptables({
+        iptables: [choice.iptables],
+        ip6tables,
+        ipset: ipset === null ? null : [ipset],
+        chain: config.iptables,
+        now,
+      });
     }
   }
 }

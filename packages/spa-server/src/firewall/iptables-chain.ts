@@ -1,5 +1,6 @@
 import { type IpAddress, ipFamily, type ProtoPort, parseIpAddress } from 'spa-core';
 import { doorKey } from './doors.ts';
+import type { FirewallCounter, PreFilter } from './firewall.ts';
 
 /** A line such as `IPT_INPUT_ACCESS` of fwknopd.conf. Made by {@link parseIptablesChain}. */
 export interface IptablesChain {
@@ -57,8 +58,8 @@ export interface TableState {
   readonly ownRules: readonly string[];
   /** The doors in our chain, of each the rule that ends last; expired ones too. */
   readonly doors: ReadonlyMap<string, DoorRule>;
-  /** Our rules for the SPA port, as they stand. */
-  readonly spaRules: readonly string[];
+  /** Our rules that are no doors, as they stand. */
+  readonly fixedRules: readonly string[];
   /** What somebody else put into our chain. `expiresAtSecond` is fwknop's `_exp_`, or null if it has none. */
   readonly foreign: readonly { readonly rule: string; readonly expiresAtSecond: number | null }[];
 }
@@ -71,7 +72,7 @@ export function parseTable(saved: string, chain: IptablesChain): TableState {
   const inOurs = rules.filter((rule) => rule.startsWith(`-A ${chain.chain} `));
   const doors = new Map<string, DoorRule>();
   const foreign: TableState['foreign'][number][] = [];
-  for (const rule of inOurs.filter((rule) => !rule.includes(SPA_COMMENT))) {
+  for (const rule of inOurs.filter((rule) => !isFixedRule(rule))) {
     const door = parseDoorRule(rule, chain);
     if (door === null) {
       const end = /\b_exp_(\d{1,12})/.exec(rule)?.[1];
@@ -87,35 +88,38 @@ export function parseTable(saved: string, chain: IptablesChain): TableState {
     hasChain: declared.some(([, name]) => name === chain.chain),
     ownRules: inOurs,
     doors,
-    spaRules: inOurs.filter((rule) => rule.includes(SPA_COMMENT)),
+    fixedRules: inOurs.filter(isFixedRule),
     foreign,
   };
 }
 
 /**
  * The input of `iptables-restore --noflush` that brings our chain to exactly these rules, and one jump to it, in one
- * change; rules that stay are not touched. `spaPort` null keeps the SPA rules that are there.
+ * change; rules that stay are not touched. `fixed` (see {@link fixedRules}) stand above all others.
  */
 export function changeChain(
   state: TableState,
   chain: IptablesChain,
   wanted: {
-    readonly spaPort: number | null;
+    readonly fixed: readonly string[];
     readonly doors: Iterable<DoorRule>;
     readonly foreign: readonly string[];
   },
 ): string {
   const coming = new Set([
-    ...(wanted.spaPort === null ? state.spaRules : [formatSpaRule(chain, wanted.spaPort)]),
     ...[...wanted.doors].map((door) => formatDoorRule(chain, door)),
     ...wanted.foreign,
   ]);
+  const others = state.ownRules.filter((rule) => !isFixedRule(rule));
   // What is there and wanted leaves `coming`; a second copy of it is not wanted.
-  const going = state.ownRules.filter((rule) => !coming.delete(rule));
+  const going = others.filter((rule) => !coming.delete(rule));
+  const isFixed = wanted.fixed.join('\n') === state.fixedRules.join('\n');
   return transaction(chain, [
     ...(state.hasChain ? [] : [`:${chain.chain} - [0:0]`]),
     ...placeJump(state, chain),
+    ...(isFixed ? [] : state.fixedRules.map(asDeletion)),
     ...going.map(asDeletion),
+    ...(isFixed ? [] : wanted.fixed.map((rule, index) => asInsertion(rule, chain, index + 1))),
     ...coming,
   ]);
 }
@@ -127,6 +131,15 @@ export function removeChain(state: TableState, chain: IptablesChain): string {
     ...jumps.map(asDeletion),
     ...(state.hasChain ? [`-F ${chain.chain}`, `-X ${chain.chain}`] : []),
   ]);
+}
+
+/** True if our chain has these fixed rules, and a jump leads to it. */
+export function isInPlace(state: TableState, chain: IptablesChain, fixed: readonly string[]): boolean {
+  return (
+    state.hasChain &&
+    state.fixedRules.join('\n') === fixed.join('\n') &&
+    state.rules.includes(jumpRule(chain))
+  );
 }
 
 /** Things about the host's own rules that the operator should know, one line each. */
@@ -155,10 +168,76 @@ export function tableWarnings(
   ];
 }
 
-const SPA_COMMENT = '--comment spa_port';
+/** What the rules of our chain are that are no doors. */
+export interface FixedRules {
+  readonly family: 4 | 6;
+  readonly spaPort: number;
+  readonly preFilter: PreFilter | null;
+  /** The set of ipset whose members are doors; null: each door has a rule. */
+  readonly doorSet: string | null;
+}
 
-function formatSpaRule({ chain }: IptablesChain, spaPort: number): string {
-  return `-A ${chain} -p udp -m udp --dport ${spaPort} -m comment ${SPA_COMMENT} -j ACCEPT`;
+/** The rules as iptables-save writes them, from the top. */
+export function fixedRules({ chain, target }: IptablesChain, fixed: FixedRules): readonly string[] {
+  const { spaPort, preFilter, doorSet } = fixed;
+  const udp = `-p udp -m udp --dport ${spaPort}`;
+  const comment = (name: FixedRuleName): string => `-m comment --comment spa_${name}`;
+  return [
+    ...(preFilter === null ? [] : preFilterRules(fixed.family, udp, preFilter, comment)).map(
+      (rule) => `-A ${chain} ! -i lo ${rule}`,
+    ),
+    `-A ${chain} ${udp} ${comment('port')} -j ACCEPT`,
+    ...(doorSet === null
+      ? []
+      : [`-A ${chain} -m set --match-set ${doorSet} src,dst ${comment('doors')} -j ${target}`]),
+  ];
+}
+
+type FixedRuleName = FirewallCounter['reason'] | 'seen' | 'port' | 'doors';
+
+/**
+ * `-m recent` forgets the source that it has not seen longest when it is full (100 of them); `-m hashlimit` would drop
+ * whoever comes then, and in a flood of invented sources that is everybody.
+ */
+function preFilterRules(
+  family: 4 | 6,
+  udp: string,
+  { minBytes, maxBytes, ratePerSource }: PreFilter,
+  comment: (name: FixedRuleName) => string,
+): readonly string[] {
+  const headers = HEADER_BYTES[family];
+  const length = `-m length ! --length ${minBytes + headers}:${maxBytes + headers}`;
+  const list = `--name spa_rate${family} --mask ${SOURCE_MASK[family]} --rsource`;
+  const perSecond = Math.min(ratePerSource ?? 0, RECENT_MAX_PACKETS);
+  return [
+    `${udp} ${length} ${comment('length')} -j DROP`,
+    ...(ratePerSource === null
+      ? []
+      : [
+          `${udp} -m recent --rcheck --seconds 1 --hitcount ${perSecond} ${list} ${comment('rate')} -j DROP`,
+          `${udp} -m recent --set ${list} ${comment('seen')}`,
+        ]),
+  ];
+}
+
+/** IP and UDP headers: `-m length` counts them. */
+const HEADER_BYTES = { 4: 28, 6: 48 } as const;
+const SOURCE_MASK = { 4: '255.255.255.255', 6: 'ffff:ffff:ffff:ffff::' } as const;
+/** What `-m recent` of older kernels counts to. */
+const RECENT_MAX_PACKETS = 255;
+
+function isFixedRule(rule: string): boolean {
+  return /--comment "?spa_(port|doors|length|rate|seen)\b/.test(rule);
+}
+
+/** What the pre-filter's rules in `iptables-save -c` have counted. */
+export function parseCounters(saved: string, { chain }: IptablesChain): readonly FirewallCounter[] {
+  const lines = saved.split('\n').filter((line) => line.includes(` -A ${chain} `));
+  return (['length', 'rate'] as const).flatMap((reason) => {
+    const line = lines.find((one) => new RegExp(`--comment "?spa_${reason}\\b`).test(one));
+    const packets = /^\[(\d+):/.exec(line ?? '')?.[1];
+    return packets === undefined ? [] : [{ reason, packets: Number(packets) }];
+  });
 }
 
 /**
@@ -208,6 +287,10 @@ function jumpRule({ from, chain }: IptablesChain): string {
 
 function asDeletion(rule: string): string {
   return rule.replace(/^-A /, '-D ');
+}
+
+function asInsertion(rule: string, { chain }: IptablesChain, position: number): string {
+  return rule.replace(`-A ${chain} `, `-I ${chain} ${position} `);
 }
 
 function transaction({ table }: IptablesChain, lines: readonly string[]): string {

@@ -1,16 +1,31 @@
-import { checkGrant, doorKey } from './doors.ts';
-import type { Door, Firewall, GatePolicy } from './firewall.ts';
+import { checkChanges, checkGrant, doorKey } from './doors.ts';
+import {
+  type Door,
+  type DoorChange,
+  type Firewall,
+  type FirewallCounter,
+  FirewallError,
+  type GatePolicy,
+} from './firewall.ts';
 
 /** What the twin's kernel keeps: firewalls that share it are one daemon after the other. */
 export interface MemoryKernel {
   readonly doors: Map<string, Omit<Door, 'remainingSeconds'> & { readonly expiresAt: number }>;
-  /** Null before the first install. */
+  /** Null before the first install, and after somebody else's flush: see {@link wipeMemoryKernel}. */
   policy: GatePolicy | null;
+  /** What its pre-filter has dropped: a test says so. */
+  counters: readonly FirewallCounter[];
 }
 
 /** A kernel without rules. */
 export function createMemoryKernel(): MemoryKernel {
-  return { doors: new Map(), policy: null };
+  return { doors: new Map(), policy: null, counters: [] };
+}
+
+/** What somebody else's flush of all rules leaves: nothing. */
+export function wipeMemoryKernel(kernel: MemoryKernel): void {
+  kernel.doors.clear();
+  kernel.policy = null;
 }
 
 /** The twin of the real firewalls, for tests: the same contract, with doors that close by the clock `now` (ms since epoch). */
@@ -25,15 +40,42 @@ export function createMemoryFirewall(options: {
     for (const [key, door] of doors) if (door.expiresAt <= now()) doors.delete(key);
   };
 
+  /** What the last install of this firewall has put in place. */
+  let installed: GatePolicy | null = null;
+
+  const mustBeInstalled = (): void => {
+    if (kernel.policy === null) throw new FirewallError('memory', 1, 'the rules are gone');
+  };
+
+  const change = ({ address, port, grantId, timeoutSeconds }: DoorChange): void => {
+    const key = doorKey(address, port);
+    if (timeoutSeconds === null) doors.delete(key);
+    else doors.set(key, { address, port, grantId, expiresAt: now() + timeoutSeconds * 1000 });
+  };
+
+  const isOpenLonger = ({ address, port, timeoutSeconds }: DoorChange): boolean =>
+    (doors.get(doorKey(address, port))?.expiresAt ?? 0) >= now() + (timeoutSeconds ?? 0) * 1000;
+
   return {
     name: 'memory',
-    install: async (policy, { flush }) => {
+    install: async (policy, { flush, doors: wanted }) => {
+      const changes = checkChanges(wanted);
       kernel.policy = policy;
+      installed = policy;
       if (flush) doors.clear();
+      for (const one of changes) if (!isOpenLonger(one)) change(one);
       return [];
     },
+    adjust: async (changes) => {
+      const checked = checkChanges(changes);
+      mustBeInstalled();
+      for (const one of checked) change(one);
+    },
+    isIntact: async () => installed !== null && kernel.policy === installed,
+    counters: async () => kernel.counters,
     grant: async (wanted) => {
       const { id, address, ports, timeoutSeconds } = checkGrant(wanted);
+      mustBeInstalled();
       const expiresAt = now() + timeoutSeconds * 1000;
       for (const port of ports) {
         const key = doorKey(address, port);

@@ -1,4 +1,4 @@
-import type { GatePolicy } from './firewall.ts';
+import type { FirewallCounter, GatePolicy, PreFilter } from './firewall.ts';
 
 /** Families of nftables tables that filter packets for this host. */
 export type NftFamily = 'inet' | 'ip' | 'ip6';
@@ -44,102 +44,254 @@ export interface NftPlace {
   readonly doors6: string | null;
   /** The operator's chain that jumps to ours; null if ours is a base chain. */
   readonly from: string | null;
+  /** The pre-filter's base chain, its sets of sources, and its counters. */
+  readonly filter: {
+    readonly chain: string;
+    readonly rate4: string | null;
+    readonly rate6: string | null;
+    readonly counters: Readonly<Record<FirewallCounter['reason'], string>>;
+  };
 }
 
 /** The names that `placement` gives. @throws RangeError if the table's name is none that needs no quotes. */
 export function nftPlace(placement: NftPlacement): NftPlace {
   if (placement.mode === 'own') {
     if (parseNftChain(`inet ${placement.table} x`) === null) throw new RangeError(`table ${placement.table}`);
-    const { table } = placement;
-    return { family: 'inet', table, chain: 'input', doors4: 'doors4', doors6: 'doors6', from: null };
+    return placeIn('inet', placement.table, '', { chain: 'input', from: null });
   }
   const { family, table, chain } = placement.chain;
+  return placeIn(family, table, 'spa_', { chain: 'spa_doors', from: chain });
+}
+
+function placeIn(
+  family: NftFamily,
+  table: string,
+  prefix: '' | 'spa_',
+  chains: Pick<NftPlace, 'chain' | 'from'>,
+): NftPlace {
+  const in4 = (name: string): string | null => (family === 'ip6' ? null : `${prefix}${name}4`);
+  const in6 = (name: string): string | null => (family === 'ip' ? null : `${prefix}${name}6`);
   return {
     family,
     table,
-    chain: 'spa_doors',
-    doors4: family === 'ip6' ? null : 'spa_doors4',
-    doors6: family === 'ip' ? null : 'spa_doors6',
-    from: chain,
+    ...chains,
+    doors4: in4('doors'),
+    doors6: in6('doors'),
+    filter: {
+      chain: `${prefix}filter`,
+      rate4: in4('rate'),
+      rate6: in6('rate'),
+      counters: { length: `${prefix}dropped_length`, rate: `${prefix}dropped_rate` },
+    },
   };
 }
 
 /** The names of the place's sets of doors. */
-export function doorSets(place: NftPlace): readonly string[] {
+export function doorSets(place: Pick<NftPlace, 'doors4' | 'doors6'>): readonly string[] {
   return [place.doors4, place.doors6].filter((set) => set !== null);
 }
 
-/**
- * The transaction that puts our rules in place, or anew. `jumps` are the handles of jumps to our chain
- * that stand in the operator's chain already.
- */
-export function installScript(
+/** What {@link installStatements} does besides putting rules in place. */
+export interface InstallScriptOptions {
+  /** The handles of jumps to our chain that stand in the operator's chain already. */
+  readonly jumps: readonly number[];
+  /** Packets to the SPA port take up no entry in the table of connections. */
+  readonly untracked: boolean;
+}
+
+/** The statements that put our rules in place, or anew, if they are one transaction. */
+export function installStatements(
   place: NftPlace,
   policy: GatePolicy,
-  options: { readonly flush: boolean; readonly jumps: readonly number[] },
-): string {
+  options: InstallScriptOptions,
+): readonly string[] {
   const { family, table, chain, from } = place;
   const ours = `${family} ${table}`;
   const base = from === null ? ' { type filter hook input priority -10; policy accept; }' : '';
-  return lines([
-    from === null && `add table ${ours}`,
-    ...setTypes(place).map(
-      ([set, type]) => `add set ${ours} ${set} { type ${type} . inet_proto . inet_service; flags timeout; }`,
-    ),
-    ...doorSets(place).map((set) => options.flush && `flush set ${ours} ${set}`),
+  return [
+    ...(from === null ? [`add table ${ours}`] : []),
+    ...addDoorSets(place),
     `add chain ${ours} ${chain}${base}`,
     `flush chain ${ours} ${chain}`,
     ...rules(place, policy).map((rule) => `add rule ${ours} ${chain} ${rule}`),
+    ...(policy.preFilter === null
+      ? removeFilter(place)
+      : installFilter(place, policy.spaPort, policy.preFilter, options.untracked)),
     ...deleteJumps(place, options.jumps),
-    from !== null && `insert rule ${ours} ${from} jump ${chain} comment "SPA doors"`,
-  ]);
-}
-
-/** The transaction that takes all that is ours out of the operator's table; `found` is what is there. */
-export function detachScript(
-  place: NftPlace,
-  found: { readonly jumps: readonly number[]; readonly chain: boolean; readonly sets: readonly string[] },
-): string {
-  const ours = `${place.family} ${place.table}`;
-  return lines([
-    ...deleteJumps(place, found.jumps),
-    found.chain && `flush chain ${ours} ${place.chain}`,
-    found.chain && `delete chain ${ours} ${place.chain}`,
-    ...found.sets.map((set) => `delete set ${ours} ${set}`),
-  ]);
-}
-
-function setTypes({ doors4, doors6 }: NftPlace): readonly (readonly [set: string, type: string])[] {
-  return [
-    ...(doors4 === null ? [] : [[doors4, 'ipv4_addr'] as const]),
-    ...(doors6 === null ? [] : [[doors6, 'ipv6_addr'] as const]),
+    ...(from === null ? [] : [`insert rule ${ours} ${from} jump ${chain} comment "SPA doors"`]),
   ];
 }
 
-/** Our base chain meets every packet, so it waves established ones through; in the operator's chain that is his. */
+/** The statements that take all that is ours out of the operator's table, whatever is there. */
+export function detachStatements(place: NftPlace, jumps: readonly number[]): readonly string[] {
+  const ours = `${place.family} ${place.table}`;
+  return [
+    ...deleteJumps(place, jumps),
+    `add chain ${ours} ${place.chain}`,
+    `flush chain ${ours} ${place.chain}`,
+    `delete chain ${ours} ${place.chain}`,
+    ...addDoorSets(place),
+    ...doorSets(place).map((set) => `delete set ${ours} ${set}`),
+    ...removeFilter(place),
+  ];
+}
+
+/**
+ * A table that belongs to the process that made it: the kernel lets nobody else change it, spares it when somebody
+ * flushes all rules, and takes it away with the process. See {@link guardRules}.
+ */
+export interface Guard {
+  readonly family: 'inet';
+  readonly table: string;
+  readonly doors4: string;
+  readonly doors6: string;
+}
+
+/** Guards of the own table `table` are named by this and a word of their own. */
+export function guardPrefix(table: string): string {
+  return `${table}_guard_`;
+}
+
+/** The guard by its full name. */
+export function guardNamed(table: string): Guard {
+  return { family: 'inet', table, doors4: 'doors4', doors6: 'doors6' };
+}
+
+/** The statement that makes the guard's table, for whoever runs it. Older kernels and programs refuse it. */
+export function claimGuard(guard: Guard): string {
+  return `add table inet ${guard.table} { flags owner; }`;
+}
+
+/** The statement that makes the guard's sets of doors. They are to be filled before {@link guardRules} shut anything. */
+export function guardSets(guard: Guard): readonly string[] {
+  return [claimGuard(guard), ...addDoorSets(guard)];
+}
+
+/** The statements for the guard's rules, anew: it shuts what the own table shuts, but for doors. */
+export function guardRules(guard: Guard, policy: GatePolicy): readonly string[] {
+  const name = `inet ${guard.table} input`;
+  const rules = [...WAVED_THROUGH, ...doorRules(guard), ...shutRules(policy)];
+  return [
+    `add chain ${name} { type filter hook input priority -11; policy accept; }`,
+    `flush chain ${name}`,
+    ...rules.map((rule) => `add rule ${name} ${rule}`),
+  ];
+}
+
+/** The statements that take all doors out of a table. */
+export function flushDoors(
+  table: Pick<NftPlace, 'family' | 'table' | 'doors4' | 'doors6'>,
+): readonly string[] {
+  return doorSets(table).map((set) => `flush set ${table.family} ${table.table} ${set}`);
+}
+
+function addDoorSets(place: Pick<NftPlace, 'family' | 'table' | 'doors4' | 'doors6'>): readonly string[] {
+  return [
+    ...addSet(place, place.doors4, 'type ipv4_addr . inet_proto . inet_service; flags timeout;'),
+    ...addSet(place, place.doors6, 'type ipv6_addr . inet_proto . inet_service; flags timeout;'),
+  ];
+}
+
+function addSet(
+  { family, table }: Pick<NftPlace, 'family' | 'table'>,
+  set: string | null,
+  definition: string,
+): readonly string[] {
+  return set === null ? [] : [`add set ${family} ${table} ${set} { ${definition} }`];
+}
+
+/** Our base chains meet every packet, so they wave these through; in the operator's chain that is his. */
+const WAVED_THROUGH: readonly string[] = ['ct state established,related accept', 'iif lo accept'];
+
 function rules(place: NftPlace, policy: GatePolicy): readonly string[] {
-  const { doors4, doors6, from } = place;
-  const shared = [
-    `udp dport ${policy.spaPort} accept`,
+  const shared = [`udp dport ${policy.spaPort} accept`, ...doorRules(place)];
+  return place.from === null ? [...WAVED_THROUGH, ...shared, ...shutRules(policy)] : shared;
+}
+
+function doorRules({ doors4, doors6 }: Pick<NftPlace, 'doors4' | 'doors6'>): readonly string[] {
+  return [
     ...(doors4 === null ? [] : [`ip saddr . meta l4proto . th dport @${doors4} accept`]),
     ...(doors6 === null ? [] : [`ip6 saddr . meta l4proto . th dport @${doors6} accept`]),
   ];
-  if (from !== null) return shared;
-  const shut = (['tcp', 'udp'] as const).flatMap((protocol) => {
-    const ports = policy.protectedPorts.filter((port) => port.protocol === protocol);
+}
+
+function shutRules({ protectedPorts }: GatePolicy): readonly string[] {
+  return (['tcp', 'udp'] as const).flatMap((protocol) => {
+    const ports = protectedPorts.filter((port) => port.protocol === protocol);
     if (ports.length === 0) return [];
     return [`${protocol} dport { ${[...new Set(ports.map(({ port }) => port))].join(', ')} } drop`];
   });
-  return ['ct state established,related accept', 'iif lo accept', ...shared, ...shut];
 }
+
+/** Sources that are remembered at a time: 8 MB of the kernel's memory. More are let through. */
+const SOURCES = 32_768;
+
+function filterSets(place: NftPlace): readonly string[] {
+  const more = `size ${SOURCES}; flags dynamic,timeout; timeout 10s;`;
+  return [
+    ...addSet(place, place.filter.rate4, `type ipv4_addr; ${more}`),
+    ...addSet(place, place.filter.rate6, `type ipv6_addr; ${more}`),
+  ];
+}
+
+/** Before the table of connections, so that what is dropped does not fill it. */
+function addFilterChain({ family, table, filter }: NftPlace): readonly string[] {
+  const name = `${family} ${table} ${filter.chain}`;
+  return [
+    `add chain ${name} { type filter hook prerouting priority -300; policy accept; }`,
+    `flush chain ${name}`,
+  ];
+}
+
+function installFilter(
+  place: NftPlace,
+  spaPort: number,
+  { minBytes, maxBytes, ratePerSource }: PreFilter,
+  untracked: boolean,
+): readonly string[] {
+  const { filter, family, table } = place;
+  const counters = Object.values(filter.counters).map((name) => `add counter ${family} ${table} ${name}`);
+  // A set that is full takes no more: then the rule does not match.
+  const limit = `limit rate over ${ratePerSource}/second burst ${2 * (ratePerSource ?? 0)} packets`;
+  const overRate = (set: string | null, source: string): readonly string[] =>
+    set === null || ratePerSource === null
+      ? []
+      : [`update @${set} { ${source} ${limit} } counter name ${filter.counters.rate} drop`];
+  const filterRules = [
+    'iif lo accept',
+    'meta l4proto != udp accept',
+    `udp dport != ${spaPort} accept`,
+    'fib daddr type != local accept',
+    `udp length != ${minBytes + UDP_HEADER_BYTES}-${maxBytes + UDP_HEADER_BYTES} counter name ${filter.counters.length} drop`,
+    ...overRate(filter.rate4, 'ip saddr'),
+    ...overRate(filter.rate6, 'ip6 saddr and ffff:ffff:ffff:ffff::'),
+    ...(untracked ? ['notrack'] : []),
+  ];
+  return [
+    ...counters,
+    ...filterSets(place),
+    ...addFilterChain(place),
+    ...filterRules.map((rule) => `add rule ${family} ${table} ${filter.chain} ${rule}`),
+  ];
+}
+
+function removeFilter(place: NftPlace): readonly string[] {
+  const { family, table, filter } = place;
+  const counters = Object.values(filter.counters);
+  return [
+    ...addFilterChain(place),
+    `delete chain ${family} ${table} ${filter.chain}`,
+    ...filterSets(place),
+    ...[filter.rate4, filter.rate6].flatMap((set) =>
+      set === null ? [] : [`delete set ${family} ${table} ${set}`],
+    ),
+    ...counters.map((name) => `add counter ${family} ${table} ${name}`),
+    ...counters.map((name) => `delete counter ${family} ${table} ${name}`),
+  ];
+}
+
+const UDP_HEADER_BYTES = 8;
 
 function deleteJumps(place: NftPlace, handles: readonly number[]): readonly string[] {
   return handles.map((handle) => `delete rule ${place.family} ${place.table} ${place.from} handle ${handle}`);
-}
-
-function lines(parts: readonly (string | false)[]): string {
-  return parts
-    .filter((part) => part !== false)
-    .map((part) => `${part}\n`)
-    .join('');
 }

@@ -85,13 +85,14 @@ export function acceptsEstablished(ruleset: Ruleset, chain: NftChain): boolean {
   });
 }
 
-/** Those of `ports` that no rule of `chain` itself accepts from everybody. */
+/** Those of `ports` that no rule of `chain`, or of one that it jumps to, accepts from everybody. */
 export function portsNotAccepted(
   ruleset: Ruleset,
   chain: NftChain,
   ports: readonly ProtoPort[],
 ): readonly ProtoPort[] {
-  const accepting = rulesOf(ruleset, chain).filter((rule) => has(rule, 'accept'));
+  const rules = reachableChains(ruleset, chain).flatMap((one) => rulesOf(ruleset, one));
+  const accepting = rules.filter((rule) => has(rule, 'accept'));
   return ports.filter(
     (port) => !accepting.some((rule) => matches(rule).every((match) => concerns(match, port))),
   );

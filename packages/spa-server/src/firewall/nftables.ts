@@ -1,31 +1,40 @@
-import { type IpAddress, ipFamily, type ProtoPort, parseIpAddress } from 'spa-core';
-import { runCommand, TIME_LIMIT_MS } from './command.ts';
-import { checkGrant, doorKey } from './doors.ts';
-import { type Door, type Firewall, FirewallError, type GatePolicy, type Grant } from './firewall.ts';
-import { createTurns } from './in-turn.ts';
+import { randomBytes } from 'node:crypto';
+import { ipFamily } from 'spa-core';
+import { createBursts } from './bursts.ts';
+import { type CommandOptions, runCommand, runVerboseCommand, TIME_LIMIT_MS } from './command.ts';
+import { checkChanges, checkGrant, doorKey } from './doors.ts';
 import {
-  detachScript,
+  type Door,
+  type DoorChange,
+  type Firewall,
+  FirewallError,
+  type GatePolicy,
+  type Grant,
+  type InstallOptions,
+} from './firewall.ts';
+import { createTurns } from './in-turn.ts';
+import { createKnownDoors, type KnownDoor } from './known-doors.ts';
+import { type DoorPlace, openDoors, parseDoors, shutDoors } from './nft-doors.ts';
+import { countersIn, ourPart } from './nft-listing.ts';
+import {
+  claimGuard,
+  detachStatements,
   doorSets,
-  formatNftChain,
-  installScript,
-  type NftChain,
+  flushDoors,
+  type Guard,
+  guardNamed,
+  guardPrefix,
+  guardRules,
+  guardSets,
+  installStatements,
   type NftPlace,
   type NftPlacement,
   nftPlace,
 } from './nft-place.ts';
-import {
-  acceptsEstablished,
-  type Entry,
-  jumpTarget,
-  obstacles,
-  parseElements,
-  parseRuleset,
-  type Ruleset,
-  rootsOf,
-  rulesOf,
-  shutsByDefault,
-} from './nft-ruleset.ts';
-import { NftSession } from './nft-session.ts';
+import { readRuleset } from './nft-read.ts';
+import { jumpTarget, type Ruleset, rulesOf, shutsByDefault } from './nft-ruleset.ts';
+import { NftSession, type Send } from './nft-session.ts';
+import { missingChain, rulesetWarnings } from './nft-warnings.ts';
 
 /** How to reach nftables, and where our rules go. */
 export interface NftablesOptions {
@@ -34,203 +43,411 @@ export interface NftablesOptions {
   readonly placement: NftPlacement;
   /** Milliseconds since epoch. */
   readonly now: () => number;
+  /** Milliseconds of a clock that nobody sets. */
+  readonly uptime?: () => number;
   /** How long one change may take. */
   readonly timeLimitMs?: number;
+  /** After so many changes another session takes over. */
+  readonly linesPerSession?: number;
+  /** Takes what the operator should know, a line each, when nobody has asked: that the session died. */
+  readonly warn?: (line: string) => void;
 }
 
 /**
  * Doors as elements of nftables sets, each with a timeout of its own: the kernel closes them.
  *
- * Nothing happens before the first call. {@link Firewall.grant} goes through one long-lived session, all else
- * through a process of its own.
+ * Nothing happens before the first call. All changes go through one long-lived session; grants that arrive while one is
+ * under way share the next. In mode own there is a second table, the {@link Guard}, with the same doors: it belongs to
+ * the session, so that others' flushes spare it, and the ports are shut while our own table is gone.
  */
 export function createNftables(options: NftablesOptions): Firewall {
   const { command, placement, now, timeLimitMs = TIME_LIMIT_MS } = options;
+  const { uptime = () => performance.now(), warn = () => {} } = options;
   const place = nftPlace(placement);
-  const session = new NftSession(command, timeLimitMs);
   const inTurn = createTurns();
-  /** Per door the latest time at which it may still be open. Only a hint when to ask the kernel. */
-  const openUntil = new Map<string, number>();
-  /** Its size after it was last rid of the past, which is worth a pass only once it has doubled. */
-  let pruned = 1_000;
-
-  const nft = (args: readonly string[], input = ''): Promise<string> =>
-    runCommand([...command, ...args], { input, timeLimitMs });
-  const listRuleset = async (): Promise<Ruleset> => parseRuleset(await nft(['-j', '-t', 'list', 'ruleset']));
-  const list = async (): Promise<readonly Door[]> => {
-    const sets = await Promise.all(
-      doorSets(place).map((set) => nft(['-j', 'list', 'set', place.family, place.table, set])),
-    );
-    return sets.flatMap(parseElements).flatMap(parseDoor);
-  };
-
-  async function install(
-    policy: GatePolicy,
-    { flush }: { readonly flush: boolean },
-  ): Promise<readonly string[]> {
-    const ruleset = await listRuleset();
-    const problem = missingChain(ruleset, place);
-    if (problem !== null) throw new FirewallError(command.join(' '), null, problem);
-    await nft(['-f', '-'], installScript(place, policy, { flush, jumps: jumpHandles(ruleset, place) }));
-    openUntil.clear();
-    const doors = flush ? [] : await list();
-    // The remaining time is rounded down.
-    for (const door of doors) remember(door.address, door.port, now() + (door.remainingSeconds + 1) * 1000);
-    // The first grant is not to wait for a process to start.
-    await session.run('');
-    return warnings(ruleset, place, policy);
-  }
-
-  async function grant(wanted: Grant): Promise<{ readonly expiresAt: number }> {
-    const { address, ports, timeoutSeconds } = wanted;
-    const set = ipFamily(address) === 4 ? place.doors4 : place.doors6;
-    if (set === null) {
-      throw new FirewallError(
-        command.join(' '),
-        null,
-        `a table of family ${place.family} has no door for ${address}`,
+  const doors = createKnownDoors(uptime);
+  /** Doors of changes whose outcome is unknown: the next change brings them to what is known. */
+  const doubtful = new Map<string, DoorPlace>();
+  let installed: { readonly policy: GatePolicy; readonly part: string | null } | null = null;
+  let guard: Guard | null = null;
+  /** Who only adjusts what another process has installed needs no guard. */
+  let isInstalling = false;
+  /** Why there is no guard, or null if there may be one. */
+  let noGuard: string | null = placement.mode === 'own' ? null : 'mode attach';
+  let isClosed = false;
+  const session = new NftSession(command, {
+    timeLimitMs,
+    ...(options.linesPerSession === undefined ? {} : { linesPerChild: options.linesPerSession }),
+    onStart: makeGuard,
+    onLoss: (reason, again) => {
+      warn(
+        `the session with ${command.join(' ')} has ended (${reason})${again ? '; another takes over' : ''}`,
       );
-    }
-    const startedAt = now();
-    const expiresAt = startedAt + timeoutSeconds * 1000;
-    const isOpenLonger = (port: ProtoPort): boolean =>
-      (openUntil.get(doorKey(address, port)) ?? 0) > expiresAt;
-    const longer = ports.some(isOpenLonger) ? await doorsOpenFor(address, timeoutSeconds) : new Set();
-    const due = ports.filter((port) => !longer.has(doorKey(address, port)));
-    if (due.length > 0)
-      await run(due.map((port) => openDoor(`${place.family} ${place.table} ${set}`, port, wanted)));
-    if (openUntil.size >= 2 * pruned) forgetBefore(startedAt);
-    for (const port of due) remember(address, port, now() + timeoutSeconds * 1000);
-    return { expiresAt };
+      // Whoever comes next would start one too, but the guard is not to wait for him.
+      if (again) inTurn(async () => isClosed || session.run(() => [])).catch(() => {});
+    },
+  });
+
+  const nft = (args: readonly string[], more: CommandOptions = {}): Promise<string> =>
+    runCommand([...command, ...args], { timeLimitMs, ...more });
+  const listRuleset = (): Promise<Ruleset> => readRuleset(command, { timeLimitMs });
+  const listOurs = async (): Promise<string> =>
+    (await session.ask(`list ruleset ${place.family}`)) ?? (await listOursAnew());
+  const listOursAnew = (): Promise<string> => nft(['-t', '-a', 'list', 'ruleset', place.family]);
+  /** Where each door stands. The guard changes with the session. */
+  const tables = (): readonly (NftPlace | Guard)[] => (guard === null ? [place] : [place, guard]);
+
+  /** The doors that the kernel keeps open. */
+  async function listDoors(): Promise<{ readonly doors: readonly KnownDoor[]; readonly at: number }> {
+    const listings = await Promise.all(
+      doorSets(place).map((set) =>
+        runVerboseCommand([...command, 'list', 'set', place.family, place.table, set], {
+          timeLimitMs: LIST_TIME_FACTOR * timeLimitMs,
+        }),
+      ),
+    );
+    const at = uptime();
+    return { doors: listings.flatMap((listing) => parseDoors(listing, at)), at };
   }
 
-  /** The doors that the kernel keeps open for `address` for at least so many seconds more. */
-  async function doorsOpenFor(address: IpAddress, seconds: number): Promise<ReadonlySet<unknown>> {
-    const doors = (await list()).filter(
-      (door) => door.address === address && door.remainingSeconds >= seconds,
-    );
-    return new Set(doors.map((door) => doorKey(door.address, door.port)));
+  /** Each session has a guard of its own, and makes it before the session before ends. */
+  async function makeGuard(send: Send): Promise<void> {
+    guard = null;
+    if (!isInstalling || noGuard !== null || placement.mode !== 'own') return;
+    const made = guardNamed(`${guardPrefix(placement.table)}${randomBytes(4).toString('hex')}`);
+    try {
+      await send([claimGuard(made)]);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      noGuard = error.message;
+      return;
+    }
+    if (installed !== null) {
+      const open = doors.open(uptime());
+      await send(guardSets(made));
+      // In parts: nft keeps the memory that a long transaction took.
+      for (let at = 0; at < open.length; at += DOORS_PER_PART) {
+        await send(openIn(made, open.slice(at, at + DOORS_PER_PART), true));
+      }
+      await send(guardRules(made, installed.policy));
+    }
+    guard = made;
+  }
+
+  /** The statements that bring doors in `table` to their ends; `fresh` as in {@link openDoors}. */
+  function openIn(table: NftPlace | Guard, some: readonly KnownDoor[], fresh: boolean): readonly string[] {
+    return openDoors(table, some, { now: uptime(), fresh, comments: table === place });
   }
 
   /**
-   * One transaction through the session, tried twice: the session may have died while idle; and before
-   * Linux 6.8 a door whose time ends within the transaction fails it.
+   * One transaction, tried twice: the session may have died, and the guard with it; and before Linux 6.8 a door
+   * whose time ends within the transaction fails it. `build` is called for each try.
    */
-  async function run(statements: readonly string[]): Promise<void> {
-    const line = statements.join('; ');
+  async function run(build: (isFirst: boolean) => readonly string[]): Promise<void> {
     try {
-      await session.run(line);
+      await session.run(() => build(true));
     } catch (error) {
-      if (!(error instanceof FirewallError) || error.notPermitted) throw error;
-      await session.run(line);
+      if (!(error instanceof FirewallError) || error.notPermitted || error.timedOut) throw error;
+      await session.renew();
+      await session.run(() => build(false));
     }
   }
 
+  /** Brings doubtful doors to what is known of them. */
+  function correction(): readonly string[] {
+    const known = [...doubtful.keys()].flatMap((key) => doors.get(key) ?? []);
+    return tables().flatMap((table) => [
+      ...shutDoors(table, [...doubtful.values()]),
+      ...openIn(table, known, false),
+    ]);
+  }
+
+  /** Brings doors to exactly what `change` says, by `attempt`: all of them or, if it throws, none. */
+  async function apply(
+    change: DoorsChange,
+    attempt: (build: (isFirst: boolean) => readonly string[]) => Promise<void>,
+  ): Promise<void> {
+    const [fresh, others] = partition(change.open, (door) => isFresh(door));
+    try {
+      await attempt((isFirst) => {
+        const statements = tables().flatMap((table) => [
+          ...shutDoors(table, change.shut),
+          ...openIn(table, fresh, isFirst),
+          ...openIn(table, others, false),
+        ]);
+        return [...correction(), ...statements];
+      });
+    } catch (error) {
+      for (const door of [...change.open, ...change.shut])
+        doubtful.set(doorKey(door.address, door.port), door);
+      throw error;
+    }
+    doubtful.clear();
+    for (const door of change.open) doors.set(door);
+    for (const door of change.shut) doors.delete(doorKey(door.address, door.port));
+  }
+
+  /** True if the kernel is not known to have that door, nor to have had it just now. */
+  function isFresh({ address, port }: KnownDoor): boolean {
+    if (installed === null) return false;
+    const known = doors.get(doorKey(address, port));
+    return known === undefined || known.until < uptime() - 1_000;
+  }
+
+  async function install(policy: GatePolicy, options: InstallOptions): Promise<readonly string[]> {
+    isInstalling = true;
+    const [ruleset, ourGuard] = [await listRuleset(), guard];
+    const problem = missingChain(ruleset, place);
+    if (problem !== null) throw new FirewallError(command.join(' '), null, problem);
+    // The first grant is not to wait for a process to start, and the guard has to have a name.
+    const isGuarded = guard !== null && (installed === null || hasDoorSets(ruleset, guard));
+    await (isGuarded || noGuard !== null ? session.run(() => []) : session.renew());
+    const before = await standing(ruleset, options);
+    const open = keyed(before.doors.filter((door) => !doubtful.has(doorKey(door.address, door.port))));
+    const added = keyed(
+      asKnownDoors(options.doors, uptime()).filter(
+        (door) => (open.get(doorKey(door.address, door.port))?.until ?? 0) < door.until,
+      ),
+    );
+    for (const [key, door] of added) open.set(key, door);
+    const isFirst = installed === null;
+    const doorsIn = (table: NftPlace | Guard, anew: boolean): readonly string[] =>
+      anew
+        ? [...flushDoors(table), ...openIn(table, [...open.values()], true)]
+        : [...shutDoors(table, [...doubtful.values()]), ...openIn(table, [...added.values()], false)];
+    const statements = (some: GatePolicy): readonly string[] => [
+      ...installStatements(place, some, {
+        jumps: jumpHandles(ruleset, place),
+        untracked: place.from === null && !isShutByOthers(ruleset, place),
+      }),
+      ...doorsIn(place, before.isSuspect),
+      ...(guard === null ? [] : [...guardSets(guard), ...doorsIn(guard, isFirst || options.flush)]),
+      ...(guard === null ? [] : guardRules(guard, some)),
+    ];
+    const unfiltered = await runWithFilterIfPossible(policy, statements);
+    doors.clear();
+    doubtful.clear();
+    for (const door of open.values()) doors.set(door);
+    installed = { policy, part: null };
+    installed = { policy, part: ourPart(await listOurs(), place, guard) };
+    return [
+      ...rulesetWarnings(ruleset, place, policy),
+      ...(placement.mode === 'own' ? strangers(ruleset, placement.table, ourGuard) : []),
+      ...(unfiltered === null
+        ? []
+        : [`the kernel does not filter packets before we see them: ${unfiltered}`]),
+      ...(placement.mode === 'own' && noGuard !== null ? [`${NO_GUARD}: ${noGuard}`] : []),
+    ];
+  }
+
+  /**
+   * The doors that are to stay, and whether what is in the kernel is to be replaced by them. After the first install
+   * what is known counts: what somebody else has put back may be doors of long ago.
+   */
+  async function standing(
+    ruleset: Ruleset,
+    { flush }: InstallOptions,
+  ): Promise<{ readonly doors: readonly KnownDoor[]; readonly isSuspect: boolean }> {
+    if (flush || !hasDoorSets(ruleset, place)) return { doors: [], isSuspect: true };
+    if (installed === null) return { doors: (await listDoors()).doors, isSuspect: false };
+    return { doors: doors.open(uptime()), isSuspect: !(await isIntact()) };
+  }
+
+  /** A kernel without what the pre-filter needs does without it. Resolves to the reason, or null. */
+  async function runWithFilterIfPossible(
+    policy: GatePolicy,
+    statements: (policy: GatePolicy) => readonly string[],
+  ): Promise<string | null> {
+    try {
+      await run(() => statements(policy));
+      return null;
+    } catch (error) {
+      if (policy.preFilter === null || !isRefusal(error)) throw error;
+      await run(() => statements({ ...policy, preFilter: null }));
+      return error.message;
+    }
+  }
+
+  /** The doors of all these grants, each as long as it is open already or the longest of them says. */
+  async function open(
+    grants: readonly Grant[],
+    attempt: Parameters<typeof apply>[1],
+  ): Promise<readonly Granted[]> {
+    const [startedAt, start] = [now(), uptime()];
+    const wanted = new Map<string, KnownDoor>();
+    for (const { id, address, ports, timeoutSeconds } of grants) {
+      const until = start + timeoutSeconds * 1000;
+      for (const port of ports) {
+        const key = doorKey(address, port);
+        const known = wanted.get(key) ?? doors.get(key);
+        // One that is open longer is stated again: somebody else may have shut it.
+        wanted.set(
+          key,
+          known !== undefined && known.until > until ? known : { address, port, until, grantId: id },
+        );
+      }
+    }
+    await apply({ open: [...wanted.values()], shut: [] }, attempt);
+    return grants.map(({ timeoutSeconds }) => ({ expiresAt: startedAt + timeoutSeconds * 1000 }));
+  }
+
+  const grantInBurst = createBursts<Grant, Granted>({
+    inTurn,
+    weight: ({ ports }) => ports.length,
+    limit: () => DOORS_PER_CHANGE,
+    change: (grants) => open(grants, run),
+    changeAlone: async (grant) => {
+      const [granted] = await open([grant], (build) => session.run(() => build(false)));
+      return granted ?? { expiresAt: 0 };
+    },
+  });
+
+  async function adjust(changes: readonly DoorChange[]): Promise<void> {
+    const shut = changes.filter(({ timeoutSeconds }) => timeoutSeconds === null);
+    if (changes.length > 0) await apply({ open: asKnownDoors(changes, uptime()), shut }, run);
+  }
+
+  async function isIntact(): Promise<boolean> {
+    if (installed === null) return false;
+    if (doubtful.size > 0) await apply({ open: [], shut: [] }, run).catch(() => {});
+    if (ourPart(await listOurs(), place, guard) === installed.part) return true;
+    // What is to be repaired is worth a second look.
+    return ourPart(await listOursAnew(), place, guard) === installed.part;
+  }
+
   async function flush(): Promise<void> {
-    await run(doorSets(place).map((set) => `flush set ${place.family} ${place.table} ${set}`));
-    openUntil.clear();
+    await run(() => tables().flatMap(flushDoors));
+    doors.clear();
+    doubtful.clear();
   }
 
   async function close(options: { readonly flush: boolean }): Promise<void> {
     try {
       if (!options.flush) return;
-      if (place.from === null) await flush();
-      else await nft(['-f', '-'], detachScript(place, findOurs(await listRuleset(), place)));
+      if (place.from === null) return await flush();
+      const ruleset = await listRuleset();
+      const isThere = ruleset.chains.some(
+        ({ family, table }) => family === place.family && table === place.table,
+      );
+      if (isThere)
+        await nft(['-f', '-'], {
+          input: `${detachStatements(place, jumpHandles(ruleset, place)).join('\n')}\n`,
+        });
     } finally {
-      session.end();
+      isClosed = true;
+      await session.end();
     }
   }
 
-  function remember(address: IpAddress, port: ProtoPort, until: number): void {
-    openUntil.set(doorKey(address, port), until);
-  }
-
-  function forgetBefore(time: number): void {
-    for (const [key, until] of openUntil) if (until < time) openUntil.delete(key);
-    pruned = Math.max(openUntil.size, 1_000);
+  /** Why there is no door for that address, or null if there is one. */
+  function lacksDoorFor({ address }: Grant): string | null {
+    const set = ipFamily(address) === 4 ? place.doors4 : place.doors6;
+    return set === null ? `a table of family ${place.family} has no door for ${address}` : null;
   }
 
   return {
     name: `nftables, ${placement.mode === 'own' ? 'own' : "the operator's"} table ${place.family} ${place.table}`,
-    install: (policy, { flush }) => inTurn(() => install(policy, { flush })),
+    install: async (policy, options) => {
+      const checked = { ...options, doors: checkChanges(options.doors) };
+      return inTurn(() => install(policy, checked));
+    },
     grant: async (wanted) => {
       const checked = checkGrant(wanted);
-      return inTurn(() => grant(checked));
+      const problem = lacksDoorFor(checked);
+      if (problem !== null) throw new FirewallError(command.join(' '), null, problem);
+      return grantInBurst(checked);
     },
-    list,
+    adjust: async (changes) => {
+      const checked = checkChanges(changes);
+      return inTurn(() => adjust(checked));
+    },
+    isIntact: () => inTurn(isIntact),
+    counters: () => inTurn(async () => countersIn(await listOurs(), place)),
+    list: async () => {
+      const listed = await listDoors();
+      return listed.doors.map((door) => asDoor(door, listed.at));
+    },
     flush: () => inTurn(flush),
     close: (closing) => inTurn(() => close(closing)),
   };
 }
 
-/** An existing element keeps its old timeout when it is added again; what is surely there can be taken out first. */
-function openDoor(
-  set: string,
-  { protocol, port }: ProtoPort,
-  { id, address, timeoutSeconds }: Grant,
-): string {
-  // By number: names of protocols need a file, /etc/protocols, that small systems lack.
-  const key = `${address} . ${PROTOCOL_NUMBER[protocol]} . ${port}`;
-  const element = `${key} timeout ${timeoutSeconds}s comment "${id}"`;
-  return `add element ${set} { ${key} }; delete element ${set} { ${key} }; add element ${set} { ${element} }`;
+interface Granted {
+  readonly expiresAt: number;
 }
 
-const PROTOCOL_NUMBER: Readonly<Record<ProtoPort['protocol'], number>> = { tcp: 6, udp: 17 };
+/** What shall become of doors. */
+interface DoorsChange {
+  readonly open: readonly KnownDoor[];
+  readonly shut: readonly DoorPlace[];
+}
 
-function parseDoor({ val, expires, comment }: Entry): readonly Door[] {
-  const parts = typeof val === 'object' && val !== null && 'concat' in val ? val.concat : null;
-  if (!Array.isArray(parts)) return [];
-  const [addressText, protocolText, port] = parts;
-  const address = parseIpAddress(String(addressText));
-  const protocol = (['tcp', 'udp'] as const).find(
-    (name) => protocolText === name || protocolText === PROTOCOL_NUMBER[name],
+/** A change goes to the kernel as few messages, for which an unprivileged user's namespace has little room. */
+const DOORS_PER_CHANGE = 200;
+
+/** The same where they need not come all at once. */
+const DOORS_PER_PART = 2_000;
+
+/** The kernel starts anew for each page of a set's list: 100,000 doors take it five seconds. */
+const LIST_TIME_FACTOR = 12;
+
+const NO_GUARD =
+  'if somebody flushes all rules, the protected ports are open until ours are back: there are no owner tables (Linux 5.12, nft 0.9.9)';
+
+/** nft or the kernel does not know how, or does not want to; not: nobody knows what has become of it. */
+function isRefusal(error: unknown): error is FirewallError {
+  return error instanceof FirewallError && error.status !== null && !error.notPermitted;
+}
+
+function keyed(doors: readonly KnownDoor[]): Map<string, KnownDoor> {
+  return new Map(doors.map((door) => [doorKey(door.address, door.port), door]));
+}
+
+/** Changes that open a door, counted from the time `now` (ms, monotonic). */
+function asKnownDoors(changes: readonly DoorChange[], now: number): readonly KnownDoor[] {
+  return changes.flatMap(({ address, port, timeoutSeconds, grantId }) =>
+    timeoutSeconds === null ? [] : [{ address, port, grantId, until: now + timeoutSeconds * 1000 }],
   );
-  if (address === null || protocol === undefined || typeof port !== 'number') return [];
-  return [
-    {
-      address,
-      port: { protocol, port },
-      remainingSeconds: Number(expires ?? 0),
-      grantId: typeof comment === 'string' ? comment : null,
-    },
-  ];
 }
 
-/** Why our rules cannot be attached where the operator wants them, or null if they can. */
-function missingChain(ruleset: Ruleset, place: NftPlace): string | null {
-  if (place.from === null) return null;
-  const wanted = formatNftChain({ ...place, chain: place.from });
-  const found = ruleset.chains.find((chain) => formatNftChain(chain) === wanted);
-  if (found?.hook === 'input' || found?.hook === null) return null;
-  const inputs = ruleset.chains.filter((chain) => chain.hook === 'input').map(formatNftChain);
-  const instead =
-    inputs.length === 0
-      ? 'there is no chain with hook input, so NFT_MODE own is right'
-      : `chains with hook input are: ${inputs.join(', ')}`;
-  return found === undefined
-    ? `NFT_ATTACH_CHAIN: there is no chain ${wanted}; ${instead}`
-    : `NFT_ATTACH_CHAIN: chain ${wanted} has hook ${found.hook}; ${instead}`;
+function asDoor({ address, port, until, grantId }: KnownDoor, now: number): Door {
+  return { address, port, remainingSeconds: Math.floor((until - now) / 1000), grantId };
 }
 
-function warnings(ruleset: Ruleset, place: NftPlace, policy: GatePolicy): readonly string[] {
-  const spaPort: ProtoPort = { protocol: 'udp', port: policy.spaPort };
-  const passing = [spaPort, ...policy.protectedPorts];
-  if (place.from === null) return obstacles(ruleset, [place], passing);
-  const from: NftChain = { ...place, chain: place.from };
-  const name = formatNftChain(from);
-  const roots = rootsOf(ruleset, from);
-  const otherFamily = { inet: null, ip: 'IPv6', ip6: 'IPv4' }[place.family];
-  const found: readonly (string | false)[] = [
-    ...obstacles(ruleset, roots, passing),
-    roots.length === 0 && `no chain with hook input leads to chain ${name}: its rules see no packet`,
-    roots.some((root) => !shutsByDefault(ruleset, root)) &&
-      `chain ${name} lets everything through that it does not know: the doors guard nothing; give it policy drop`,
-    roots.some((root) => !acceptsEstablished(ruleset, root)) &&
-      `chain ${name} has no rule "ct state established,related accept": sessions will die with their door`,
-    otherFamily !== null &&
-      `chain ${name} is of family ${place.family}: no doors for ${otherFamily}; a chain of family inet has both`,
-  ];
-  return found.filter((warning) => warning !== false);
+function partition<T>(
+  items: readonly T[],
+  test: (item: T) => boolean,
+): readonly [readonly T[], readonly T[]] {
+  return [items.filter(test), items.filter((item) => !test(item))];
+}
+
+function hasDoorSets(ruleset: Ruleset, place: NftPlace | Guard): boolean {
+  const names = ruleset.sets
+    .filter(({ family, table }) => family === place.family && table === place.table)
+    .map(({ chain }) => chain);
+  return doorSets(place).every((set) => names.includes(set));
+}
+
+/** True if other rules drop what they do not know: these may know our packets by the state of a connection. */
+function isShutByOthers(ruleset: Ruleset, place: NftPlace): boolean {
+  return ruleset.chains
+    .filter(
+      (chain) => chain.hook === 'input' && !(chain.family === place.family && chain.table === place.table),
+    )
+    .some((chain) => shutsByDefault(ruleset, chain));
+}
+
+/** A guard that is not ours shuts our doors. */
+function strangers(ruleset: Ruleset, table: string, ours: Guard | null): readonly string[] {
+  const guards = ruleset.chains
+    .map((chain) => chain.table)
+    .filter((name) => name.startsWith(guardPrefix(table)));
+  return [...new Set(guards)]
+    .filter((name) => name !== ours?.table)
+    .map(
+      (name) =>
+        `table inet ${name} belongs to another daemon's nft, and shuts the ports until that ends: nft list table inet ${name} names it`,
+    );
 }
 
 function jumpHandles(ruleset: Ruleset, place: NftPlace): readonly number[] {
@@ -238,15 +455,4 @@ function jumpHandles(ruleset: Ruleset, place: NftPlace): readonly number[] {
   return rulesOf(ruleset, { ...place, chain: place.from })
     .filter((rule) => jumpTarget(rule) === place.chain)
     .map((rule) => rule.handle);
-}
-
-/** What of ours stands in the operator's table: somebody may have reloaded it. */
-function findOurs(ruleset: Ruleset, place: NftPlace): Parameters<typeof detachScript>[1] {
-  const isThere = (name: string, among: readonly NftChain[]): boolean =>
-    among.some((one) => formatNftChain(one) === formatNftChain({ ...place, chain: name }));
-  return {
-    jumps: jumpHandles(ruleset, place),
-    chain: isThere(place.chain, ruleset.chains),
-    sets: doorSets(place).filter((set) => isThere(set, ruleset.sets)),
-  };
 }

@@ -1,14 +1,26 @@
-import { mkdirSync } from 'node:fs';
-import { open } from 'lmdb';
+import { mkdirSync, statfsSync } from 'node:fs';
+import { constants } from 'node:os';
+import { type Database, open, type RootDatabase } from 'lmdb';
+import { createBatches } from './batches.ts';
 import { findDamage } from './lmdb-data-file.ts';
 import { type Claim, type ClaimedMessage, type DurableReplayStore, ReplayError } from './replay-store.ts';
 
-// One entry per message: 6 octets of its time, so that old ones lie together, and 32 of its identity. Beside them, in
-// a database of its own, the floor and the mark. Every transaction is on the disk before it returns.
+// Messages lie by their second: of each an ordered set of identities, 16 octets each, without any overhead, which LMDB
+// drops as a whole pages at a time. 128 bits of SHA-256 are enough: who finds two messages with the same ones has made
+// the second of his own messages a replay. Beside the seconds lie their checksums, and in a third database the floor
+// and the mark: a data file that forgot or changed something is recognised (lmdb-data-file.ts). Every transaction is on
+// the disk before it returns.
 
 const TIME_BYTES = 6;
-const PRUNE_BATCH = 10_000;
-const NOTHING = Buffer.alloc(0);
+const ID_BYTES = 16;
+/** Where it is known to have room, LMDB need not map the file anew. It costs addresses, not memory. */
+const MAP_BYTES = 512 * 1024 * 1024;
+/** How long, and how many seconds, messages may be forgotten in one step: packets wait for its end. */
+const PRUNE_MS = 2;
+const PRUNE_SECONDS = 16;
+const { ENOSPC, EIO } = constants.errno;
+/** With less room than this a failed write means a full file system. */
+const FULL_BYTES = 1024 * 1024;
 
 /**
  * Opens the durable store in the folder `path`, made with mode 0700 if missing.
@@ -17,95 +29,211 @@ const NOTHING = Buffer.alloc(0);
  * @throws ReplayError
  */
 export async function openReplayStore(path: string, nowSeconds: number): Promise<DurableReplayStore> {
-  const root = attempt(path, () => {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    const damage = findDamage(path);
-    if (damage !== null)
-      throw new Error(`${damage}; remove the folder: what was sent before is then refused`);
-    return open({ path, noSubdir: false, maxDbs: 2, encoding: 'binary', keyEncoding: 'binary' });
-  });
-  const messages = root.openDB<Buffer, Buffer>({
-    name: 'messages',
-    encoding: 'binary',
-    keyEncoding: 'binary',
-  });
-  const meta = root.openDB<number, string>({ name: 'meta', encoding: 'msgpack' });
+  const { root, seconds, sums, numbers } = attempt(path, () => openDatabases(path));
   let floor = attempt(path, () =>
     root.transactionSync(() => {
-      const next = meta.get('floor') ?? nowSeconds + 1;
-      meta.putSync('floor', next);
+      const next = readNumber('floor') ?? nowSeconds + 1;
+      writeNumber('floor', next);
       return next;
     }),
   );
 
+  function readNumber(name: NumberName): number | null {
+    const octets = numbers.get(name);
+    return octets === undefined ? null : octets.readUIntBE(0, TIME_BYTES);
+  }
+
+  function writeNumber(name: NumberName, value: number): void {
+    numbers.putSync(name, encodeNumber(value));
+  }
+
   /** Another process may have raised it. */
   function readFloor(): number {
-    floor = Math.max(floor, meta.get('floor') ?? floor);
+    floor = Math.max(floor, readNumber('floor') ?? floor);
     return floor;
   }
 
-  function look(message: ClaimedMessage): Exclude<Claim, 'claimed'> | null {
-    if (message.timestampSeconds < readFloor()) return 'before-floor';
-    return messages.doesExist(keyOfMessage(message)) ? 'replayed' : null;
+  function claimAll(messages: readonly ClaimedMessage[]): readonly Claim[] {
+    return attempt(path, () =>
+      root.transactionSync(() => {
+        const changes = new Map<number, Buffer>();
+        const lowest = readFloor();
+        const claims = messages.map(({ timestampSeconds, id }): Claim => {
+          if (timestampSeconds < lowest) return 'before-floor';
+          const octets = idOctets(id);
+          if (!seconds.putSync(encodeTime(timestampSeconds), octets, { noDupData: true })) return 'replayed';
+          mix(changes, timestampSeconds, octets);
+          return 'claimed';
+        });
+        for (const [second, change] of changes) {
+          const key = encodeTime(second);
+          sums.putSync(key, xor(change, sums.get(key)));
+        }
+        return claims;
+      }),
+    );
   }
 
-  function claim(message: ClaimedMessage): Claim {
-    return root.transactionSync(() => {
-      const known = look(message);
-      if (known !== null) return known;
-      messages.putSync(keyOfMessage(message), NOTHING);
-      return 'claimed';
-    });
-  }
-
+  /** Forgets some of what is before the floor; false if nothing is left of it. */
   function prune(): boolean {
     return root.transactionSync(() => {
-      const old = [...messages.getKeys({ end: keyOf(floor, NOTHING), limit: PRUNE_BATCH })];
-      for (const key of old) messages.removeSync(key);
-      return old.length === PRUNE_BATCH;
+      const until = performance.now() + PRUNE_MS;
+      const old = [...seconds.getKeys({ end: encodeTime(floor), limit: PRUNE_SECONDS })];
+      const pruned = old.findIndex((key) => {
+        seconds.removeSync(key);
+        sums.removeSync(key);
+        return performance.now() >= until;
+      });
+      return pruned !== -1 || old.length === PRUNE_SECONDS;
     });
   }
+
+  const claims = createBatches(claimAll);
 
   return {
     get floorSeconds() {
       return floor;
     },
+    get latestSeconds() {
+      return attempt(path, () => {
+        const [last] = seconds.getKeys({ reverse: true, limit: 1 });
+        return last === undefined ? 0 : last.readUIntBE(0, TIME_BYTES);
+      });
+    },
     get markSeconds() {
-      return attempt(path, () => meta.get('mark') ?? 0);
+      return attempt(path, () => readNumber('mark') ?? 0);
     },
-    setMark: async (seconds) => {
-      attempt(path, () => meta.putSync('mark', seconds));
+    setMark: async (mark) => {
+      attempt(path, () => root.transactionSync(() => writeNumber('mark', mark)));
     },
-    look: async (message) => attempt(path, () => look(message)),
-    claim: async (message) => attempt(path, () => claim(message)),
+    look: async ({ timestampSeconds, id }) =>
+      attempt(path, () => {
+        if (timestampSeconds < readFloor()) return 'before-floor';
+        return seconds.doesExist(encodeTime(timestampSeconds), idOctets(id)) ? 'replayed' : null;
+      }),
+    claim: (message) => claims.add(message),
     raiseFloor: async (floorSeconds) => {
       if (floorSeconds <= floor) return;
-      attempt(path, () =>
+      floor = attempt(path, () =>
         root.transactionSync(() => {
-          floor = Math.max(readFloor(), floorSeconds);
-          meta.putSync('floor', floor);
+          const next = Math.max(readFloor(), floorSeconds);
+          writeNumber('floor', next);
+          return next;
         }),
       );
       while (attempt(path, prune)) await new Promise(setImmediate);
     },
-    close: () => root.close(),
+    close: async () => {
+      claims.finish();
+      await root.close();
+    },
   };
 }
 
-function keyOfMessage({ timestampSeconds, id }: ClaimedMessage): Buffer {
-  return keyOf(timestampSeconds, Buffer.from(id, 'hex'));
+type NumberName = 'floor' | 'mark';
+
+interface Databases {
+  readonly root: RootDatabase;
+  /** A second's messages: the set of their identities. */
+  readonly seconds: SetsOfIds & Database<Buffer, Buffer>;
+  /** A second's checksum: the exclusive or of its identities. */
+  readonly sums: Database<Buffer, Buffer>;
+  readonly numbers: Database<Buffer, NumberName>;
 }
 
-function keyOf(timestampSeconds: number, id: Buffer): Buffer {
-  const time = Buffer.alloc(TIME_BYTES);
-  time.writeUIntBE(timestampSeconds, 0, TIME_BYTES);
-  return Buffer.concat([time, id]);
+function openDatabases(path: string): Databases {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const damage = findDamage(path);
+  if (damage !== null) {
+    const remedy = 'remove the folder: what was sent before is then refused';
+    throw new ReplayError(`replay store ${path}: ${damage}; ${remedy}`, damage);
+  }
+  const root = open({
+    path,
+    noSubdir: false,
+    maxDbs: 3,
+    mapSize: MAP_BYTES,
+    overlappingSync: false,
+    encoding: 'binary',
+    keyEncoding: 'binary',
+  });
+  const octets = { encoding: 'binary', keyEncoding: 'binary' } as const;
+  return {
+    root,
+    seconds: root.openDB(SETS_OF_IDS) as SetsOfIds & Database<Buffer, Buffer>,
+    sums: root.openDB({ ...octets, name: 'sums' }),
+    numbers: root.openDB({ name: 'numbers', encoding: 'binary', keyEncoding: 'ordered-binary' }),
+  };
+}
+
+/** What lmdb's types leave out: with these options it tells whether the value is new. */
+interface SetsOfIds {
+  putSync(key: Buffer, id: Buffer, options: { readonly noDupData: true }): boolean;
+}
+
+const SETS_OF_IDS = {
+  name: 'seconds',
+  keyEncoding: 'binary',
+  dupSort: true,
+  dupFixed: true,
+  // With `encoding: 'binary'` lmdb cannot look for one of the values of a key.
+  encoder: {
+    encode: (octets: Buffer): Buffer => octets,
+    decode: (octets: Buffer): Buffer => octets,
+    writeKey: (octets: Buffer, target: Buffer, position: number): number => {
+      target.set(octets, position);
+      return position + octets.length;
+    },
+    readKey: (source: Buffer, start: number, end: number): Buffer => source.subarray(start, end),
+  },
+} as const;
+
+function idOctets(id: string): Buffer {
+  return Buffer.from(id.slice(0, 2 * ID_BYTES), 'hex');
+}
+
+function encodeTime(seconds: number): Buffer {
+  const time = Buffer.allocUnsafe(TIME_BYTES);
+  time.writeUIntBE(seconds, 0, TIME_BYTES);
+  return time;
+}
+
+/** The number and its complement: one that was changed by accident is recognised. */
+function encodeNumber(value: number): Buffer {
+  const octets = Buffer.alloc(2 * TIME_BYTES);
+  octets.writeUIntBE(value, 0, TIME_BYTES);
+  for (let i = 0; i < TIME_BYTES; i++) octets[TIME_BYTES + i] = ~(octets[i] ?? 0);
+  return octets;
+}
+
+function mix(changes: Map<number, Buffer>, second: number, octets: Buffer): void {
+  changes.set(second, xor(octets, changes.get(second)));
+}
+
+function xor(octets: Buffer, others: Buffer | undefined): Buffer {
+  return others === undefined ? octets : Buffer.from(octets.map((octet, i) => octet ^ (others[i] ?? 0)));
 }
 
 function attempt<T>(path: string, action: () => T): T {
   try {
     return action();
   } catch (error) {
-    throw new ReplayError(`replay store ${path}: ${(error as Error).message}`);
+    if (error instanceof ReplayError) throw error;
+    throw new ReplayError(`replay store ${path}: ${describe(error as Error, path)}`);
+  }
+}
+
+/** A write that a full file system cut short is an input/output error for LMDB. */
+function describe(error: Error & { readonly code?: unknown }, path: string): string {
+  const isFull = error.code === ENOSPC || (error.code === EIO && hasNoRoom(path));
+  return isFull ? 'its file system is full; make room, and it goes on' : error.message;
+}
+
+function hasNoRoom(path: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(path);
+    return bavail * bsize < FULL_BYTES;
+  } catch {
+    return false;
   }
 }

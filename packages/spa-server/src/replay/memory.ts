@@ -13,6 +13,9 @@ export function createMemoryReplayStore(options: { readonly floorSeconds: number
     get floorSeconds() {
       return floor;
     },
+    get latestSeconds() {
+      return [...messages.values()].reduce((latest, stamped) => Math.max(latest, stamped), 0);
+    },
     get markSeconds() {
       return mark;
     },

@@ -22,10 +22,12 @@ export type Claim = 'claimed' | 'replayed' | 'before-floor';
 export interface ReplayStore {
   /** The floor, in seconds since 1970. */
   readonly floorSeconds: number;
+  /** The latest stamp of those that it remembers, in seconds since 1970; 0 if there is none. */
+  readonly latestSeconds: number;
   /**
    * Burns a message: looks and remembers in one step, so that two claims of one message never both succeed.
    * When it resolves, no crash, of the process or of the host, lets the message be claimed again.
-   * @throws ReplayError
+   * @throws ReplayError and then it may be claimed again.
    */
   claim(message: ClaimedMessage): Promise<Claim>;
   /** Forgets the messages stamped before `floorSeconds` and refuses them from now on. @throws ReplayError */
@@ -46,4 +48,11 @@ export interface DurableReplayStore extends ReplayStore {
 /** The store did not do what it was told. One line. */
 export class ReplayError extends Error {
   override readonly name = 'ReplayError';
+  /** What is wrong with a store that was found damaged; null: it is something else. */
+  readonly damage: string | null;
+
+  constructor(message: string, damage: string | null = null) {
+    super(message);
+    this.damage = damage;
+  }
 }

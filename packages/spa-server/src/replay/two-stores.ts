@@ -26,23 +26,21 @@ export interface TwoStoresParts {
  * @throws ReplayError and then `durable` is closed.
  */
 export async function openTwoStores({ durable, openVolatile, now }: TwoStoresParts): Promise<ReplayStore> {
-  /** The latest stamp that only the volatile store may know. */
-  let latest = durable.markSeconds;
+  const markBefore = durable.markSeconds;
   const volatile = await openDependent();
+  /** The latest stamp that only the volatile store may know. The mark does not tell it if the durable store was lost. */
+  let latest = Math.max(markBefore, volatile.latestSeconds);
 
   async function openDependent(): Promise<ReplayStore> {
     try {
       const store = await openVolatile(Math.max(now(), durable.markSeconds));
-      await raiseMark(Math.max(now(), store.floorSeconds));
+      const nowSeconds = Math.max(now(), store.floorSeconds);
+      await durable.setMark(Math.max(durable.markSeconds, nowSeconds + MARK_AHEAD_SECONDS));
       return store;
     } catch (error) {
       await durable.close();
       throw error;
     }
-  }
-
-  async function raiseMark(nowSeconds: number): Promise<void> {
-    await durable.setMark(Math.max(durable.markSeconds, nowSeconds + MARK_AHEAD_SECONDS));
   }
 
   async function claimDurably(message: ClaimedMessage): Promise<Claim> {
@@ -55,12 +53,16 @@ export async function openTwoStores({ durable, openVolatile, now }: TwoStoresPar
     get floorSeconds() {
       return Math.max(durable.floorSeconds, volatile.floorSeconds);
     },
+    get latestSeconds() {
+      return Math.max(durable.latestSeconds, volatile.latestSeconds);
+    },
     claim: async (message) => {
       const claim = await claimDurably(message);
       return claim === 'claimed' ? volatile.claim(message) : claim;
     },
     raiseFloor: async (floorSeconds) => {
-      await raiseMark(now());
+      // It goes back with a clock that was ahead, but not behind what only the volatile store knows.
+      await durable.setMark(Math.max(latest, now() + MARK_AHEAD_SECONDS));
       await Promise.all([volatile.raiseFloor(floorSeconds), durable.raiseFloor(floorSeconds)]);
     },
     close: async () => {

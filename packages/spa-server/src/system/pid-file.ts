@@ -18,6 +18,15 @@ export function findDaemon(pidFile: string): number | null {
   return pid !== null && DAEMON_NAMES.includes(processName(pid) ?? '') ? pid : null;
 }
 
+/**
+ * The id that a daemon left in `pidFile` when it was killed, or crashed; null if the last one ended in good order. To be asked
+ * before {@link writePidFile}: in a container the next daemon may have the same id.
+ */
+export function findDeadDaemon(pidFile: string): number | null {
+  const running = findDaemon(pidFile);
+  return running === null || running === process.pid ? readPid(pidFile) : null;
+}
+
 /** Writes the own process id in one step, for everybody to read. Folders that are missing are made. */
 export function writePidFile(pidFile: string): void {
   mkdirSync(dirname(pidFile), { recursive: true, mode: 0o755 });

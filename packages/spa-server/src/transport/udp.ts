@@ -1,14 +1,21 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { type IpAddress, ipFamily, PACKET_MAX_LENGTH, PACKET_MIN_LENGTH, parseIpAddress } from 'spa-core';
 import type { Datagram } from '../decision/verdict.ts';
+import { type BoundPlace, kernelDrops } from './kernel-drops.ts';
 
 /** Datagrams that wait in the kernel while the daemon is busy: about 20,000 packets. */
-const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
+export const RECEIVE_BUFFER_BYTES: number = 8 * 1024 * 1024;
 
 /** What is heard on the network. */
 export interface UdpListener {
   /** Where it listens, for the log: `0.0.0.0 port 62201`. */
   readonly places: readonly string[];
+  /** What the kernel gives each socket to keep datagrams in, in bytes; {@link RECEIVE_BUFFER_BYTES} was asked for. */
+  readonly receiveBufferBytes: number;
+  /** Datagrams that have arrived here since the start, whatever they are. */
+  received(): number;
+  /** Datagrams that the kernel has thrown away instead; null where it does not tell. */
+  lost(): number | null;
   /** Stops listening. */
   close(): Promise<void>;
 }
@@ -29,33 +36,44 @@ export interface UdpOptions {
 export async function listenUdp(options: UdpOptions): Promise<UdpListener> {
   const { address, port } = options;
   const sockets: Socket[] = [];
-  const places: string[] = [];
+  const places: BoundPlace[] = [];
+  let received = 0;
+  const onMessage = (packet: Buffer, remote: RemoteInfo): void => {
+    received += 1;
+    receive(packet, remote, options);
+  };
   try {
-    for (const host of address === null ? ['0.0.0.0', '::'] : [address]) {
-      const socket = await bind(host as IpAddress, options);
+    for (const host of address === null ? ALL_ADDRESSES : [address]) {
+      const socket = await bind(host, options, onMessage);
       if (socket === null) continue;
       sockets.push(socket);
-      places.push(`${host} port ${port}`);
+      places.push({ address: host, port });
     }
   } catch (error) {
     await Promise.all(sockets.map(close));
     throw error;
   }
   return {
-    places,
+    places: places.map(({ address }) => `${address} port ${port}`),
+    receiveBufferBytes: Math.min(...sockets.map(receiveBufferBytes)),
+    received: () => received,
+    lost: () => kernelDrops(places),
     close: async () => {
       await Promise.all(sockets.map(close));
     },
   };
 }
 
+const ALL_ADDRESSES = ['0.0.0.0', '::'] as readonly string[] as readonly IpAddress[];
+
 /** A socket that listens; null if all IPv6 addresses were asked for and the host has no IPv6. */
-async function bind(host: IpAddress, options: UdpOptions): Promise<Socket | null> {
+async function bind(
+  host: IpAddress,
+  options: UdpOptions,
+  onMessage: (packet: Buffer, remote: RemoteInfo) => void,
+): Promise<Socket | null> {
   const isIpv6 = ipFamily(host) === 6;
-  const socket = createSocket(
-    isIpv6 ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' },
-    (packet, remote) => receive(packet, remote, options),
-  );
+  const socket = createSocket(isIpv6 ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' }, onMessage);
   try {
     await new Promise<void>((resolve, reject) => {
       socket.on('error', reject);
@@ -72,14 +90,24 @@ async function bind(host: IpAddress, options: UdpOptions): Promise<Socket | null
   return socket;
 }
 
+/** Linux grants at most `net.core.rmem_max`, and says twice as much (socket(7)). */
+function receiveBufferBytes(socket: Socket): number {
+  return socket.getRecvBufferSize() / 2;
+}
+
 function receive(packet: Buffer, remote: RemoteInfo, options: UdpOptions): void {
-  const source = parseIpAddress(remote.address.replace(/%.*$/, ''));
+  const source = sourceOf(remote);
   if (source === null) return;
   if (packet.length < PACKET_MIN_LENGTH || packet.length > PACKET_MAX_LENGTH) {
     options.onWrongLength(source);
   } else {
     options.onDatagram({ packet, source });
   }
+}
+
+/** IPv4 comes from the system in the one form that it has. */
+function sourceOf({ family, address }: RemoteInfo): IpAddress | null {
+  return family === 'IPv4' ? (address as IpAddress) : parseIpAddress(address.replace(/%.*$/, ''));
 }
 
 function close(socket: Socket): Promise<void> {

@@ -1,0 +1,28 @@
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { addresses, type Namespace } from 'spa-lab';
+import type { CrowdAnswer, CrowdOrder } from './crowd-process.ts';
+
+/** Operators who come one after the other; one order at a time. */
+export interface Crowd {
+  /** Lets them come; resolves when the last is in or has given up. */
+  come(order: CrowdOrder): Promise<CrowdAnswer>;
+}
+
+/** Their computers are elsewhere: what keeps this machine busy does not keep them waiting. */
+const FIRST = ['chrt', '--fifo', '1'];
+
+/** Starts a crowd in `host`, for the bastion's SPA port and its sshd; it ends with the host. */
+export async function startCrowd(host: Namespace): Promise<Crowd> {
+  const script = fileURLToPath(new URL('./crowd-process.js', import.meta.url));
+  const command = [...FIRST, process.execPath, script, addresses.server4, '62201', '22'];
+  const child = host.spawn(command, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  await once(child, 'message');
+  return {
+    come: async (order) => {
+      child.send(order);
+      const [answer] = (await once(child, 'message')) as [CrowdAnswer];
+      return answer;
+    },
+  };
+}

@@ -1,0 +1,123 @@
+import { createSide, describe, endure, type Flood, LIMIT_MS, type Outcome, type Side } from './endure.ts';
+import { aesLike, gpgLike } from './junk.ts';
+import { createModes, type Mode, type Modes } from './modes.ts';
+import { formatMs, percentile, type Section, type Table } from './results.ts';
+import type { Run } from './run.ts';
+
+/** Operators who come while somebody floods the port, and what the flood costs. */
+export async function measureFlood(run: Run): Promise<Omit<Section, 'title'>> {
+  run.progress('making keys and bastions');
+  const peer = await createSide('peer', run);
+  const ours = await createSide('ours', run);
+  const modes = await createModes(ours.contestant.lab.scratch);
+  run.onEnd(modes.dispose);
+  const outcomes: Outcome[] = [];
+  for (const { isForPeer, ...flood } of floodsWith(modes)) {
+    for (const side of isForPeer ? [peer, ours] : [ours]) outcomes.push(await measure(flood, side, run));
+  }
+  return { tables: [tabulateDoors(outcomes), tabulateCost(outcomes)], method: METHOD };
+}
+
+/** How much is sent, where that is not as much as the machine can send. */
+export const FLOOD_PER_SECOND = 80_000;
+/** Real packets in each flood. */
+const OPERATORS = 300;
+const EVERY_MS = 20;
+
+const METHOD = `\
+Operators come while somebody floods the SPA port. One daemon at a time, on a bastion of its own (as for the latency of the
+door); daemon, firewall, flood and operators share the cores of this machine. The flood is one process in Node that sends
+datagrams which all differ, *max*: two such processes as fast as they can; *junk/s* is what really left. *AES-like*: base64
+text of an AES packet's length; *GPG-like*: addressed to the bastion's key, with everything right that can be seen without
+a key. *spoofed*: sources at random of 65,000 addresses and 64,000 ports each. Meanwhile ${1000 / EVERY_MS} operators a second
+come, each for the first time and from an address of its own; each sends one valid packet, once, and tries to connect from
+then on, every millisecond at first, for ${LIMIT_MS / 1000} s. *in*: how many of them were connected; p50 and p99 are from the
+packet to the connection, of those who were; only the process that plays them has a real-time priority. *no HMAC*: the stanza
+has no HMAC_KEY, so each GPG-like packet that is looked at costs the private operation. *no rules*: without spa-server's
+pre-filter in the kernel, which is on unless SPA_PREFILTER says N.
+
+Costs: *seen*: packets that the daemon or its rules looked at, of those sent (spa-server: its own counters, fwknopd: lines of
+its log); *by rules*: those that never reached the daemon; *lost*: the kernel dropped them because the receive buffer was
+full, *refused*: seen, and too much at once or for one source (only spa-server knows both). *ms/seen*: processor time, user
+and system, of the daemon and the processes it starts, divided by what it saw, the operators' packets included; *ms/received*
+without those that its rules dropped. *MB*: resident before the flood, the most, and after.`;
+
+/** A flood, and whether the stock daemon has to endure it too. */
+interface Row extends Flood {
+  readonly isForPeer: boolean;
+}
+
+function floodsWith({ all: [aes, rsa, ecc], unguarded: [openRsa, openEcc] }: Modes): readonly Row[] {
+  if (!aes || !rsa || !ecc || !openRsa || !openEcc) throw new TypeError('a mode is missing');
+  const rated = { perSecond: FLOOD_PER_SECOND, hasRules: true, isForPeer: true } as const;
+  const common = (mode: Mode, junkOf: Flood['junkOf']): readonly Row[] => [
+    { mode, junkOf, sources: 'one', ...rated },
+    { mode, junkOf, sources: 'spoofed', ...rated },
+    { mode, junkOf, sources: 'spoofed', ...rated, perSecond: null, isForPeer: false },
+  ];
+  return [
+    ...common(aes, aesLike),
+    { mode: aes, junkOf: aesLike, sources: 'one', ...rated, perSecond: null, isForPeer: false },
+    { mode: aes, junkOf: aesLike, sources: 'one', ...rated, hasRules: false, isForPeer: false },
+    ...common(rsa, gpgLike),
+    { mode: ecc, junkOf: gpgLike, sources: 'spoofed', ...rated, isForPeer: false },
+    { mode: openRsa, junkOf: gpgLike, sources: 'one', ...rated, isForPeer: false },
+    { mode: openRsa, junkOf: gpgLike, sources: 'spoofed', ...rated, isForPeer: false },
+    { mode: openEcc, junkOf: gpgLike, sources: 'one', ...rated, isForPeer: false },
+    { mode: openEcc, junkOf: gpgLike, sources: 'spoofed', ...rated, isForPeer: false },
+  ];
+}
+
+async function measure(flood: Flood, side: Side, run: Run): Promise<Outcome> {
+  const { contestant } = side;
+  run.progress(`${contestant.name}: ${describe(flood)}`);
+  return endure(flood, side, { operators: run.rounds(OPERATORS), everyMs: EVERY_MS });
+}
+
+function tabulateDoors(outcomes: readonly Outcome[]): Table {
+  const heading = [
+    'keys; sources, rate',
+    'junk',
+    'daemon',
+    'junk/s',
+    'n',
+    'in',
+    'p50 ms',
+    'p99 ms',
+    'max ms',
+  ];
+  const lines = outcomes.map((outcome) => {
+    const { daemon, junk, times } = outcome;
+    const entered = times.filter((time) => time !== null);
+    return [
+      ...[describe(outcome), junk, daemon, rateOf(outcome), String(times.length)],
+      `${((100 * entered.length) / times.length).toFixed(1)} %`,
+      ...[0.5, 0.99, 1].map((share) => formatMs(percentile(entered, share))),
+    ];
+  });
+  return { heading, words: 3, lines };
+}
+
+function tabulateCost(outcomes: readonly Outcome[]): Table {
+  const heading = [
+    ...['keys; sources, rate', 'daemon', 'sent', 'seen', 'by rules', 'lost', 'refused'],
+    ...['ms/seen', 'ms/received', 'CPU', 'MB before', 'most', 'after'],
+  ];
+  const lines = outcomes.map((outcome) => {
+    const { daemon, sent, sentSeconds, sightings, cpuMs, residentMb, times } = outcome;
+    const { seen, seenByRules, lost, refused } = sightings;
+    const all = sent + times.length;
+    return [
+      ...[describe(outcome), daemon, String(all)],
+      ...[seen, seenByRules, lost, refused].map((count) => `${((100 * count) / all).toFixed(2)} %`),
+      ...[cpuMs / seen, cpuMs / (seen - seenByRules)].map((ms) => ms.toFixed(4)),
+      `${Math.round(cpuMs / sentSeconds / 10)} %`,
+      ...[residentMb.at(0), Math.max(...residentMb), residentMb.at(-1)].map((mb) => (mb ?? 0).toFixed(1)),
+    ];
+  });
+  return { heading, words: 2, lines };
+}
+
+function rateOf({ sent, sentSeconds }: Outcome): string {
+  return Math.round(sent / sentSeconds).toString();
+}

@@ -1,0 +1,37 @@
+import { addresses, type Lab } from 'spa-lab';
+
+/** Networks behind the operator's host, of 65,536 addresses each. All of them are its own. */
+const NETWORKS = { operators: '10.78', spoofed: '10.98' } as const;
+/** `numgen` wants a modulus; the last addresses are never used. */
+const SPOOFED_ADDRESSES = 65_000;
+const SPOOFED_FIRST = 0x0a620000;
+const SPOOFED_PORTS = 64_000;
+
+/** Routes many addresses to the operator's host, which may send from any of them. */
+export async function addAddresses({ operator, bastion }: Pick<Lab, 'operator' | 'bastion'>): Promise<void> {
+  for (const network of Object.values(NETWORKS)) {
+    await operator.must(['ip', 'route', 'add', 'local', `${network}.0.0/16`, 'dev', 'lo']);
+    await bastion.must(['ip', 'route', 'add', `${network}.0.0/16`, 'via', addresses.client4]);
+  }
+  await operator.must(
+    ['nft', '-f', '-'],
+    'table ip spoof {\nchain output {\ntype filter hook output priority 0; policy accept;\n}\n}\n',
+  );
+}
+
+/** What is sent from the lab's `other4` to the SPA port leaves from random addresses and ports from now on, or not any more. */
+export async function spoofSources(
+  { operator }: Pick<Lab, 'operator'>,
+  sources: 'one' | 'spoofed',
+): Promise<void> {
+  const random = `numgen random mod ${SPOOFED_ADDRESSES} offset ${SPOOFED_FIRST}`;
+  const port = `udp sport set numgen random mod ${SPOOFED_PORTS} offset 1024`;
+  const rule = `add rule ip spoof output ip saddr ${addresses.other4} udp dport 62201 ip saddr set ${random} ${port}\n`;
+  const flush = 'flush chain ip spoof output\n';
+  await operator.must(['nft', '-f', '-'], sources === 'one' ? flush : flush + rule);
+}
+
+/** An operator's address; there are 65,000, `index` counts from 0. */
+export function operatorAddress(index: number): string {
+  return `${NETWORKS.operators}.${1 + Math.floor(index / 254)}.${1 + (index % 254)}`;
+}

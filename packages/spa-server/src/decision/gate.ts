@@ -1,0 +1,253 @@
+import {
+  ANONYMOUS_RECIPIENT,
+  beginOpening,
+  containerOf,
+  type DecryptedPacket,
+  decryptsWith,
+  explainFault,
+  explainKind,
+  explainSigners,
+  type HmacKey,
+  hasMac,
+  type IpAddress,
+  inspectPacket,
+  type OpenedPacket,
+  type Packet,
+  recipientsOf,
+  type SecretKey,
+  SpaError,
+} from 'spa-core';
+import { authorize, type Clock } from './authorize.ts';
+import { type Entry, entriesOf, type Group, groupOf, type Opener, type Ring } from './openers.ts';
+import { indexBySource } from './source-index.ts';
+import type { Stanza } from './stanza.ts';
+import type { Datagram, IgnoreCode, Verdict } from './verdict.ts';
+
+/** A verdict on a packet that proves nothing. */
+export type Ignored = Extract<Verdict, { readonly kind: 'ignore' }>;
+
+/** A packet that could be one, by what can be seen without a key. */
+export interface Glimpse {
+  readonly kind: 'glimpse';
+  readonly source: IpAddress;
+  readonly packet: Packet;
+  /** How many keys have to be tried in {@link Gate.screen}: a few microseconds each. */
+  readonly effort: number;
+  /** The verdict of the stanzas that have no key for it. */
+  readonly before: Ignored;
+  readonly rings: readonly Ring[];
+}
+
+/** A packet that keys of some stanzas may open. */
+export interface Candidate {
+  readonly kind: 'candidate';
+  readonly source: IpAddress;
+  readonly packet: Packet;
+  /**
+   * What it takes to find out: a shared key, which is nothing; or public-key work, for a named key of ours that Node takes
+   * (`usual`), or not.
+   */
+  readonly work: 'shared-key' | 'usual' | 'unusual';
+  /** True if its HMAC proves that somebody with a key made it, whenever that was. */
+  readonly isVouched: boolean;
+  /** The verdict of the stanzas that cannot open it. */
+  readonly before: Ignored;
+  readonly openers: readonly Opener[];
+}
+
+/**
+ * The stanzas, arranged so that junk is cheap: whatever they have in common (networks, HMAC keys, secret keys) is looked at
+ * once, however many they are.
+ *
+ * The verdict is that of trying stanza by stanza, in order: the first that grants decides; a refusal by one does not keep the
+ * next from granting (section 5.4 of fwknop's behaviour: setups rely on it), otherwise the first refusal stands.
+ */
+export interface Gate {
+  /** What can be told without a key. Takes microseconds. */
+  glance(datagram: Datagram): Ignored | Glimpse;
+  /** What HMACs and shared keys tell. Takes microseconds for each key that is tried: see {@link Glimpse.effort}. */
+  screen(glimpse: Glimpse): Ignored | Candidate;
+  /** Opens the packet and decides. May take public-key work: see {@link Candidate.work}. */
+  decide(candidate: Candidate, clock: Clock): Promise<Verdict>;
+}
+
+/** The gate of these stanzas. */
+export function createGate(stanzas: readonly Stanza[]): Gate {
+  const index = indexBySource(entriesOf(stanzas), groupOf);
+  return { glance: (datagram) => glance(datagram, index.find(datagram.source)), screen, decide };
+}
+
+function glance(datagram: Datagram, groups: readonly Group[]): Ignored | Glimpse {
+  const packet = inspectPacket(datagram.packet);
+  if (typeof packet === 'string') return IGNORED[packet];
+  const [group, ...others] = groups;
+  if (group === undefined) return IGNORED['no-stanza'];
+  const { kind } = packet;
+  const rings = others.length === 0 ? group[kind] : groups.flatMap((one) => one[kind]);
+  const isKindMissing = groups.some((one) => one[OTHER_KIND[kind]].length > 0);
+  const before = isKindMissing ? NO_KEY_FOR[kind] : IGNORED['no-stanza'];
+  if (rings.length === 0) return before;
+  const effort = rings.reduce((sum, ring) => sum + ring.effort, 0);
+  // Not the datagram itself, whose memory Node cuts off a block of 64 kB: what waits would hold on to it.
+  return { kind: 'glimpse', source: datagram.source, packet, effort, before, rings };
+}
+
+function screen({ source, packet, before, rings }: Glimpse): Ignored | Candidate {
+  const macs = new Map<HmacKey, boolean>();
+  const openers: Opener[] = [];
+  let ignored = before;
+  for (const ring of rings) {
+    const found = isAuthentic(packet, ring.hmac, macs) ? SCREENS[ring.kind](packet, ring) : IGNORED.hmac;
+    if (Array.isArray(found)) openers.push(...found);
+    else ignored = moreTelling(ignored, found as Ignored);
+  }
+  if (openers.length === 0) return ignored;
+  return {
+    kind: 'candidate',
+    source,
+    packet,
+    work: workFor(packet, openers),
+    isVouched: openers.some(({ keys }) => keys.hmac !== null),
+    before: ignored,
+    openers,
+  };
+}
+
+async function decide(candidate: Candidate, clock: Clock): Promise<Verdict> {
+  const { source, packet, openers } = candidate;
+  const opening = beginOpening(packet, clock);
+  const attempts = new Map<Entry, DecryptedPacket>();
+  let ignored: Telling = { verdict: candidate.before, order: -1 };
+  for (const opener of openers) {
+    const decrypted = await attempt(() => opening.decrypt(opener.keys));
+    if (decrypted instanceof SpaError) {
+      ignored = furthest(ignored, { verdict: ignore(decrypted), order: -1 });
+      continue;
+    }
+    const { entries, stranger } = opener.entriesFor(decrypted.signers);
+    for (const entry of entries) attempts.set(entry, decrypted);
+    if (stranger !== null) ignored = furthest(ignored, strangerTo(stranger, decrypted));
+  }
+  let refusal: Verdict | null = null;
+  for (const [entry, decrypted] of [...attempts].sort(([a], [b]) => a.order - b.order)) {
+    const opened: OpenedPacket | SpaError = await attempt(() => decrypted.verify(entry.certificates));
+    if (opened instanceof SpaError) {
+      ignored = furthest(ignored, { verdict: ignore(opened), order: entry.order });
+      continue;
+    }
+    const { stanza } = entry;
+    const verdict = authorize({ ...opened, stanzaNumber: stanza.number }, source, stanza, clock);
+    if (verdict.kind === 'grant') return verdict;
+    refusal ??= verdict;
+  }
+  return refusal ?? ignored.verdict;
+}
+
+const OTHER_KIND = { aes: 'openpgp', openpgp: 'aes' } as const;
+
+function isAuthentic(packet: Packet, hmac: HmacKey | null, known: Map<HmacKey, boolean>): boolean {
+  if (hmac === null) return true;
+  const before = known.get(hmac);
+  if (before !== undefined) return before;
+  const fits = hasMac(packet, hmac);
+  known.set(hmac, fits);
+  return fits;
+}
+
+/** Who of a ring may open a packet whose HMAC fits; or why nobody does. */
+const SCREENS: Readonly<Record<Packet['kind'], (packet: Packet, ring: Ring) => readonly Opener[] | Ignored>> =
+  {
+    aes: (packet, { hmac, openers }) => {
+      if (hmac !== null) return openers;
+      const container = containerOf(packet);
+      if (container === null) return IGNORED['packet-base64'];
+      const fitting = openers.filter(({ keys }) => keys.kind === 'aes' && decryptsWith(keys.key, container));
+      return fitting.length === 0 ? IGNORED.decrypt : fitting;
+    },
+    openpgp: (packet, { hmac, openers, byRecipient }) => {
+      const recipients = recipientsOf(packet, hmac);
+      if (recipients === null) return IGNORED['packet-base64'];
+      if (recipients.includes(ANONYMOUS_RECIPIENT)) return openers;
+      const fitting = new Set(recipients.flatMap((keyId) => byRecipient.get(keyId) ?? []));
+      return fitting.size === 0 ? IGNORED.decrypt : [...fitting];
+    },
+  };
+
+function workFor(packet: Packet, openers: readonly Opener[]): Candidate['work'] {
+  if (packet.kind === 'aes') return 'shared-key';
+  // A MAC is at the end, the recipients are in front: whose MAC it is makes no difference.
+  const recipients = recipientsOf(packet, openers[0]?.keys.hmac ?? null) ?? [];
+  const isUsual = openers.every(
+    ({ keys }) => keys.kind === 'aes' || hasNativeKey(keys.secretKeys, recipients),
+  );
+  return isUsual ? 'usual' : 'unusual';
+}
+
+function hasNativeKey(secretKeys: readonly SecretKey[], recipients: readonly string[]): boolean {
+  return recipients.some((keyId) => secretKeys.some((key) => key.decryptionKey(keyId) !== null));
+}
+
+/** A verdict, and the place in order of the stanza that it is from. */
+interface Telling {
+  readonly verdict: Ignored;
+  readonly order: number;
+}
+
+function strangerTo(stranger: Entry, { signers }: DecryptedPacket): Telling {
+  const verdict = { kind: 'ignore', code: 'signature', detail: explainSigners(signers ?? []) } as const;
+  return { verdict, order: stranger.order };
+}
+
+/** How far a packet got before it was ignored: what the operator wants to read is the furthest, of equals the first. */
+const PROGRESS: readonly IgnoreCode[] = ['no-stanza', 'packet-kind', 'hmac', 'packet-base64', 'decrypt'];
+
+function furthest(a: Telling, b: Telling): Telling {
+  const ahead = progress(b.verdict.code) - progress(a.verdict.code);
+  return ahead > 0 || (ahead === 0 && b.order < a.order) ? b : a;
+}
+
+function moreTelling(before: Ignored, next: Ignored): Ignored {
+  return progress(next.code) > progress(before.code) ? next : before;
+}
+
+function progress(code: IgnoreCode): number {
+  const index = PROGRESS.indexOf(code);
+  return index < 0 ? PROGRESS.length : index;
+}
+
+function ignore({ code, message }: SpaError): Ignored {
+  return { kind: 'ignore', code, detail: message };
+}
+
+const NO_KEY_FOR: Readonly<Record<Packet['kind'], Ignored>> = {
+  aes: { kind: 'ignore', code: 'packet-kind', detail: explainKind('aes') },
+  openpgp: { kind: 'ignore', code: 'packet-kind', detail: explainKind('openpgp') },
+};
+
+/** Made once: there are tens of thousands in a second when somebody wants it so. */
+const IGNORED = {
+  'packet-length': fault('packet-length'),
+  'packet-alphabet': fault('packet-alphabet'),
+  'packet-prefix': fault('packet-prefix'),
+  'no-stanza': { kind: 'ignore', code: 'no-stanza', detail: 'no stanza is for this source' },
+  hmac: { kind: 'ignore', code: 'hmac', detail: 'the HMAC does not fit' },
+  'packet-base64': {
+    kind: 'ignore',
+    code: 'packet-base64',
+    detail: 'the packet is not canonical base64',
+  },
+  decrypt: { kind: 'ignore', code: 'decrypt', detail: 'the packet does not decrypt' },
+} as const satisfies Partial<Record<IgnoreCode, Ignored>>;
+
+function fault(code: 'packet-length' | 'packet-alphabet' | 'packet-prefix'): Ignored {
+  return { kind: 'ignore', code, detail: explainFault(code) };
+}
+
+async function attempt<T>(work: () => Promise<T>): Promise<T | SpaError> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof SpaError) return error;
+    throw error;
+  }
+}

@@ -1,0 +1,60 @@
+import type { FirewallCounter } from './firewall.ts';
+import type { Guard, NftPlace } from './nft-place.ts';
+
+/**
+ * What of ours stands in a listing of a family's rules with handles (`nft -t -a list ruleset inet`), with everything that
+ * changes by itself left out: two are equal as long as nobody has touched it, or made it anew. Null if there is none.
+ */
+export function ourPart(listing: string, place: NftPlace, guard: Guard | null): string | null {
+  const table = tableIn(listing, place.family, place.table);
+  if (table === null) return null;
+  const part = place.from === null ? table : attachedPart(table, place);
+  if (part === null) return null;
+  const guarding = guard === null ? '' : tableIn(listing, guard.family, guard.table);
+  if (guarding === null) return null;
+  // Each session's guard has a name and handles of its own.
+  return `${withoutCounts(part)}\n${guarding.replace(guard?.table ?? '', '').replaceAll(/ # .*/g, '')}`;
+}
+
+/** What the pre-filter's counters say in such a listing. Those that are not there are left out. */
+export function countersIn(listing: string, place: NftPlace): readonly FirewallCounter[] {
+  const table = tableIn(listing, place.family, place.table) ?? '';
+  return (Object.entries(place.filter.counters) as [FirewallCounter['reason'], string][]).flatMap(
+    ([reason, name]) => {
+      const packets = /packets (\d+)/.exec(objectIn(table, 'counter', name) ?? '')?.[1];
+      return packets === undefined ? [] : [{ reason, packets: Number(packets) }];
+    },
+  );
+}
+
+/** In the operator's table: our objects, and that his chain jumps to ours, once, wherever. */
+function attachedPart(table: string, place: NftPlace): string | null {
+  const { chain, from, doors4, doors6, filter } = place;
+  const jumps = objectIn(table, 'chain', from ?? '')?.match(new RegExp(`jump ${chain}\\b`, 'g')) ?? [];
+  const parts = [
+    ...[chain, filter.chain].map((name) => objectIn(table, 'chain', name)),
+    ...[doors4, doors6, filter.rate4, filter.rate6].map((name) => name && objectIn(table, 'set', name)),
+    ...Object.values(filter.counters).map((name) => objectIn(table, 'counter', name)),
+  ];
+  return jumps.length === 1 ? parts.join('\n') : null;
+}
+
+function tableIn(listing: string, family: string, table: string): string | null {
+  return between(listing, new RegExp(`^table ${family} ${table} \\{`, 'm'), '\n}');
+}
+
+function objectIn(table: string, kind: 'chain' | 'set' | 'counter', name: string): string | null {
+  return between(table, new RegExp(`^\\t${kind} ${name} \\{`, 'm'), '\n\t}');
+}
+
+/** Names of nftables have no letter that means something to a regular expression but the full stop. */
+function between(text: string, start: RegExp, end: string): string | null {
+  const at = text.search(start);
+  if (at < 0) return null;
+  const to = text.indexOf(end, at);
+  return to < 0 ? null : text.slice(at, to + end.length);
+}
+
+function withoutCounts(text: string): string {
+  return text.replaceAll(/packets \d+ bytes \d+/g, '');
+}

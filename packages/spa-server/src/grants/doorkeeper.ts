@@ -1,0 +1,488 @@
+import { isDeepStrictEqual } from 'node:util';
+import { formatProtoPort, type IpNetwork, type ProtoPort } from 'spa-core';
+import { UsageError } from 'spa-host';
+import { doorKey } from '../firewall/doors.ts';
+import {
+  type Door,
+  type DoorChange,
+  type Firewall,
+  FirewallError,
+  type GatePolicy,
+  type Grant,
+} from '../firewall/firewall.ts';
+import { createTurns } from '../firewall/in-turn.ts';
+import type { Log } from '../system/log.ts';
+import type { Connections, Cut } from './cut.ts';
+import {
+  createLedger,
+  type DoorName,
+  type GrantSelector,
+  isMeant,
+  type Ledger,
+  type LiveGrant,
+} from './ledger.ts';
+import type { LedgerFile, LedgerFileContent } from './ledger-file.ts';
+import { reconcile } from './reconcile.ts';
+import { formatSelector } from './selector.ts';
+
+/** What a doorkeeper is made of. */
+export interface DoorkeeperParts {
+  readonly firewall: Firewall;
+  readonly log: Log;
+  /** Where grants are kept for the next daemon; null: nowhere. */
+  readonly record: GrantRecord | null;
+  /** Milliseconds of a clock that nobody can set. */
+  readonly now: () => number;
+  /** Milliseconds since epoch: the clock that somebody may set. */
+  readonly wallNow: () => number;
+  cut(connections: readonly Connections[]): Promise<Cut>;
+}
+
+/** Where a doorkeeper finds what the last one knew, and writes what the next one has to know. */
+export interface GrantRecord {
+  /** @throws the system's error if it cannot be read. */
+  read(): LedgerFileContent;
+  /** Begins anew, with these grants. @throws the system's error if it cannot be written. */
+  begin(grants: () => readonly LiveGrant[]): LedgerFile;
+}
+
+/** Who gets a grant. */
+export type Holder = Pick<LiveGrant, 'operator' | 'username' | 'stanza'>;
+
+/** An open door and whose it is. */
+export interface HeldDoor extends Door {
+  /** Empty: nobody knows. */
+  readonly grants: readonly LiveGrant[];
+}
+
+/** What a revocation came to. */
+export interface Revocation {
+  readonly grants: readonly LiveGrant[];
+  readonly closed: readonly DoorName[];
+  /** Doors that somebody else's grants hold open still, with less time perhaps. */
+  readonly kept: readonly HeldDoor[];
+  /** Null: nothing was to be cut. */
+  readonly cut: Cut | null;
+}
+
+/** Revocations that a packet may still have to be measured by: no packet is under way for so long. */
+const REMEMBER_REVOCATIONS_MS = 10 * 60_000;
+/** Doors that are brought in line in one change. */
+const DOORS_PER_CHANGE = 1_000;
+/** The clock was set, and did not merely drift. */
+const CLOCK_STEP_MS = 1_500;
+/** How long to wait after the firewall has failed: twice as long each time. */
+const BACKOFF_MS = { first: 1_000, longest: 5_000 } as const;
+
+/**
+ * Knows who holds which door open, and sees to it that the kernel's doors are those: opens them, revokes them, and puts
+ * them back if somebody else has swept them away.
+ *
+ * A grant is in the ledger before its door opens and as long as it lives. All that changes doors goes to the firewall in the
+ * order in which it is in the ledger; whatever the firewall may not have done is done again later.
+ */
+export class Doorkeeper {
+  readonly #parts: DoorkeeperParts;
+  readonly #ledger: Ledger = createLedger();
+  readonly #installInTurn = createTurns();
+  #file: LedgerFile | null = null;
+  #policy: GatePolicy | null = null;
+  /** Grants whose doors are being opened. */
+  readonly #opening = new Map<string, Promise<unknown>>();
+  #revocations: readonly { readonly epoch: number; readonly at: number; readonly which: GrantSelector }[] =
+    [];
+  #epoch = 0;
+  /** Doors that the firewall may have otherwise than the ledger. */
+  readonly #unsettled = new Map<string, DoorName>();
+  #trouble: { readonly since: number; readonly waitMs: number; readonly retryAt: number } | null = null;
+  #looking: Promise<void> | null = null;
+  /** A look at the rules that has not begun yet. */
+  #nextMend: Promise<void> | null = null;
+  /** Grants that are tried a second time. */
+  #openingAgain = 0;
+  /** The difference of the two clocks. */
+  #clockOffset: number;
+
+  constructor(parts: DoorkeeperParts) {
+    this.#parts = parts;
+    this.#clockOffset = parts.wallNow() - parts.now();
+  }
+
+  /**
+   * Puts the rules in place for the first time, and learns what is open. It opens no door: after a reboot, or if somebody
+   * has closed doors meanwhile, closed they stay.
+   * @throws FirewallError
+   */
+  async start(policy: GatePolicy, { flush }: { readonly flush: boolean }): Promise<void> {
+    await this.#install(policy, { flush, doors: () => [] });
+    if (flush) this.#beginRecord();
+    else await this.adopt();
+  }
+
+  /** Takes over what is open; of what was revoked the doors that are open still are closed. @throws FirewallError */
+  async adopt(): Promise<void> {
+    const remembered = this.#readRecord();
+    const open = await this.#parts.firewall.list();
+    for (const grant of reconcile(remembered, open, this.#now())) this.#ledger.add(grant);
+    const isOpen = new Set(open.map(({ address, port }) => doorKey(address, port)));
+    const revoked = remembered.revoked.filter(({ endsAt }) => endsAt > this.#now());
+    await this.#settle(doorsOf(revoked).filter(({ address, port }) => isOpen.has(doorKey(address, port))));
+    this.#beginRecord();
+  }
+
+  /** Goes on with another policy; doors stay open. @throws FirewallError and then the old one is in force. */
+  change(policy: GatePolicy): Promise<void> {
+    return this.#install(policy, { flush: false, doors: () => this.#wanted() });
+  }
+
+  /** Where the line is drawn between packets before a revocation and those after it: see {@link Doorkeeper.grant}. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /**
+   * Opens the doors of `wanted` and resolves as the firewall does, or to null if they were revoked meanwhile: by any
+   * revocation since `epoch`, which is from when the packet arrived.
+   * @throws FirewallError and then no door was opened, or it is closed again as soon as the firewall can.
+   */
+  async grant(wanted: Grant, holder: Holder, epoch: number): Promise<{ readonly expiresAt: number } | null> {
+    const { id, address, ports, timeoutSeconds } = wanted;
+    const { operator, username, stanza } = holder;
+    const live: LiveGrant = {
+      ...{ id, operator, username, stanza, address, ports },
+      endsAt: this.#now() + timeoutSeconds * 1000,
+    };
+    if (this.#isRevokedSince(epoch, live)) return null;
+    const latest = this.#epoch;
+    this.#ledger.add(live);
+    this.#file?.added(live);
+    const opening = this.#open(wanted);
+    this.#opening.set(id, opening);
+    try {
+      const opened = await opening;
+      // Whoever revoked it waits for this moment, and then closes what was opened.
+      return this.#isRevokedSince(latest, live) ? null : opened;
+    } catch (error) {
+      this.#forget([live]);
+      this.#doubt(doorsOf([live]));
+      throw error;
+    } finally {
+      this.#opening.delete(id);
+    }
+  }
+
+  /**
+   * Takes grants away, and brings their doors to what other grants leave of them, in one change. A packet that is being
+   * looked at now gets none of them either. With `cut` connections through the doors that close are ended too, and of an
+   * address all to the ports of `cut`, however long ago their door was open; null ends none.
+   * @throws FirewallError: then the grants are gone, and closing the doors is tried again every second.
+   */
+  async revoke(
+    which: GrantSelector,
+    { cut }: { readonly cut: readonly ProtoPort[] | null },
+  ): Promise<Revocation> {
+    const { firewall, log } = this.#parts;
+    const grants = this.#ledger.grants(which, this.#now());
+    if (which.by === 'grant' && grants.length > 1) {
+      throw new UsageError(`grant: ${grants.length} ids begin with "${which.id}"; write more of it`);
+    }
+    this.#epoch += 1;
+    this.#revocations = [
+      ...this.#revocations.filter(({ at }) => at > this.#now() - REMEMBER_REVOCATIONS_MS),
+      { epoch: this.#epoch, at: this.#now(), which },
+    ];
+    this.#forget(grants);
+    await Promise.allSettled(grants.map(({ id }) => this.#opening.get(id)));
+    const concerned = uniqueDoors([
+      ...doorsOf(grants),
+      ...(await firewall.list()).filter(isDoorMeant(which)),
+    ]);
+    await this.#settle(concerned);
+    const held = concerned.map((name) => this.#held(name));
+    const kept = held.filter(({ grants: holders }) => holders.length > 0);
+    const closed = held.filter(({ grants: holders }) => holders.length === 0);
+    log.warning(describeRevocation(which, grants, closed, kept));
+    const revoked = { grants, closed, kept };
+    if (cut === null) return { ...revoked, cut: null };
+    const done = await this.#parts.cut(connectionsOf(which, closed, cut));
+    log.warning(
+      `cut ${count(done.connections, 'connection')}${done.problem === null ? '' : `; ${done.problem}`}`,
+    );
+    return { ...revoked, cut: done };
+  }
+
+  /** What is open, as the kernel says, and whose it is. @throws FirewallError */
+  async list(): Promise<readonly HeldDoor[]> {
+    const doors = await this.#parts.firewall.list();
+    return doors.map((door) => ({ ...door, grants: this.#ledger.grantsOf(door, this.#now()) }));
+  }
+
+  /** How long a grant lives still, in seconds. */
+  remainingSeconds({ endsAt }: Pick<LiveGrant, 'endsAt'>): number {
+    return Math.max(0, Math.floor((endsAt - this.#now()) / 1000));
+  }
+
+  /**
+   * Looks after the doors; for every second. Finds rules that somebody has changed and puts them back with all doors, and
+   * does what the firewall could not do before. It never rejects for the firewall's failures: those it logs, once.
+   */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = null;
+    });
+    return this.#looking;
+  }
+
+  /** Ends the record; the firewall is the caller's. */
+  close(): void {
+    this.#file?.close();
+    this.#file = null;
+  }
+
+  async #look(): Promise<void> {
+    this.#ledger.expire(this.#now());
+    this.#watchClock();
+    if (this.#now() < (this.#trouble?.retryAt ?? 0)) return;
+    try {
+      await this.#mend();
+      await this.#settle([...this.#unsettled.values()]);
+      if (this.#trouble !== null) {
+        const seconds = Math.round((this.#now() - this.#trouble.since) / 1000);
+        this.#parts.log.warning(`the firewall works again, after ${seconds} s`);
+      }
+      this.#trouble = null;
+    } catch (error) {
+      if (!(error instanceof FirewallError)) throw error;
+      this.#noteTrouble(error);
+    }
+  }
+
+  /** A record that cannot be read is none: what is open then is nobody's. */
+  #readRecord(): LedgerFileContent {
+    const { record, log } = this.#parts;
+    const nothing = { grants: [], revoked: [], damagedLines: 0 };
+    if (record === null) return nothing;
+    try {
+      const content = record.read();
+      if (content.damagedLines > 0) {
+        log.warning(
+          `the record of grants has ${count(content.damagedLines, 'damaged line')}, which were skipped`,
+        );
+      }
+      return content;
+    } catch (error) {
+      log.error(`the record of grants cannot be read: ${describeSystemError(error)}`);
+      return nothing;
+    }
+  }
+
+  /** Doors matter more than the record of them. */
+  #beginRecord(): void {
+    const { record, log } = this.#parts;
+    try {
+      this.#file = record?.begin(() => this.#ledger.grants({ by: 'all' }, this.#now())) ?? null;
+    } catch (error) {
+      log.error(
+        `grants are not recorded, so that after a restart nobody knows whose they are: ${describeSystemError(error)}`,
+      );
+    }
+  }
+
+  /** A door that goes by the clock (iptables) goes wrong with it: all are set anew, with what the ledger leaves them. */
+  #watchClock(): void {
+    const offset = this.#parts.wallNow() - this.#now();
+    const step = offset - this.#clockOffset;
+    if (Math.abs(step) < CLOCK_STEP_MS) return;
+    this.#clockOffset = offset;
+    const seconds = Math.round(Math.abs(step) / 1000);
+    this.#parts.log.warning(
+      `the clock jumped ${seconds} s ${step > 0 ? 'ahead' : 'back'}; doors keep their time`,
+    );
+    this.#doubt(this.#ledger.doors(this.#now()));
+  }
+
+  #noteTrouble(error: FirewallError): void {
+    const { log } = this.#parts;
+    const before = this.#trouble;
+    const waitMs = Math.min((before?.waitMs ?? BACKOFF_MS.first / 2) * 2, BACKOFF_MS.longest);
+    const now = this.#now();
+    this.#trouble = { since: before?.since ?? now, waitMs, retryAt: now + waitMs };
+    if (before === null) log.error(`${error.message}; trying again until it works`);
+  }
+
+  /** Opens doors; if the rules for it are gone, they are put back first. */
+  async #open(wanted: Grant): Promise<{ readonly expiresAt: number }> {
+    const { firewall, log } = this.#parts;
+    try {
+      return await firewall.grant(wanted);
+    } catch (error) {
+      if (!(error instanceof FirewallError)) throw error;
+      // A firewall that fails all the time is left to the watch: not every packet tries to mend it.
+      if (this.#trouble !== null) throw error;
+      // A burst fails as a whole, for one reason.
+      if (this.#openingAgain === 0) log.warning(`${error.message}; trying again`);
+      this.#openingAgain += 1;
+      try {
+        await this.#mend();
+        return await firewall.grant(wanted);
+      } finally {
+        this.#openingAgain -= 1;
+      }
+    }
+  }
+
+  /** Puts the rules back if they do not stand. Who asks before it has begun shares it. @throws FirewallError */
+  #mend(): Promise<void> {
+    const { firewall, log } = this.#parts;
+    this.#nextMend ??= this.#installInTurn(async () => {
+      this.#nextMend = null;
+      if (this.#policy === null || (await firewall.isIntact())) return;
+      const doors = this.#wanted();
+      await firewall.install(this.#policy, { flush: false, doors });
+      log.warning(
+        `the firewall's rules were changed by somebody; put back with ${count(doors.length, 'open door')}`,
+      );
+    });
+    return this.#nextMend;
+  }
+
+  #install(
+    policy: GatePolicy,
+    { flush, doors }: { readonly flush: boolean; readonly doors: () => readonly DoorChange[] },
+  ): Promise<void> {
+    return this.#installInTurn(async () => {
+      const warnings = await this.#parts.firewall.install(policy, { flush, doors: doors() });
+      for (const warning of warnings) this.#parts.log.warning(warning);
+      this.#policy = policy;
+    });
+  }
+
+  /** All doors that ought to be open, each for what is left of its time. */
+  #wanted(): readonly DoorChange[] {
+    return this.#ledger
+      .doors(this.#now())
+      .map((door) => this.#changeOf(door))
+      .filter(({ timeoutSeconds }) => timeoutSeconds !== null);
+  }
+
+  /** Brings doors to what the ledger says now. What fails is done later. @throws FirewallError */
+  async #settle(doors: readonly DoorName[]): Promise<void> {
+    this.#doubt(doors);
+    for (let done = 0; done < doors.length; done += DOORS_PER_CHANGE) {
+      let due: readonly DoorName[] = doors.slice(done, done + DOORS_PER_CHANGE);
+      while (due.length > 0) due = await this.#settleSome(due);
+    }
+  }
+
+  #held(name: DoorName): HeldDoor {
+    const door = this.#ledger.door(name, this.#now());
+    return {
+      ...{ address: name.address, port: name.port, grantId: door?.grantId ?? null },
+      remainingSeconds: door === null ? 0 : this.remainingSeconds(door),
+      grants: this.#ledger.grantsOf(name, this.#now()),
+    };
+  }
+
+  /** Resolves to the doors that got another grant meanwhile: the firewall may have opened them before our change. */
+  async #settleSome(doors: readonly DoorName[]): Promise<readonly DoorName[]> {
+    const stateOf = (name: DoorName): string => {
+      const door = this.#ledger.door(name, this.#now());
+      return door === null ? '' : `${door.grantId} ${door.endsAt}`;
+    };
+    const before = doors.map(stateOf);
+    await this.#parts.firewall.adjust(doors.map((name) => this.#changeOf(name)));
+    for (const { address, port } of doors) this.#unsettled.delete(doorKey(address, port));
+    return doors.filter((name, index) => stateOf(name) !== before[index] && stateOf(name) !== '');
+  }
+
+  #doubt(doors: readonly DoorName[]): void {
+    for (const { address, port } of doors) this.#unsettled.set(doorKey(address, port), { address, port });
+  }
+
+  #changeOf({ address, port }: DoorName): DoorChange {
+    const door = this.#ledger.door({ address, port }, this.#now());
+    if (door === null) return { address, port, timeoutSeconds: null, grantId: null };
+    return { address, port, timeoutSeconds: (door.endsAt - this.#now()) / 1000, grantId: door.grantId };
+  }
+
+  #forget(grants: readonly LiveGrant[]): void {
+    const ids = grants.map(({ id }) => id);
+    this.#ledger.delete(ids);
+    this.#file?.revoked(ids);
+  }
+
+  #isRevokedSince(epoch: number, grant: LiveGrant): boolean {
+    return this.#revocations.some(
+      (revocation) => revocation.epoch > epoch && isMeant(revocation.which, grant),
+    );
+  }
+
+  #now(): number {
+    return this.#parts.now();
+  }
+}
+
+/** @throws what is no error of the system's. */
+function describeSystemError(error: unknown): string {
+  if (error instanceof Error && 'syscall' in error) return error.message;
+  throw error;
+}
+
+/** Each once: programs are started for them. */
+function connectionsOf(
+  which: GrantSelector,
+  closed: readonly DoorName[],
+  ports: readonly ProtoPort[],
+): readonly Connections[] {
+  const through = closed.map(({ address, port }) => ({ from: hostOf(address), port }));
+  if (which.by !== 'address') return through;
+  const all = [...through, ...ports.map((port) => ({ from: which.network, port }))];
+  return all.filter((one, index) => all.findIndex((other) => isDeepStrictEqual(one, other)) === index);
+}
+
+function hostOf(address: IpNetwork['address']): IpNetwork {
+  return { address, prefixLength: address.includes(':') ? 128 : 32 };
+}
+
+/** Doors that no grant of the ledger explains can be named by their address, or by what their rule says. */
+function isDoorMeant(which: GrantSelector): (door: Door) => boolean {
+  return ({ address, grantId }) =>
+    isMeant(which, { id: grantId ?? '', operator: null, username: null, stanza: null, address, ports: [] });
+}
+
+function doorsOf(grants: readonly LiveGrant[]): readonly DoorName[] {
+  return grants.flatMap(({ address, ports }) => ports.map((port) => ({ address, port })));
+}
+
+function uniqueDoors(doors: readonly DoorName[]): readonly DoorName[] {
+  return [...new Map(doors.map((door) => [doorKey(door.address, door.port), door])).values()];
+}
+
+const DOORS_IN_A_LINE = 5;
+
+function describeRevocation(
+  which: GrantSelector,
+  grants: readonly LiveGrant[],
+  closed: readonly DoorName[],
+  kept: readonly DoorName[],
+): string {
+  const parts = [
+    `revoked ${count(grants.length, 'grant')} of ${formatSelector(which)}`,
+    `closed ${describeDoors(closed)}`,
+    ...(kept.length === 0 ? [] : [`others still hold open ${describeDoors(kept)}`]),
+  ];
+  return parts.join('; ');
+}
+
+function describeDoors(doors: readonly DoorName[]): string {
+  if (doors.length === 0) return 'no door';
+  const named = doors
+    .slice(0, DOORS_IN_A_LINE)
+    .map(({ address, port }) => `${formatProtoPort(port)} for ${address}`);
+  const more = doors.length - named.length;
+  return `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,222 @@
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  type WriteFileOptions,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import { formatProtoPorts, parseIpAddress, parseProtoPorts } from 'spa-core';
+import type { LiveGrant } from './ledger.ts';
+
+/** Lines that are appended before the file is written anew, at least. */
+const MIN_APPENDED_LINES = 10_000;
+/** A line for each live grant counts so much. */
+const APPENDED_PER_GRANT = 4;
+/** Lines that are written at once while the file is written anew: packets wait for no more. */
+const LINES_AT_ONCE = 1_000;
+
+/** What a file of grants says. */
+export interface LedgerFileContent {
+  readonly grants: readonly LiveGrant[];
+  /** Grants that were taken away before their end: the firewall may not have done it yet. */
+  readonly revoked: readonly LiveGrant[];
+  /** Lines that were no lines of ours; the last one may be torn by a crash, which is no damage. */
+  readonly damagedLines: number;
+}
+
+/** The grants on a file: one line of JSON for each that was added and each that was revoked. */
+export interface LedgerFile {
+  added(grant: LiveGrant): void;
+  revoked(ids: readonly string[]): void;
+  close(): void;
+}
+
+/** How {@link openLedgerFile} is told what it needs. */
+export interface LedgerFileOptions {
+  readonly path: string;
+  /** The grants that the file has to have when it is written anew. */
+  readonly grants: () => readonly LiveGrant[];
+  /** Hears when the file cannot be written, and when it can again; the ledger in memory is right all the same. */
+  readonly onTrouble: (error: Error | null) => void;
+}
+
+/**
+ * Reads the file at `path`. Times in it are of the steady clock, which begins anew when the host boots: a file of another
+ * boot has no grants, and so has none at all.
+ * @throws the system's error if it is there and cannot be read.
+ */
+export function readLedgerFile(path: string): LedgerFileContent {
+  const [first = '', ...lines] = readIfThere(path).split('\n');
+  if (first !== bootLine()) return { grants: [], revoked: [], damagedLines: 0 };
+  const grants = new Map<string, LiveGrant>();
+  const revoked = new Map<string, LiveGrant>();
+  let damagedLines = 0;
+  // After the last end of a line there is nothing, or what a crash left of one.
+  for (const line of lines.slice(0, -1)) {
+    const event = parseEvent(line);
+    if (event === null) damagedLines += 1;
+    else if ('id' in event) grants.set(event.id, event);
+    else move(event.revoked, grants, revoked);
+  }
+  return { grants: [...grants.values()], revoked: [...revoked.values()], damagedLines };
+}
+
+function move(id: string, from: Map<string, LiveGrant>, to: Map<string, LiveGrant>): void {
+  const grant = from.get(id);
+  if (grant === undefined) return;
+  from.delete(id);
+  to.set(id, grant);
+}
+
+/**
+ * Writes the file anew and keeps it up to date, with a write and without a sync for each event: it need not outlive the
+ * host, for whose doors it is. It is readable by its owner only.
+ * @throws the system's error if it cannot be written at all.
+ */
+export function openLedgerFile({ path, grants, onTrouble }: LedgerFileOptions): LedgerFile {
+  const draft = `${path}.new`;
+  let file: number | null = null;
+  let appended = 0;
+  let limit = MIN_APPENDED_LINES;
+  /** Lines that came while the file is being written anew; null: it is not. */
+  let meanwhile: string[] | null = null;
+  /** What the file says may be wrong: only one that is written anew is right. */
+  let isInTrouble = false;
+
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  const events = grants().map(addition);
+  adopt(openDraft(draft), events.length);
+  writeLines(file ?? -1, events);
+  renameSync(draft, path);
+
+  function adopt(next: number, live: number): void {
+    if (file !== null) closeSync(file);
+    file = next;
+    appended = 0;
+    limit = Math.max(MIN_APPENDED_LINES, APPENDED_PER_GRANT * live);
+  }
+
+  function append(lines: readonly string[]): void {
+    if (file === null || lines.length === 0) return;
+    meanwhile?.push(...lines);
+    appended += lines.length;
+    if (!isInTrouble) {
+      try {
+        writeLines(file, lines);
+      } catch (error) {
+        trouble(error);
+      }
+    }
+    if (meanwhile === null && (isInTrouble || appended >= limit)) void writeAnew();
+  }
+
+  /** A file that could not be written is tried again with the next event. */
+  async function writeAnew(): Promise<void> {
+    const late: string[] = [];
+    meanwhile = late;
+    let next: number | null = null;
+    try {
+      const live = grants();
+      next = openDraft(draft);
+      for (let done = 0; done < live.length; done += LINES_AT_ONCE) {
+        writeLines(next, live.slice(done, done + LINES_AT_ONCE).map(addition));
+        await new Promise((resolve) => setImmediate(resolve));
+        if (file === null) throw new Error('the ledger was closed');
+      }
+      writeLines(next, late);
+      renameSync(draft, path);
+      adopt(next, live.length);
+      if (isInTrouble) onTrouble(null);
+      isInTrouble = false;
+    } catch (error) {
+      if (next !== null) closeSync(next);
+      rmSync(draft, { force: true });
+      if (file !== null) trouble(error);
+    } finally {
+      meanwhile = null;
+    }
+  }
+
+  function trouble(error: unknown): void {
+    if (!(error instanceof Error)) throw error;
+    if (!isInTrouble) onTrouble(error);
+    isInTrouble = true;
+  }
+
+  return {
+    added: (grant) => append([addition(grant)]),
+    revoked: (ids) => append(ids.map((id) => JSON.stringify({ revoked: id }))),
+    close: () => {
+      if (file !== null) closeSync(file);
+      file = null;
+    },
+  };
+}
+
+const OWNER_ONLY = { mode: 0o600, flag: 'wx' } as const satisfies WriteFileOptions;
+
+/** A new file that has its first line, for appending to. */
+function openDraft(path: string): number {
+  rmSync(path, { force: true });
+  writeFileSync(path, `${bootLine()}\n`, OWNER_ONLY);
+  return openSync(path, 'a');
+}
+
+/** @throws the system's error, also if there was room for a part only. */
+function writeLines(file: number, lines: readonly string[]): void {
+  if (lines.length === 0) return;
+  const bytes = Buffer.from(`${lines.join('\n')}\n`);
+  for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
+}
+
+/** The first line says by which boot's clock times are. */
+function bootLine(): string {
+  return JSON.stringify({ boot: readIfThere('/proc/sys/kernel/random/boot_id').trim() });
+}
+
+function addition(grant: LiveGrant): string {
+  return JSON.stringify({ ...grant, ports: formatProtoPorts(grant.ports) });
+}
+
+type Event = LiveGrant | { readonly revoked: string };
+
+/** Null for a line that is none of ours. */
+function parseEvent(line: string): Event | null {
+  const fields = parseObject(line);
+  if (fields === null) return null;
+  if (typeof fields.revoked === 'string') return { revoked: fields.revoked };
+  const { id, operator, username, stanza, endsAt } = fields;
+  const address = typeof fields.address === 'string' ? parseIpAddress(fields.address) : null;
+  const ports = typeof fields.ports === 'string' ? parseProtoPorts(fields.ports) : null;
+  if (typeof id !== 'string' || !/^[0-9A-Za-z]{1,64}$/.test(id)) return null;
+  if (!isTextOrNull(operator) || !isTextOrNull(username) || address === null || ports === null) return null;
+  if (!(stanza === null || Number.isInteger(stanza)) || !Number.isFinite(endsAt)) return null;
+  return { id, operator, username, stanza: stanza as number | null, address, ports, endsAt: Number(endsAt) };
+}
+
+function parseObject(line: string): Readonly<Record<string, unknown>> | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : null;
+  } catch {
+    return null;
+  }
+}
+
+function isTextOrNull(value: unknown): value is string | null {
+  return value === null || typeof value === 'string';
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
+  }
+}

@@ -1,0 +1,197 @@
+import { type IpAddress, type IpNetwork, networkContains, type ProtoPort } from 'spa-core';
+import { doorKey } from '../firewall/doors.ts';
+
+/** A grant that may still hold doors open, and who got it. */
+export interface LiveGrant {
+  /** As in the firewall's grant: hex of the message's identity. */
+  readonly id: string;
+  /** Fingerprint of who signed; null: the packet had no signature, or nobody knows any more. */
+  readonly operator: string | null;
+  /** What the packet called itself; null: nobody knows any more. */
+  readonly username: string | null;
+  /** Number of the stanza that gave it; null: nobody knows any more. */
+  readonly stanza: number | null;
+  readonly address: IpAddress;
+  readonly ports: readonly ProtoPort[];
+  /** Milliseconds of the steady clock: see {@link steadyNow}. */
+  readonly endsAt: number;
+}
+
+/** Which grants are meant. */
+export type GrantSelector =
+  | { readonly by: 'all' }
+  /** The last digits of a fingerprint, upper case: all of them, or a key ID. */
+  | { readonly by: 'operator'; readonly fingerprint: string }
+  | { readonly by: 'user'; readonly name: string }
+  | { readonly by: 'address'; readonly network: IpNetwork }
+  /** The first digits of an id, as the log shows them. */
+  | { readonly by: 'grant'; readonly id: string };
+
+/** A door that live grants hold open: until the last of them ends, and never longer. */
+export interface LedgerDoor {
+  readonly address: IpAddress;
+  readonly port: ProtoPort;
+  readonly endsAt: number;
+  /** Of its grants the one that ends last. */
+  readonly grantId: string;
+}
+
+/** A door by its name. */
+export type DoorName = Pick<LedgerDoor, 'address' | 'port'>;
+
+/** The grants that are live, and so what ought to be open. Pure: times are parameters, of one clock that never steps. */
+export interface Ledger {
+  /** How many grants it holds, ended ones that {@link Ledger.expire} has not seen included. */
+  readonly size: number;
+  /**
+   * Adds a grant; one of the same id is replaced. Of the grants that one holder has for the same doors the latest
+   * {@link GRANTS_PER_HOLDER} are kept: whoever knocks thousands of times a second takes up no more room.
+   */
+  add(grant: LiveGrant): void;
+  /** Takes away those grants that are there. */
+  delete(ids: readonly string[]): void;
+  /** Takes away what has ended, a second after its end at the latest. */
+  expire(now: number): void;
+  /** The grants that are meant and have not ended. */
+  grants(selector: GrantSelector, now: number): readonly LiveGrant[];
+  /** The grants of one door that have not ended. */
+  grantsOf(door: DoorName, now: number): readonly LiveGrant[];
+  /** All doors that ought to be open. */
+  doors(now: number): readonly LedgerDoor[];
+  /** One door; null if no live grant holds it open. */
+  door(name: DoorName, now: number): LedgerDoor | null;
+}
+
+/** See {@link Ledger.add}. */
+export const GRANTS_PER_HOLDER = 8;
+
+/** An empty ledger. */
+export function createLedger(): Ledger {
+  const byId = new Map<string, LiveGrant>();
+  /** Arrays, because most addresses have one grant, and a set takes ten times the room. */
+  const byAddress = new Map<IpAddress, LiveGrant[]>();
+  /** By the second in which they end, so that what has ended is found without a look at the rest. */
+  const bySecond = new Map<number, Set<LiveGrant>>();
+  let expiredSecond = Number.POSITIVE_INFINITY;
+
+  const drop = (grants: readonly LiveGrant[]): void => {
+    const going = new Set(grants);
+    for (const grant of going) {
+      byId.delete(grant.id);
+      const ending = bySecond.get(secondOf(grant));
+      ending?.delete(grant);
+      if (ending?.size === 0) bySecond.delete(secondOf(grant));
+    }
+    for (const address of new Set(grants.map((grant) => grant.address))) {
+      const staying = byAddress.get(address)?.filter((grant) => !going.has(grant)) ?? [];
+      if (staying.length === 0) byAddress.delete(address);
+      else byAddress.set(address, staying);
+    }
+  };
+
+  /** What ends first of too many grants of one holder for the same doors; null if they are not too many. */
+  const surplus = (neighbours: readonly LiveGrant[], grant: LiveGrant): LiveGrant | null => {
+    if (neighbours.length < GRANTS_PER_HOLDER) return null;
+    const alike = neighbours.filter((other) => isAlike(other, grant));
+    return alike.length < GRANTS_PER_HOLDER ? null : [...alike, grant].reduce(earlier);
+  };
+
+  const named = (selector: GrantSelector, now: number): LiveGrant[] =>
+    [...byId.values()].filter((grant) => grant.endsAt > now && isMeant(selector, grant));
+
+  const grantsOf = ({ address, port }: DoorName, now: number): LiveGrant[] =>
+    (byAddress.get(address) ?? []).filter(({ endsAt, ports }) => endsAt > now && ports.some(isSame(port)));
+
+  const door = (name: DoorName, now: number): LedgerDoor | null => {
+    const [first, ...rest] = grantsOf(name, now);
+    if (first === undefined) return null;
+    const last = rest.reduce((latest, grant) => (grant.endsAt > latest.endsAt ? grant : latest), first);
+    return { address: name.address, port: name.port, endsAt: last.endsAt, grantId: last.id };
+  };
+
+  return {
+    get size() {
+      return byId.size;
+    },
+    add: (grant) => {
+      const before = byId.get(grant.id);
+      if (before !== undefined) drop([before]);
+      byId.set(grant.id, grant);
+      const ending = bySecond.get(secondOf(grant));
+      if (ending === undefined) bySecond.set(secondOf(grant), new Set([grant]));
+      else ending.add(grant);
+      const neighbours = byAddress.get(grant.address) ?? [];
+      byAddress.set(grant.address, [...neighbours, grant]);
+      expiredSecond = Math.min(expiredSecond, secondOf(grant) - 1);
+      const tooMany = surplus(neighbours, grant);
+      if (tooMany !== null) drop([tooMany]);
+    },
+    delete: (ids) => drop(ids.map((id) => byId.get(id)).filter((grant) => grant !== undefined)),
+    expire: (now) => {
+      if (byId.size === 0) expiredSecond = Number.POSITIVE_INFINITY;
+      const last = Math.floor(now / 1000);
+      for (let second = expiredSecond + 1; second <= last; second++) {
+        drop([...(bySecond.get(second) ?? [])]);
+      }
+      expiredSecond = Math.max(expiredSecond, last);
+    },
+    grants: named,
+    grantsOf,
+    doors: (now) => {
+      const doors = new Map<string, DoorName>();
+      for (const { address, ports } of byId.values()) {
+        for (const port of ports) doors.set(doorKey(address, port), { address, port });
+      }
+      return [...doors.values()].map((name) => door(name, now)).filter((found) => found !== null);
+    },
+    door,
+  };
+}
+
+/**
+ * Milliseconds of a clock that nobody can set: since the host's boot, the same for all its processes. A grant is counted
+ * by it, as the kernel counts the timeout of a door, so that a clock that is put right makes no door last longer.
+ */
+export function steadyNow(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
+}
+
+/** True if `grant` is one of those that are meant. */
+export function isMeant(selector: GrantSelector, grant: Omit<LiveGrant, 'endsAt'>): boolean {
+  switch (selector.by) {
+    case 'all':
+      return true;
+    case 'operator':
+      return grant.operator?.toUpperCase().endsWith(selector.fingerprint) === true;
+    case 'user':
+      return grant.username === selector.name;
+    case 'address':
+      return networkContains(selector.network, grant.address);
+    case 'grant':
+      return grant.id.startsWith(selector.id);
+  }
+}
+
+/** The first whole second at which it has ended. */
+function secondOf({ endsAt }: LiveGrant): number {
+  return Math.ceil(endsAt / 1000);
+}
+
+function earlier(one: LiveGrant, other: LiveGrant): LiveGrant {
+  return other.endsAt < one.endsAt ? other : one;
+}
+
+/** True if one and the same holder has both, for the same doors. */
+function isAlike(one: LiveGrant, other: LiveGrant): boolean {
+  return (
+    one.operator === other.operator &&
+    one.username === other.username &&
+    one.stanza === other.stanza &&
+    one.ports.length === other.ports.length &&
+    one.ports.every((port) => other.ports.some(isSame(port)))
+  );
+}
+
+function isSame({ protocol, port }: ProtoPort): (other: ProtoPort) => boolean {
+  return (other) => other.protocol === protocol && other.port === port;
+}

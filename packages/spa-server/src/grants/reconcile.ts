@@ -1,0 +1,70 @@
+import { doorKey } from '../firewall/doors.ts';
+import type { Door } from '../firewall/firewall.ts';
+import type { LiveGrant } from './ledger.ts';
+import type { LedgerFileContent } from './ledger-file.ts';
+
+/** How much longer than its grants a door may seem to be open: firewalls count whole seconds, and open a little later. */
+const SLACK_MS = 2_000;
+
+/**
+ * The grants that are live after a start: what the ledger remembers, as far as the kernel confirms it.
+ *
+ * The kernel says what is open and for how long; the ledger says whose it is. So a grant without an open door is none, no
+ * grant outlasts its doors, and what the ledger does not explain of an open door is a grant of nobody known: but not if it was
+ * revoked, and the door only was not closed yet. Nothing that this returns opens a door, or keeps one open for longer than it is. `now` in milliseconds of the ledger's clock.
+ */
+export function reconcile(
+  remembered: Pick<LedgerFileContent, 'grants' | 'revoked'>,
+  open: readonly Door[],
+  now: number,
+): readonly LiveGrant[] {
+  const endOf = new Map(open.map((door) => [keyOf(door), now + door.remainingSeconds * 1000]));
+  const live = remembered.grants.flatMap((grant) => confirm(grant, endOf, now));
+  const explainedUntil = new Map<string, number>();
+  for (const { address, ports, endsAt } of live) {
+    for (const port of ports) {
+      const key = keyOf({ address, port });
+      explainedUntil.set(key, Math.max(explainedUntil.get(key) ?? 0, endsAt));
+    }
+  }
+  const revoked = new Set(remembered.revoked.map(({ id }) => id));
+  const unexplained = open.filter((door) => {
+    if (door.grantId !== null && revoked.has(door.grantId)) return false;
+    const end = endOf.get(keyOf(door)) ?? 0;
+    return end > now && end > (explainedUntil.get(keyOf(door)) ?? 0) + SLACK_MS;
+  });
+  return [...live, ...ofNobodyKnown(unexplained, new Set(live.map(({ id }) => id)), now)];
+}
+
+function keyOf({ address, port }: Pick<Door, 'address' | 'port'>): string {
+  return doorKey(address, port);
+}
+
+/** What is left of `grant`: the doors that are open, until the first of them closes. */
+function confirm(grant: LiveGrant, endOf: ReadonlyMap<string, number>, now: number): readonly LiveGrant[] {
+  const endOfPort = (port: LiveGrant['ports'][number]): number =>
+    endOf.get(doorKey(grant.address, port)) ?? 0;
+  const ports = grant.ports.filter((port) => endOfPort(port) > now);
+  const endsAt = Math.min(grant.endsAt, ...ports.map(endOfPort));
+  return ports.length === 0 || endsAt <= now ? [] : [{ ...grant, ports, endsAt }];
+}
+
+/** Doors whose rules name one grant are one grant, until the first of them closes. */
+function ofNobodyKnown(
+  doors: readonly Door[],
+  taken: ReadonlySet<string>,
+  now: number,
+): readonly LiveGrant[] {
+  const grants = new Map<string, LiveGrant>();
+  for (const [index, { address, port, remainingSeconds, grantId }] of doors.entries()) {
+    const id = grantId === null || taken.has(grantId) ? `unknown${String(index).padStart(4, '0')}` : grantId;
+    const endsAt = now + remainingSeconds * 1000;
+    const known = grants.get(id);
+    grants.set(id, {
+      ...{ id, operator: null, username: null, stanza: null, address },
+      ports: known?.address === address ? [...known.ports, port] : [port],
+      endsAt: Math.min(endsAt, known?.endsAt ?? endsAt),
+    });
+  }
+  return [...grants.values()];
+}

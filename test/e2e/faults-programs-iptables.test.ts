@@ -1,0 +1,4 @@
+import { IPTABLES } from './faults.ts';
+import { testPrograms } from './faults-programs.ts';
+
+testPrograms(IPTABLES);

@@ -1,0 +1,4 @@
+import { OWN } from './faults.ts';
+import { testPrograms } from './faults-programs.ts';
+
+testPrograms(OWN);

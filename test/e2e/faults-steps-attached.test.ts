@@ -1,0 +1,4 @@
+import { ATTACHED } from './faults.ts';
+import { testSteps } from './faults-steps.ts';
+
+testSteps(ATTACHED);
