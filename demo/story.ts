@@ -229,7 +229,7 @@ function sshbh(home: string, command: string): readonly string[] {
 }
 
 function operatorRuns(home: string, program: string, ...args: readonly string[]): readonly string[] {
-  return ['env', `HOME=${home}`, process.execPath, program, ...args];
+  return ['env', '-u', 'XDG_STATE_HOME', `HOME=${home}`, process.execPath, program, ...args];
 }
 
 /** The first line of the log from `since` characters on that has `pattern`: from there to its end. */
