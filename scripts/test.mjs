@@ -37,7 +37,7 @@ const child = spawn(process.execPath, ['--test', '--test-concurrency=2', '--test
   cwd: root,
   stdio: 'inherit',
   // Seconds for one file: a machine may be slow, a hanging test shall still end.
-  env: { TAP_TIMEOUT: '180', ...process.env, XDG_STATE_HOME: state },
+  env: { TAP_TIMEOUT: '600', ...process.env, XDG_STATE_HOME: state },
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));

@@ -270,7 +270,7 @@ t.test('the pre-filter of nftables', { skip }, async (t) => {
     );
     t.equal(await rig.answersPackets(client4, { bytes: 200, count: 1 }), true);
     await rig.answersPackets(client4, { bytes: 200, count: 300 });
-    t.equal(await rig.answersPackets(client4, { bytes: 200, count: 1 }), true);
+    t.ok(await rig.answersPackets(client4, { bytes: 200, count: 10 }), 'at least one of ten comes through');
   });
 });
 

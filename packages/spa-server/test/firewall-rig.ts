@@ -125,7 +125,8 @@ export async function createRealRig(
       const to = serverFor(from);
       const { spaPort: port } = policy;
       return (
-        (await client.ask({ kind: 'udp', from, to, port, timeLimitMs: SILENCE_MS, ...packets })) === 'open'
+        (await client.ask({ kind: 'udp', from, to, port, timeLimitMs: 4 * SILENCE_MS, ...packets })) ===
+        'open'
       );
     },
     wipe: async () => {
