@@ -23,10 +23,11 @@ export function openTerminal(): number | null {
  * @throws UsageError if the person gives nothing.
  */
 export async function askOnTerminal(terminal: number, what: string): Promise<Secret> {
-  writeSync(terminal, `Enter ${what}: `);
   const input = new ReadStream(terminal);
   const silence = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input, output: silence, terminal: true, historySize: 0 });
+  // Only now: whoever types at once would see the secret on the screen.
+  writeSync(terminal, `Enter ${what}: `);
   const end = await new Promise<Answer>((resolve) => {
     lines.once('line', (line) => resolve({ line }));
     lines.once('SIGINT', () => resolve('interrupted'));
