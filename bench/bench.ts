@@ -5,11 +5,13 @@ import { lacking } from 'spa-lab';
 import { measureDoor } from './door.ts';
 import { measureEnter } from './enter.ts';
 import { measureFlood } from './flood.ts';
+import { measureKills } from './kills.ts';
 import { measureLoss } from './loss.ts';
 import { describeMachine } from './machine.ts';
 import { measureMemory } from './memory.ts';
 import { formatText, type Section, withSections } from './results.ts';
 import type { Run } from './run.ts';
+import { measureScale } from './scale.ts';
 import { measureThroughput } from './throughput.ts';
 import { measureWire } from './wire.ts';
 
@@ -29,11 +31,24 @@ const PARTS: readonly Part[] = [
   { name: 'throughput', title: 'Valid packets a second', measure: measureThroughput },
   { name: 'flood', title: 'A flood on the port', measure: measureFlood },
   { name: 'memory', title: 'Memory in a long flood', measure: measureMemory },
+  { name: 'kills', title: 'Kills between a packet and its door', measure: measureKills },
+  { name: 'scale', title: 'Many messages and many grants', measure: measureScale },
   { name: 'enter', title: 'From Enter to the remote shell', measure: measureEnter },
   { name: 'wire', title: 'From Enter to the packet on the wire', measure: measureWire },
   { name: 'loss', title: 'A network that loses a fifth', measure: measureLoss },
 ];
-const PROGRAMS = ['fwknopd', 'fwknop', 'nft', 'iptables', 'ip6tables', 'gpg', 'sshd', 'ssh', 'ssh-keygen'];
+const PROGRAMS = [
+  'fwknopd',
+  'fwknop',
+  'nft',
+  'iptables',
+  'ip6tables',
+  'ipset',
+  'gpg',
+  'sshd',
+  'ssh',
+  'ssh-keygen',
+];
 const QUICK = 'quick';
 const RESULTS = fileURLToPath(new URL('../RESULTS.md', import.meta.url));
 
