@@ -93,6 +93,8 @@ export interface KnockOptions {
 export interface StartOptions {
   readonly server?: readonly string[];
   readonly host?: Namespace;
+  /** Variables that the daemon gets. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** Makes one; it goes with the test. */
@@ -120,8 +122,10 @@ export async function createFaultSite(t: Test, setup: FaultSetup): Promise<Fault
     lab,
     faulty,
     daemon: () => last(daemons),
-    start: async ({ server = [], host = lab.bastion } = {}) => {
-      const daemon = await startSpaServer(withPath(host, faulty.folder), lab.scratch, config(server));
+    start: async ({ server = [], host = lab.bastion, environment = {} } = {}) => {
+      const path = `${faulty.folder}:${host.environment.PATH ?? ''}`;
+      const prepared = withVariables(host, { PATH: path, ...environment });
+      const daemon = await startSpaServer(prepared, lab.scratch, config(server));
       daemons.push(daemon);
       await until('it has written its pid file', async () => {
         const { stdout } = await host.run(['cat', pidFile]);
@@ -142,9 +146,9 @@ export async function createFaultSite(t: Test, setup: FaultSetup): Promise<Fault
   return { ...site, prober: await startProber(lab, addresses.server4, addresses.other4, { everyMs: 25 }) };
 }
 
-/** A host whose programs look into `folder` first. */
-function withPath(host: Namespace, folder: string): Namespace {
-  const set = ['env', `PATH=${folder}:${host.environment.PATH ?? ''}`];
+/** A host whose programs are given these variables too. */
+function withVariables(host: Namespace, variables: Readonly<Record<string, string>>): Namespace {
+  const set = ['env', ...Object.entries(variables).map(([name, value]) => `${name}=${value}`)];
   return { ...host, spawn: (command, options) => host.spawn([...set, ...command], options) };
 }
 
