@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { addresses, type Daemon } from 'spa-lab';
 import { type Contestant, createContestant, OURS, PEER, SPA_SERVER } from './contestants.ts';
 import { createModes, type Mode } from './modes.ts';
-import { formatMs, formatTimes, percentile, type Section, type Table } from './results.ts';
+import { type Finding, formatMs, formatTimes, percentile, type Section, type Table } from './results.ts';
 import type { Run } from './run.ts';
 import { makeStockPackets } from './stock-packets.ts';
 
@@ -26,7 +26,7 @@ export async function measureDoor(run: Run): Promise<Omit<Section, 'title'>> {
   }
   const open = { mode: '(door open)', client: '', daemon: 'no packet', microseconds: floor };
   const table = tabulate([...series, open]);
-  return { tables: [table], method: METHOD };
+  return { tables: [table], findings: findingsOf(modes.all, series), method: METHOD };
 }
 
 /** Who makes the packets. */
@@ -120,6 +120,31 @@ interface Entry {
 /** The stock client's packets for ECC keys lack two characters that the stock daemon cannot guess. */
 function takes(daemon: string, mode: Mode, client: Client): boolean {
   return daemon !== PEER.name || client === 'ours' || mode.clientKeys.some(({ isStock }) => isStock);
+}
+
+/** In milliseconds; RSA and ECC have the same. */
+const WANTED = { aes: { p50: 2, p99: 8 }, openpgp: { p50: 4, p99: 12 } } as const;
+
+/** The slower of both clients counts. */
+function findingsOf(modes: readonly Mode[], series: readonly Series[]): readonly Finding[] {
+  return modes.map((mode, index) => {
+    const of = (daemon: string): readonly Series[] =>
+      series.filter((one) => one.mode === mode.name && one.daemon === daemon);
+    const worst = (all: readonly Series[], share: number): number =>
+      Math.max(...all.map(({ microseconds }) => percentile(microseconds, share)));
+    const show = (all: readonly Series[]): string =>
+      `${formatMs(worst(all, 0.5))} / ${formatMs(worst(all, 0.99))} ms`;
+    const [peer, ours] = [of(PEER.name), of(SPA_SERVER.name)];
+    const wanted = WANTED[index === 0 ? 'aes' : 'openpgp'];
+    return {
+      measure: `packet sent → door open, idle, p50 / p99, ${mode.name}`,
+      peer: show(peer),
+      ours: show(ours),
+      times: (worst(peer, 0.5) / worst(ours, 0.5)).toFixed(1),
+      wanted: `${wanted.p50} / ${wanted.p99} ms`,
+      isReached: worst(ours, 0.5) < wanted.p50 * 1000 && worst(ours, 0.99) < wanted.p99 * 1000,
+    };
+  });
 }
 
 /** One line for each series, compared with the peer's of the same mode. */

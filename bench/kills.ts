@@ -11,7 +11,7 @@ import {
 } from './contestants.ts';
 import { addAddresses, operatorAddress } from './many-addresses.ts';
 import { createModes, type Mode } from './modes.ts';
-import type { Section, Table } from './results.ts';
+import type { Finding, Section, Table } from './results.ts';
 import type { Run } from './run.ts';
 import { type Sender, startSender } from './sender.ts';
 
@@ -48,7 +48,7 @@ export async function measureKills(run: Run): Promise<Omit<Section, 'title'>> {
   await Promise.all(
     sites.map((one) => (one.contestant.name === PEER.name ? killPeer(one, mode) : killOurs(one, mode, run))),
   );
-  return { tables: [tabulate(sites)], method: METHOD };
+  return { tables: [tabulate(sites)], findings: [findingOf(sites)], method: METHOD };
 }
 
 /** All run at once. The stock daemon gets few rounds: each lasts as long as a door and longer. */
@@ -240,6 +240,27 @@ async function killPeer({ contestant, senders: [sender], rounds, tally }: Site, 
 
 /** It logs that a packet came before it has looked at it. */
 const PEER_SETTLE_MS = 1_000;
+
+function findingOf(sites: readonly Site[]): Finding {
+  const [peer, ours] = [true, false].map((isPeer) => {
+    const tallies = sites.filter(({ contestant }) => (contestant.name === PEER.name) === isPeer);
+    const sum = (pick: (tally: Tally) => number): number =>
+      tallies.reduce((total, { tally }) => total + pick(tally), 0);
+    return {
+      rounds: sum(({ daemonKills, sessionKills }) => daemonKills + sessionKills),
+      twice: sum(({ twice }) => twice),
+      leftOpen: sum(({ leftOpen }) => leftOpen),
+    };
+  });
+  return {
+    measure: 'packets accepted twice; doors left open; kills',
+    peer: `${peer?.twice}; ${peer?.leftOpen}; ${peer?.rounds}`,
+    ours: `${ours?.twice}; ${ours?.leftOpen}; ${ours?.rounds}`,
+    times: '',
+    wanted: '0; 0; 10,000',
+    isReached: ours?.twice === 0 && ours.leftOpen === 0,
+  };
+}
 
 function tabulate(sites: readonly Site[]): Table {
   const heading = [

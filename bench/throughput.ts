@@ -9,10 +9,10 @@ import {
 } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addresses, type Daemon } from 'spa-lab';
-import { type Contestant, createContestant, OURS, PEER } from './contestants.ts';
+import { type Contestant, createContestant, OURS, PEER, SPA_SERVER } from './contestants.ts';
 import { addAddresses, operatorAddress, spoofSources } from './many-addresses.ts';
 import { createModes, type Mode, type Modes } from './modes.ts';
-import type { Section, Table } from './results.ts';
+import type { Finding, Section, Table } from './results.ts';
 import type { Run } from './run.ts';
 import { type Sender, startSender } from './sender.ts';
 import { makeStockPackets } from './stock-packets.ts';
@@ -42,7 +42,8 @@ export async function measureThroughput(run: Run): Promise<Omit<Section, 'title'
       outcomes.push(await measure(load, run.rounds(count), one));
     }
   }
-  return { tables: [tabulate(outcomes), tabulateOperations()], method: METHOD };
+  const tables = [tabulate(outcomes), tabulateOperations()];
+  return { tables, findings: findingsOf(modes.all, outcomes), method: METHOD };
 }
 
 /** Packets that were sent and have not been granted: enough that no daemon waits for the next. */
@@ -175,16 +176,40 @@ function sendAll(
   });
 }
 
+/** Packets a second, in the order of the modes. */
+const WANTED = [5_000, 700, 1_000] as const;
+
+/** The slower of both clients' packets counts. */
+function findingsOf(modes: readonly Mode[], outcomes: readonly Outcome[]): readonly Finding[] {
+  return modes.map((mode, index) => {
+    const of = (daemon: string): readonly number[] =>
+      outcomes.filter((one) => one.mode === mode && one.daemon === daemon).map(rateOf);
+    const [peer, ours] = [Math.min(...of(PEER.name)), Math.min(...of(SPA_SERVER.name))];
+    const wanted = WANTED[index] ?? 0;
+    return {
+      measure: `valid packets a second, ${mode.name}`,
+      peer: peer.toFixed(0),
+      ours: ours.toFixed(0),
+      times: (ours / peer).toFixed(1),
+      wanted: `${wanted}`,
+      isReached: ours >= wanted,
+    };
+  });
+}
+
+function rateOf({ granted, seconds }: Outcome): number {
+  return granted / seconds;
+}
+
 function tabulate(outcomes: readonly Outcome[]): Table {
   const heading = ['keys', 'client', 'doors', 'daemon', 'sent', 'granted', 'packets/s', 'CPU ms/packet', '×'];
-  const rate = ({ granted, seconds }: Outcome): number => granted / seconds;
   const lines = outcomes.map((outcome) => {
     const { mode, client, doors, daemon, sent, granted, cpuMs } = outcome;
     const peer = outcomes.find((one) => one.daemon === PEER.name && one.mode === mode) ?? null;
     return [
-      ...[mode.name, client, doors, daemon, String(sent), String(granted), rate(outcome).toFixed(0)],
+      ...[mode.name, client, doors, daemon, String(sent), String(granted), rateOf(outcome).toFixed(0)],
       (cpuMs / granted).toFixed(2),
-      peer === null || daemon === PEER.name ? '' : (rate(outcome) / rate(peer)).toFixed(1),
+      peer === null || daemon === PEER.name ? '' : (rateOf(outcome) / rateOf(peer)).toFixed(1),
     ];
   });
   return { heading, words: 4, lines };
