@@ -5,11 +5,13 @@ import { lacking } from 'spa-lab';
 import { measureDoor } from './door.ts';
 import { measureEnter } from './enter.ts';
 import { measureFlood } from './flood.ts';
+import { measureKills } from './kills.ts';
 import { measureLoss } from './loss.ts';
 import { describeMachine } from './machine.ts';
 import { measureMemory } from './memory.ts';
-import { formatText, type Section, withSections } from './results.ts';
+import { type Finding, formatText, type Section, tabulateFindings, withSections } from './results.ts';
 import type { Run } from './run.ts';
+import { measureScale } from './scale.ts';
 import { measureThroughput } from './throughput.ts';
 import { measureWire } from './wire.ts';
 
@@ -29,12 +31,28 @@ const PARTS: readonly Part[] = [
   { name: 'throughput', title: 'Valid packets a second', measure: measureThroughput },
   { name: 'flood', title: 'A flood on the port', measure: measureFlood },
   { name: 'memory', title: 'Memory in a long flood', measure: measureMemory },
+  { name: 'kills', title: 'Kills between a packet and its door', measure: measureKills },
+  { name: 'scale', title: 'Many messages and many grants', measure: measureScale },
   { name: 'enter', title: 'From Enter to the remote shell', measure: measureEnter },
   { name: 'wire', title: 'From Enter to the packet on the wire', measure: measureWire },
   { name: 'loss', title: 'A network that loses a fifth', measure: measureLoss },
 ];
-const PROGRAMS = ['fwknopd', 'fwknop', 'nft', 'iptables', 'ip6tables', 'gpg', 'sshd', 'ssh', 'ssh-keygen'];
+const PROGRAMS = [
+  'fwknopd',
+  'fwknop',
+  'nft',
+  'iptables',
+  'ip6tables',
+  'ipset',
+  'gpg',
+  'sshd',
+  'ssh',
+  'ssh-keygen',
+];
 const QUICK = 'quick';
+const TARGETS = 'Targets';
+const TARGETS_METHOD = `\
+The figures below that have a target, of one run of all parts; the worst case of each counts.`;
 const RESULTS = fileURLToPath(new URL('../RESULTS.md', import.meta.url));
 
 const undos: (() => void | Promise<void>)[] = [];
@@ -66,14 +84,21 @@ async function main(words: readonly string[]): Promise<number> {
     process.stderr.write(`bench: ${reason}\n`);
     return ExitCode.unavailable;
   }
+  const findings: Finding[] = [];
   const parts = PARTS.filter(({ name }) => wishes.length === 0 || wishes.some((wish) => wish.name === name));
   for (const part of parts) {
     const rounds = wishes.find(({ name }) => name === part.name)?.rounds ?? null;
     const section = await measure(part, { isQuick: words.includes(QUICK), rounds });
     progress('');
     for (const table of section.tables) process.stdout.write(`\n${formatText(table)}`);
-    if (!words.includes(QUICK)) write(part, section);
+    findings.push(...(section.findings ?? []));
+    if (!words.includes(QUICK)) write(part.name, section);
   }
+  if (findings.length === 0) return ExitCode.ok;
+  const table = tabulateFindings(findings);
+  process.stdout.write(`\n${formatText(table)}`);
+  const isAll = parts.length === PARTS.length && wishes.every(({ rounds }) => rounds === null);
+  if (isAll && !words.includes(QUICK)) write('', { title: TARGETS, tables: [table], method: TARGETS_METHOD });
   return ExitCode.ok;
 }
 
@@ -111,12 +136,12 @@ async function measure(
 }
 
 /** A part's section is in the file as soon as it is measured. */
-function write(part: Part, section: Section): void {
+function write(name: string, section: Section): void {
   const date = new Date().toISOString().slice(0, 10);
-  const remarks = [`\`npm run bench -- ${part.name}\`, ${date}`, ...describeMachine()];
-  const titles = PARTS.map(({ title }) => title);
+  const remarks = [`\`npm run bench${name === '' ? '' : ` -- ${name}`}\`, ${date}`, ...describeMachine()];
+  const titles = [TARGETS, ...PARTS.map(({ title }) => title)];
   writeFileSync(RESULTS, withSections(readFileSync(RESULTS, 'utf8'), titles, [section], remarks));
-  progress(`${part.name}: written to bench/RESULTS.md`);
+  progress(`${section.title}: written to bench/RESULTS.md`);
 }
 
 async function undo(): Promise<void> {

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createLab, type Daemon, type DaemonConfig, type Lab, startFwknopd, startSpaServer } from 'spa-lab';
-import { type ShutDoors, shutInIptables, shutInNftables } from './doors.ts';
+import { type ShutDoors, shutInIpset, shutInIptables, shutInNftables } from './doors.ts';
 import { type Operator, startOperator } from './operator.ts';
 
 /** A daemon with its firewall, on a bastion of its own. */
@@ -39,6 +39,17 @@ export const SPA_SERVER: ContestantPlan = {
   shut: shutInNftables,
 };
 
+/** Our daemon on a host without rules of its own: its table drops, and nothing else has to. */
+export const SPA_SERVER_OWN: ContestantPlan = {
+  name: 'spa-server, nftables, own table',
+  firewall: 'nftables',
+  start: async (lab, config) => {
+    await lab.bastion.run(['nft', 'delete', 'table', 'inet', 'filter']);
+    return startOurs('FIREWALL nftables', 'NFT_MODE own')(lab, config);
+  },
+  shut: shutInNftables,
+};
+
 /** Our daemon with each of its firewalls. */
 export const OURS: readonly ContestantPlan[] = [
   SPA_SERVER,
@@ -46,7 +57,7 @@ export const OURS: readonly ContestantPlan[] = [
     name: 'spa-server, iptables',
     firewall: 'iptables',
     start: startOurs('FIREWALL iptables'),
-    shut: shutInIptables,
+    shut: shutInIpset,
   },
 ];
 
@@ -72,7 +83,7 @@ export async function createContestant(plan: ContestantPlan): Promise<Contestant
 
 function startOurs(...server: readonly string[]): ContestantPlan['start'] {
   return async (lab, { access, server: more = [] }) => {
-    const folder = makeMemoryFolder();
+    const folder = memoryFolderOf(lab);
     const run = folder === null ? [] : [`FWKNOP_RUN_DIR ${folder}`];
     return startSpaServer(lab.bastion, lab.scratch, { server: [...run, ...server, ...more], access });
   };
@@ -80,17 +91,20 @@ function startOurs(...server: readonly string[]): ContestantPlan['start'] {
 
 const TMPFS_MAGIC = 0x01021994;
 
-/** A run folder in memory, as every host has one; null if this one has none. It is gone when the bench ends. */
-function makeMemoryFolder(): string | null {
+/** A bastion's run folder in memory, as every host has one; null if this one has none. It is gone when the bench ends. */
+function memoryFolderOf({ scratch }: Pick<Lab, 'scratch'>): string | null {
+  const known = memoryFolders.get(scratch);
+  if (known !== undefined) return known;
   const parent = ['/run', '/dev/shm'].find((path) => statfsSync(path).type === TMPFS_MAGIC);
   if (parent === undefined) return null;
   const folder = mkdtempSync(join(parent, 'spa-bench-'));
-  if (memoryFolders.push(folder) === 1) process.once('exit', removeMemoryFolders);
+  if (memoryFolders.size === 0) process.once('exit', removeMemoryFolders);
+  memoryFolders.set(scratch, folder);
   return folder;
 }
 
-const memoryFolders: string[] = [];
+const memoryFolders = new Map<Lab['scratch'], string>();
 
 function removeMemoryFolders(): void {
-  for (const folder of memoryFolders) rmSync(folder, { recursive: true, force: true });
+  for (const folder of memoryFolders.values()) rmSync(folder, { recursive: true, force: true });
 }

@@ -23,9 +23,9 @@ export type CrowdAnswer = readonly (number | null)[];
 
 /** How long to wait between two connections, by how long the door has been waited for: fine where it matters. */
 const PACES = [
-  { untilMs: 25, everyMs: 1 },
-  { untilMs: 200, everyMs: 5 },
-  { untilMs: Number.POSITIVE_INFINITY, everyMs: 25 },
+  { untilMs: 50, everyMs: 2 },
+  { untilMs: 200, everyMs: 10 },
+  { untilMs: Number.POSITIVE_INFINITY, everyMs: 50 },
 ] as const;
 
 const [host = '', udpPort = '', tcpPort = ''] = process.argv.slice(2);

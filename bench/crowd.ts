@@ -1,6 +1,6 @@
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { addresses, type Namespace } from 'spa-lab';
+import { nextAnswer } from './answers.ts';
 import type { CrowdAnswer, CrowdOrder } from './crowd-process.ts';
 
 /** Operators who come one after the other; one order at a time. */
@@ -17,11 +17,11 @@ export async function startCrowd(host: Namespace): Promise<Crowd> {
   const script = fileURLToPath(new URL('./crowd-process.js', import.meta.url));
   const command = [...FIRST, process.execPath, script, addresses.server4, '62201', '22'];
   const child = host.spawn(command, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-  await once(child, 'message');
+  await nextAnswer(child);
   return {
     come: async (order) => {
       child.send(order);
-      const [answer] = (await once(child, 'message')) as [CrowdAnswer];
+      const answer = await nextAnswer<CrowdAnswer>(child);
       return answer;
     },
   };

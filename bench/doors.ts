@@ -14,7 +14,7 @@ export const shutInNftables: ShutDoors = async (bastion) => {
   return doors;
 };
 
-/** Both daemons keep their doors in fwknop's chain; the rule that lets packets in to ours stays. */
+/** The stock daemon keeps its doors in its chain. */
 export const shutInIptables: ShutDoors = async (bastion) => {
   const rules = (await bastion.must(['iptables', '-S', 'FWKNOP_INPUT'])).split('\n');
   const positions = rules
@@ -24,4 +24,12 @@ export const shutInIptables: ShutDoors = async (bastion) => {
     await bastion.must(['iptables', '-D', 'FWKNOP_INPUT', String(position)]);
   }
   return positions.length;
+};
+
+/** Our daemon's doors in iptables are in a set, where there is ipset. */
+export const shutInIpset: ShutDoors = async (bastion) => {
+  const saved = await bastion.must(['ipset', 'save', 'spa_doors4']);
+  const doors = saved.split('\n').filter((line) => line.startsWith('add ')).length;
+  if (doors > 0) await bastion.must(['ipset', 'flush', 'spa_doors4']);
+  return doors;
 };

@@ -1,7 +1,8 @@
+import { PEER } from './contestants.ts';
 import { createSide, describe, endure, type Flood, LIMIT_MS, type Outcome, type Side } from './endure.ts';
 import { aesLike, gpgLike } from './junk.ts';
 import { createModes, type Mode, type Modes } from './modes.ts';
-import { formatMs, percentile, type Section, type Table } from './results.ts';
+import { type Finding, formatMs, percentile, type Section, type Table } from './results.ts';
 import type { Run } from './run.ts';
 
 /** Operators who come while somebody floods the port, and what the flood costs. */
@@ -15,7 +16,8 @@ export async function measureFlood(run: Run): Promise<Omit<Section, 'title'>> {
   for (const { isForPeer, ...flood } of floodsWith(modes)) {
     for (const side of isForPeer ? [peer, ours] : [ours]) outcomes.push(await measure(flood, side, run));
   }
-  return { tables: [tabulateDoors(outcomes), tabulateCost(outcomes)], method: METHOD };
+  const tables = [tabulateDoors(outcomes), tabulateCost(outcomes)];
+  return { tables, findings: findingsOf(outcomes), method: METHOD };
 }
 
 /** How much is sent, where that is not as much as the machine can send. */
@@ -31,7 +33,7 @@ datagrams which all differ, *max*: two such processes as fast as they can; *junk
 text of an AES packet's length; *GPG-like*: addressed to the bastion's key, with everything right that can be seen without
 a key. *spoofed*: sources at random of 65,000 addresses and 64,000 ports each. Meanwhile ${1000 / EVERY_MS} operators a second
 come, each for the first time and from an address of its own; each sends one valid packet, once, and tries to connect from
-then on, every millisecond at first, for ${LIMIT_MS / 1000} s. *in*: how many of them were connected; p50 and p99 are from the
+then on, every two milliseconds at first, for ${LIMIT_MS / 1000} s. *in*: how many of them were connected; p50 and p99 are from the
 packet to the connection, of those who were; only the process that plays them has a real-time priority. *no HMAC*: the stanza
 has no HMAC_KEY, so each GPG-like packet that is looked at costs the private operation. *no rules*: without spa-server's
 pre-filter in the kernel, which is on unless SPA_PREFILTER says N.
@@ -74,6 +76,75 @@ async function measure(flood: Flood, side: Side, run: Run): Promise<Outcome> {
   return endure(flood, side, { operators: run.rounds(OPERATORS), everyMs: EVERY_MS });
 }
 
+/** Targets: the share that gets in, and how fast (ms). */
+const WANTED_P99_MS = 50;
+const WANTED_AT_MAX = 0.99;
+/** A flood that was less than this share of what it should be shows nothing. */
+const ABOUT = 0.95;
+
+/** The worst of what was measured counts. A flood at full speed is one that nobody limited. */
+function findingsOf(outcomes: readonly Outcome[]): readonly Finding[] {
+  const [peer, ours] = [true, false].map((isPeer) =>
+    outcomes.filter(({ daemon }) => (daemon === PEER.name) === isPeer),
+  );
+  if (peer === undefined || ours === undefined) return [];
+  const enteredOf = ({ times }: Outcome): readonly number[] => times.filter((time) => time !== null);
+  const share = (all: readonly Outcome[]): number =>
+    Math.min(...all.map((one) => enteredOf(one).length / one.times.length));
+  const p99 = (all: readonly Outcome[]): number =>
+    Math.max(...all.map((one) => percentile(enteredOf(one), 0.99)));
+  const percent = (part: number): string => `${(100 * part).toFixed(1)} %`;
+  const rated = ours.filter(({ perSecond }) => perSecond !== null);
+  const kinds = [
+    { name: 'AES-like', isOne: (one: Outcome) => one.junk === 'AES-like' },
+    { name: 'GPG-like, HMAC', isOne: (one: Outcome) => one.junk === 'GPG-like' && !isOpen(one) },
+    { name: 'GPG-like, stanza without HMAC', isOne: isOpen },
+  ];
+  const maxima = ours.filter(({ perSecond }) => perSecond === null);
+  const seen = (all: readonly Outcome[]): number =>
+    Math.min(...all.map(({ sightings, sent, times }) => sightings.seen / (sent + times.length)));
+  const cost = (all: readonly Outcome[]): number =>
+    Math.max(...all.map(({ cpuMs, sightings }) => cpuMs / (sightings.seen - sightings.seenByRules)));
+  const guarded = (all: readonly Outcome[]): readonly Outcome[] =>
+    all.filter((one) => !isOpen(one) && one.sources === 'spoofed' && one.perSecond !== null);
+  return [
+    ...kinds.map(({ name, isOne }): Finding => {
+      const [theirs, these] = [peer.filter(isOne), rated.filter(isOne)];
+      return {
+        measure: `in, p99, during ${FLOOD_PER_SECOND} junk packets a second, ${name} (really ${Math.min(...these.map(rateOf))})`,
+        peer: theirs.length === 0 ? '' : percent(share(theirs)),
+        ours: `${percent(share(these))}, ${formatMs(p99(these))} ms`,
+        times: '',
+        wanted: `all, ${WANTED_P99_MS} ms`,
+        isReached:
+          share(these) === 1 &&
+          p99(these) < WANTED_P99_MS * 1000 &&
+          these.every((one) => rateOf(one) > FLOOD_PER_SECOND * ABOUT),
+      };
+    }),
+    {
+      measure: `in, at the highest rate (${maxima.map(rateOf).join(', ')})`,
+      peer: '',
+      ours: percent(share(maxima)),
+      times: '',
+      wanted: percent(WANTED_AT_MAX),
+      isReached: share(maxima) >= WANTED_AT_MAX,
+    },
+    {
+      measure: 'processor time per junk packet that the daemon saw, spoofed sources; seen of those sent',
+      peer: `${cost(guarded(peer)).toFixed(4)} ms; ${percent(seen(guarded(peer)))}`,
+      ours: `${cost(guarded(ours)).toFixed(4)} ms; ${percent(seen(guarded(ours)))}`,
+      times: (cost(guarded(peer)) / cost(guarded(ours))).toFixed(1),
+      wanted: 'not more; all',
+      isReached: cost(guarded(ours)) <= cost(guarded(peer)) && seen(guarded(ours)) === 1,
+    },
+  ];
+}
+
+function isOpen({ mode }: Outcome): boolean {
+  return mode.name.endsWith('no HMAC');
+}
+
 function tabulateDoors(outcomes: readonly Outcome[]): Table {
   const heading = [
     'keys; sources, rate',
@@ -90,7 +161,7 @@ function tabulateDoors(outcomes: readonly Outcome[]): Table {
     const { daemon, junk, times } = outcome;
     const entered = times.filter((time) => time !== null);
     return [
-      ...[describe(outcome), junk, daemon, rateOf(outcome), String(times.length)],
+      ...[describe(outcome), junk, daemon, String(rateOf(outcome)), String(times.length)],
       `${((100 * entered.length) / times.length).toFixed(1)} %`,
       ...[0.5, 0.99, 1].map((share) => formatMs(percentile(entered, share))),
     ];
@@ -118,6 +189,6 @@ function tabulateCost(outcomes: readonly Outcome[]): Table {
   return { heading, words: 2, lines };
 }
 
-function rateOf({ sent, sentSeconds }: Outcome): string {
-  return Math.round(sent / sentSeconds).toString();
+function rateOf({ sent, sentSeconds }: Outcome): number {
+  return Math.round(sent / sentSeconds);
 }

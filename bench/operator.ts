@@ -1,6 +1,6 @@
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { addresses, type Namespace } from 'spa-lab';
+import { nextAnswer } from './answers.ts';
 import type { ProberAnswer, ProberOrder } from './prober.ts';
 
 /** Somebody in the operator's network who knocks and connects; one order at a time. */
@@ -22,10 +22,10 @@ export async function startOperator(host: Namespace): Promise<Operator> {
   const child = host.spawn([process.execPath, script, addresses.server4, '62201', '22'], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
-  await once(child, 'message');
+  await nextAnswer(child);
   const ask = async (order: ProberOrder): Promise<ProberAnswer> => {
     child.send(order);
-    const [answer] = (await once(child, 'message')) as [ProberAnswer];
+    const answer = await nextAnswer<ProberAnswer>(child);
     if (answer.kind === 'failed') throw new Error(answer.reason);
     return answer;
   };

@@ -2,8 +2,22 @@
 export interface Section {
   readonly title: string;
   readonly tables: readonly Table[];
+  /** What of it has a target. */
+  readonly findings?: readonly Finding[];
   /** How the figures were made. */
   readonly method: string;
+}
+
+/** A figure that was to be reached, beside the stock daemon's of the same run. */
+export interface Finding {
+  readonly measure: string;
+  /** Empty: it has none. */
+  readonly peer: string;
+  readonly ours: string;
+  /** How many times as good ours is; empty if that is not to be said. */
+  readonly times: string;
+  readonly wanted: string;
+  readonly isReached: boolean;
 }
 
 /** Figures under a heading. */
@@ -60,6 +74,15 @@ export function formatMs(microseconds: number): string {
 export function formatTimes(peer: readonly number[], ours: readonly number[], share: number): string {
   const times = percentile(peer, share) / percentile(ours, share);
   return Number.isFinite(times) ? times.toFixed(times < 10 ? 2 : 1) : '';
+}
+
+/** All findings under one heading. */
+export function tabulateFindings(findings: readonly Finding[]): Table {
+  const heading = ['measure', 'fwknopd', 'spa-server', '×', 'to reach', 'reached'];
+  const lines = findings.map(({ measure, peer, ours, times, wanted, isReached }) => {
+    return [measure, peer === '' ? '–' : peer, ours, times, wanted, isReached ? 'yes' : 'no'];
+  });
+  return { heading, words: 1, lines };
 }
 
 function formatSection({ title, tables, method }: Section, remarks: readonly string[]): string {

@@ -1,6 +1,6 @@
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { addresses, type Namespace } from 'spa-lab';
+import { nextAnswer } from './answers.ts';
 import type { Junk } from './junk.ts';
 import type { SenderAnswer, SenderOrder } from './sender-process.ts';
 
@@ -22,13 +22,13 @@ export async function startSender(host: Namespace, localAddress: string): Promis
   const child = host.spawn([process.execPath, script, addresses.server4, '62201', localAddress], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
-  await once(child, 'message');
+  await nextAnswer(child);
   const tell = (order: SenderOrder): void => {
     child.send(order);
   };
   const ask = async (order: SenderOrder): Promise<SenderAnswer> => {
     tell(order);
-    const [answer] = (await once(child, 'message')) as [SenderAnswer];
+    const answer = await nextAnswer<SenderAnswer>(child);
     return answer;
   };
   return {

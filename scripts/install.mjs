@@ -37,6 +37,8 @@ const TEST_PROGRAMS = {
   iptables: ['iptables', 'ip6tables'],
   ipset: ['ipset'],
   conntrack: ['conntrack'],
+  // A clock of the daemon's own.
+  faketime: ['faketime'],
   // What daily work is done with.
   rsync: ['rsync'],
   git: ['git'],

@@ -1,4 +1,3 @@
-import { existsSync, readFileSync } from 'node:fs';
 import {
   addresses,
   createLab,
@@ -15,7 +14,7 @@ import {
 import type { Test } from 'tap';
 import { createFaultyFirewall, type FaultyFirewall } from './faulty-firewall.ts';
 import { type Prober, startProber } from './guarding.ts';
-import { createSecrets, type Secrets, seal } from './packets.ts';
+import { createSecrets, seal } from './packets.ts';
 
 /** A bastion's firewall while something goes wrong. */
 export interface FaultSetup {
@@ -74,7 +73,7 @@ export interface FaultSite {
   /** Starts the daemon, also again. Resolves when it listens. `host` as in {@link withPrivateMounts}. */
   start(options?: StartOptions): Promise<Daemon>;
   /** A packet that was never sent. */
-  make(options: { readonly seconds: number; readonly address?: string }): Promise<Knock>;
+  make(options: KnockOptions): Promise<Knock>;
   /** Sends packets, one after the other. */
   send(...knocks: readonly Knock[]): Promise<void>;
   /** How often doors were opened for it, as all logs say. */
@@ -83,10 +82,19 @@ export interface FaultSite {
   log(): string;
 }
 
+/** What a packet asks for, and how far its time is from now. */
+export interface KnockOptions {
+  readonly seconds: number;
+  readonly address?: string;
+  readonly offsetSeconds?: number;
+}
+
 /** How a daemon is started. */
 export interface StartOptions {
   readonly server?: readonly string[];
   readonly host?: Namespace;
+  /** Variables that the daemon gets. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** Makes one; it goes with the test. */
@@ -114,15 +122,21 @@ export async function createFaultSite(t: Test, setup: FaultSetup): Promise<Fault
     lab,
     faulty,
     daemon: () => last(daemons),
-    start: async ({ server = [], host = lab.bastion } = {}) => {
-      const daemon = await startSpaServer(withPath(host, faulty.folder), lab.scratch, config(server));
+    start: async ({ server = [], host = lab.bastion, environment = {} } = {}) => {
+      const path = `${faulty.folder}:${host.environment.PATH ?? ''}`;
+      const prepared = withVariables(host, { PATH: path, ...environment });
+      const daemon = await startSpaServer(prepared, lab.scratch, config(server));
       daemons.push(daemon);
-      await until('it has written its pid file', () => readIfThere(pidFile) === `${daemon.process.pid}\n`);
+      await until('it has written its pid file', async () => {
+        const { stdout } = await host.run(['cat', pidFile]);
+        return stdout === `${daemon.process.pid}\n`;
+      });
       return daemon;
     },
-    make: async ({ seconds, address = addresses.client4 }) => {
+    make: async ({ seconds, address = addresses.client4, offsetSeconds = 0 }) => {
       const username = `u${++made}`;
-      return { packet: await sealed(secrets, { username, seconds, address }), username, address };
+      const wanted = { username, address, clientTimeoutSeconds: seconds, offsetSeconds };
+      return { packet: await seal(secrets, wanted), username, address };
     },
     send: (...knocks) => sendAll(lab, knocks),
     timesOpened: ({ username }) => countLines(log(), opening(username)),
@@ -132,9 +146,9 @@ export async function createFaultSite(t: Test, setup: FaultSetup): Promise<Fault
   return { ...site, prober: await startProber(lab, addresses.server4, addresses.other4, { everyMs: 25 }) };
 }
 
-/** A host whose programs look into `folder` first. */
-function withPath(host: Namespace, folder: string): Namespace {
-  const set = ['env', `PATH=${folder}:${host.environment.PATH ?? ''}`];
+/** A host whose programs are given these variables too. */
+function withVariables(host: Namespace, variables: Readonly<Record<string, string>>): Namespace {
+  const set = ['env', ...Object.entries(variables).map(([name, value]) => `${name}=${value}`)];
   return { ...host, spawn: (command, options) => host.spawn([...set, ...command], options) };
 }
 
@@ -173,11 +187,14 @@ export async function provesSound(
   t: Test,
   site: FaultSite,
   spent: readonly Knock[],
-  { gotInBefore = 0 }: { readonly gotInBefore?: number } = {},
+  {
+    gotInBefore = 0,
+    offsetSeconds = 0,
+  }: { readonly gotInBefore?: number; readonly offsetSeconds?: number } = {},
 ): Promise<void> {
   const before = spent.map(site.timesOpened);
   await doorCloses(site.lab);
-  const fresh = await site.make({ seconds: 3, address: addresses.client6 });
+  const fresh = await site.make({ seconds: 3, address: addresses.client6, offsetSeconds });
   await site.send(...spent, ...spent, fresh);
   await doorOpens(site.lab, addresses.server6);
   t.equal(site.timesOpened(fresh), 1, 'the daemon works');
@@ -218,10 +235,6 @@ async function sendAll(lab: Lab, knocks: readonly Knock[]): Promise<void> {
   await lab.operator.must([process.execPath, '-e', script, addresses.server4], packets);
 }
 
-function readIfThere(path: string): string | null {
-  return existsSync(path) ? readFileSync(path, 'utf8') : null;
-}
-
 function opening(username: string): RegExp {
   return new RegExp(`opened tcp/22 .* user ${username},`, 'g');
 }
@@ -234,15 +247,4 @@ function last<T>(items: readonly T[]): T {
   const item = items.at(-1);
   if (item === undefined) throw new Error('none yet');
   return item;
-}
-
-function sealed(
-  secrets: Secrets,
-  {
-    username,
-    seconds,
-    address,
-  }: { readonly username: string; readonly seconds: number; readonly address: string },
-): Promise<string> {
-  return seal(secrets, { username, address, clientTimeoutSeconds: seconds });
 }

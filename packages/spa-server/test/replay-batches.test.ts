@@ -34,7 +34,7 @@ t.test('a flood is done in more steps than one', async (t) => {
   const items = Array.from({ length: 2000 }, (_, i) => i);
   t.same(await Promise.all(items.map(batches.add)), items);
   t.ok(sizes.length > 1);
-  t.ok(Math.max(...sizes) <= 512);
+  t.ok(Math.max(...sizes) <= 256);
 });
 
 t.test('finish does what still waits', async (t) => {

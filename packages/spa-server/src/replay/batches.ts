@@ -1,5 +1,5 @@
 /** How many share one step at most: what must not hold up other work for long. */
-const MAX_BATCH = 512;
+const MAX_BATCH = 256;
 
 /** Collects single requests and has them done together. */
 export interface Batches<Item, Result> {

@@ -178,7 +178,7 @@ interface Sum {
 }
 
 function addUp(reading: Reading, { kind, data }: PageNode, level: number): Sum {
-  const sum = Buffer.from(new ArrayBuffer(ID_BYTES));
+  const sum = Buffer.alloc(ID_BYTES);
   if (kind === NodeKind.octets) return { sum, members: addTo(sum, data) };
   if (kind === NodeKind.smallSet) return { sum, members: addTo(sum, membersOf(data, PageKind.smallSet)) };
   mustHave(kind === NodeKind.set && data.length === TREE_BYTES);
@@ -191,19 +191,22 @@ function addUp(reading: Reading, { kind, data }: PageNode, level: number): Sum {
 /** How many were added. */
 function addTo(sum: Buffer, members: Buffer): number {
   mustHave(members.length > 0 && members.length % ID_BYTES === 0);
-  const [words, others] = [asWords(sum), asWords(members)];
-  for (let i = 0; i < others.length; i++) words[i % 4] = (words[i % 4] ?? 0) ^ (others[i] ?? 0);
+  const words = asWords(members);
+  let [a, b, c, d] = [0, 0, 0, 0];
+  for (let i = 0; i < words.length; i += 4) {
+    a ^= words[i] ?? 0;
+    b ^= words[i + 1] ?? 0;
+    c ^= words[i + 2] ?? 0;
+    d ^= words[i + 3] ?? 0;
+  }
+  for (const [i, word] of [a, b, c, d].entries()) sum.writeInt32LE(sum.readInt32LE(4 * i) ^ word, 4 * i);
   return members.length / ID_BYTES;
 }
 
 /** The same memory where that is possible: millions of messages are added up. */
 function asWords(octets: Buffer): Int32Array {
-  const { buffer, byteOffset, length } = byteOffsetFits(octets) ? octets : Buffer.from(octets);
+  const { buffer, byteOffset, length } = octets.byteOffset % 4 === 0 ? octets : Buffer.from(octets);
   return new Int32Array(buffer, byteOffset, length / 4);
-}
-
-function byteOffsetFits({ byteOffset }: Buffer): boolean {
-  return byteOffset % 4 === 0;
 }
 
 /** Number and complement, as lmdb.ts writes them. */

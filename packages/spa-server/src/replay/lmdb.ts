@@ -1,8 +1,8 @@
-import { mkdirSync, statfsSync } from 'node:fs';
-import { constants } from 'node:os';
+import { mkdirSync } from 'node:fs';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { createBatches } from './batches.ts';
 import { findDamage } from './lmdb-data-file.ts';
+import { openRoom, type Room } from './lmdb-room.ts';
 import { type Claim, type ClaimedMessage, type DurableReplayStore, ReplayError } from './replay-store.ts';
 
 // Messages lie by their second: of each an ordered set of identities, 16 octets each, without any overhead, which LMDB
@@ -18,9 +18,9 @@ const MAP_BYTES = 512 * 1024 * 1024;
 /** How long, and how many seconds, messages may be forgotten in one step: packets wait for its end. */
 const PRUNE_MS = 2;
 const PRUNE_SECONDS = 16;
-const { ENOSPC, EIO } = constants.errno;
-/** With less room than this a failed write means a full file system. */
-const FULL_BYTES = 1024 * 1024;
+/** How many pages a transaction changes at most, with all that LMDB writes beside: each claim may go to another second. */
+const PAGES = { numbers: 64, claim: 4, prune: 512 } as const;
+const FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT']);
 
 /**
  * Opens the durable store in the folder `path`, made with mode 0700 if missing.
@@ -29,14 +29,22 @@ const FULL_BYTES = 1024 * 1024;
  * @throws ReplayError
  */
 export async function openReplayStore(path: string, nowSeconds: number): Promise<DurableReplayStore> {
-  const { root, seconds, sums, numbers } = attempt(path, () => openDatabases(path));
-  let floor = attempt(path, () =>
-    root.transactionSync(() => {
-      const next = readNumber('floor') ?? nowSeconds + 1;
-      writeNumber('floor', next);
-      return next;
-    }),
-  );
+  const { root, room, seconds, sums, numbers } = attempt(path, () => openDatabases(path));
+  let floor = change(PAGES.numbers, () => {
+    const next = readNumber('floor') ?? nowSeconds + 1;
+    writeNumber('floor', next);
+    return next;
+  });
+
+  /** One transaction, which changes so many pages at most. */
+  function change<T>(pages: number, work: () => T): T {
+    return attempt(path, () =>
+      root.transactionSync(() => {
+        room.need(pages);
+        return work();
+      }),
+    );
+  }
 
   function readNumber(name: NumberName): number | null {
     const octets = numbers.get(name);
@@ -54,29 +62,27 @@ export async function openReplayStore(path: string, nowSeconds: number): Promise
   }
 
   function claimAll(messages: readonly ClaimedMessage[]): readonly Claim[] {
-    return attempt(path, () =>
-      root.transactionSync(() => {
-        const changes = new Map<number, Buffer>();
-        const lowest = readFloor();
-        const claims = messages.map(({ timestampSeconds, id }): Claim => {
-          if (timestampSeconds < lowest) return 'before-floor';
-          const octets = idOctets(id);
-          if (!seconds.putSync(encodeTime(timestampSeconds), octets, { noDupData: true })) return 'replayed';
-          mix(changes, timestampSeconds, octets);
-          return 'claimed';
-        });
-        for (const [second, change] of changes) {
-          const key = encodeTime(second);
-          sums.putSync(key, xor(change, sums.get(key)));
-        }
-        return claims;
-      }),
-    );
+    return change(PAGES.numbers + PAGES.claim * messages.length, () => {
+      const additions = new Map<number, Buffer>();
+      const lowest = readFloor();
+      const claims = messages.map(({ timestampSeconds, id }): Claim => {
+        if (timestampSeconds < lowest) return 'before-floor';
+        const octets = idOctets(id);
+        if (!seconds.putSync(encodeTime(timestampSeconds), octets, { noDupData: true })) return 'replayed';
+        mix(additions, timestampSeconds, octets);
+        return 'claimed';
+      });
+      for (const [second, addition] of additions) {
+        const key = encodeTime(second);
+        sums.putSync(key, xor(addition, sums.get(key)));
+      }
+      return claims;
+    });
   }
 
   /** Forgets some of what is before the floor; false if nothing is left of it. */
   function prune(): boolean {
-    return root.transactionSync(() => {
+    return change(PAGES.prune, () => {
       const until = performance.now() + PRUNE_MS;
       const old = [...seconds.getKeys({ end: encodeTime(floor), limit: PRUNE_SECONDS })];
       const pruned = old.findIndex((key) => {
@@ -104,7 +110,7 @@ export async function openReplayStore(path: string, nowSeconds: number): Promise
       return attempt(path, () => readNumber('mark') ?? 0);
     },
     setMark: async (mark) => {
-      attempt(path, () => root.transactionSync(() => writeNumber('mark', mark)));
+      change(PAGES.numbers, () => writeNumber('mark', mark));
     },
     look: async ({ timestampSeconds, id }) =>
       attempt(path, () => {
@@ -114,18 +120,17 @@ export async function openReplayStore(path: string, nowSeconds: number): Promise
     claim: (message) => claims.add(message),
     raiseFloor: async (floorSeconds) => {
       if (floorSeconds <= floor) return;
-      floor = attempt(path, () =>
-        root.transactionSync(() => {
-          const next = Math.max(readFloor(), floorSeconds);
-          writeNumber('floor', next);
-          return next;
-        }),
-      );
-      while (attempt(path, prune)) await new Promise(setImmediate);
+      floor = change(PAGES.numbers, () => {
+        const next = Math.max(readFloor(), floorSeconds);
+        writeNumber('floor', next);
+        return next;
+      });
+      while (prune()) await new Promise(setImmediate);
     },
     close: async () => {
       claims.finish();
       await root.close();
+      room.close();
     },
   };
 }
@@ -134,6 +139,7 @@ type NumberName = 'floor' | 'mark';
 
 interface Databases {
   readonly root: RootDatabase;
+  readonly room: Room;
   /** A second's messages: the set of their identities. */
   readonly seconds: SetsOfIds & Database<Buffer, Buffer>;
   /** A second's checksum: the exclusive or of its identities. */
@@ -157,9 +163,12 @@ function openDatabases(path: string): Databases {
     encoding: 'binary',
     keyEncoding: 'binary',
   });
+  const room = openRoom(path);
+  root.transactionSync(() => room.need(PAGES.numbers));
   const octets = { encoding: 'binary', keyEncoding: 'binary' } as const;
   return {
     root,
+    room,
     seconds: root.openDB(SETS_OF_IDS) as SetsOfIds & Database<Buffer, Buffer>,
     sums: root.openDB({ ...octets, name: 'sums' }),
     numbers: root.openDB({ name: 'numbers', encoding: 'binary', keyEncoding: 'ordered-binary' }),
@@ -206,8 +215,8 @@ function encodeNumber(value: number): Buffer {
   return octets;
 }
 
-function mix(changes: Map<number, Buffer>, second: number, octets: Buffer): void {
-  changes.set(second, xor(octets, changes.get(second)));
+function mix(sums: Map<number, Buffer>, second: number, octets: Buffer): void {
+  sums.set(second, xor(octets, sums.get(second)));
 }
 
 function xor(octets: Buffer, others: Buffer | undefined): Buffer {
@@ -219,21 +228,12 @@ function attempt<T>(path: string, action: () => T): T {
     return action();
   } catch (error) {
     if (error instanceof ReplayError) throw error;
-    throw new ReplayError(`replay store ${path}: ${describe(error as Error, path)}`);
+    throw new ReplayError(`replay store ${path}: ${describe(error as Error)}`);
   }
 }
 
-/** A write that a full file system cut short is an input/output error for LMDB. */
-function describe(error: Error & { readonly code?: unknown }, path: string): string {
-  const isFull = error.code === ENOSPC || (error.code === EIO && hasNoRoom(path));
-  return isFull ? 'its file system is full; make room, and it goes on' : error.message;
-}
-
-function hasNoRoom(path: string): boolean {
-  try {
-    const { bavail, bsize } = statfsSync(path);
-    return bavail * bsize < FULL_BYTES;
-  } catch {
-    return false;
-  }
+function describe({ message, code }: Error & { readonly code?: unknown }): string {
+  if (FULL.has(code)) return 'its file system is full; make room, and it goes on';
+  // LMDB's own errors have numbers.
+  return typeof code === 'string' ? `${message}; mend that, or move the folder away` : message;
 }

@@ -1,0 +1,4 @@
+import { OWN } from './faults.ts';
+import { testClock } from './faults-clock.ts';
+
+testClock(OWN);
