@@ -11,7 +11,7 @@ import {
 } from './faults.ts';
 
 /** A clock that a daemon goes by, and that can be set. */
-interface Clock {
+export interface Clock {
   readonly environment: Readonly<Record<string, string>>;
   /** How far it is from the real one. */
   set(offsetSeconds: number): void;
@@ -94,7 +94,8 @@ async function heard(site: FaultSite, offsetSeconds: number): Promise<Knock> {
   return knock;
 }
 
-function createClock(scratch: Pick<Scratch, 'path'>): Clock {
+/** A clock of its own, that is right at first. */
+export function createClock(scratch: Pick<Scratch, 'path'>): Clock {
   const file = scratch.path('clock');
   const set = (offsetSeconds: number): void =>
     writeFileSync(file, `${offsetSeconds < 0 ? '' : '+'}${offsetSeconds}s\n`);

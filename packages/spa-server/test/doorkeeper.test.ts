@@ -145,6 +145,22 @@ t.test(
   },
 );
 
+t.test('a grant is tried again, also just after the watch has met a failure', async (t) => {
+  const watch = createBreakable(['isIntact']);
+  const grants = createBreakable(['grant']);
+  const { keeper, log, clock } = await startKeeper({
+    wrap: (firewall) => grants.wrap(watch.wrap(firewall)),
+  });
+  watch.isBroken = true;
+  await keeper.look();
+  watch.isBroken = false;
+  grants.breakNext = 1;
+  t.match(await keeper.grant(grantOf('a1'), ALICE, keeper.epoch), { expiresAt: Number });
+  clock.now += 1_000;
+  await keeper.look();
+  t.match(log.lines, [/trying again until it works/, /trying again$/, /works again, after 1 s/]);
+});
+
 t.test('a clock that jumps makes no door longer or shorter', async (t) => {
   const { keeper, kernel, log, clock } = await startKeeper({});
   await keeper.grant(grantOf('a1', '192.0.2.7', 60), ALICE, keeper.epoch);
@@ -172,6 +188,25 @@ t.test(
       { address: '192.0.2.7', remainingSeconds: 30, grants: [{ id: 'b1' }] },
     ]);
     t.equal(kernel.doors.size, 1);
+  },
+);
+
+t.test(
+  'a clock that was set back while no daemon ran keeps no door open for longer than granted',
+  async (t) => {
+    const kernel = createMemoryKernel();
+    const record = createMemoryRecord();
+    const { keeper, clock } = await startKeeper({ kernel, record });
+    await keeper.grant(grantOf('a1', '192.0.2.7', 60), ALICE, keeper.epoch);
+    await keeper.grant(grantOf('b1', '192.0.2.8', 5), BOB, keeper.epoch);
+    clock.now += 10_000;
+    clock.wall -= 100_000;
+    const next = await startKeeper({ kernel, record, clock });
+    t.match(await next.keeper.list(), [
+      { address: '192.0.2.7', remainingSeconds: 50, grants: [{ id: 'a1' }] },
+    ]);
+    t.equal(kernel.doors.size, 1);
+    t.match(next.log.lines, [/2 doors would have stayed open longer than granted/]);
   },
 );
 
@@ -297,11 +332,14 @@ function createHeldFirewall() {
 function createBreakable(names: readonly ('adjust' | 'grant' | 'install' | 'isIntact')[]) {
   const state = {
     isBroken: false,
+    /** So many calls fail, and then none. */
+    breakNext: 0,
     calls: 0,
     wrap: (firewall: Firewall): Firewall => {
       const fail = <Args extends readonly unknown[], Result>(call: (...args: Args) => Promise<Result>) => {
         return async (...args: Args): Promise<Result> => {
-          if (!state.isBroken) return call(...args);
+          if (!state.isBroken && state.breakNext === 0) return call(...args);
+          state.breakNext = Math.max(0, state.breakNext - 1);
           state.calls += 1;
           throw new FirewallError('nft', null, 'no answer');
         };

@@ -22,7 +22,7 @@ import {
   type LiveGrant,
 } from './ledger.ts';
 import type { LedgerFile, LedgerFileContent } from './ledger-file.ts';
-import { reconcile } from './reconcile.ts';
+import { findOverdue, reconcile } from './reconcile.ts';
 import { formatSelector } from './selector.ts';
 
 /** What a doorkeeper is made of. */
@@ -115,19 +115,29 @@ export class Doorkeeper {
    */
   async start(policy: GatePolicy, { flush }: { readonly flush: boolean }): Promise<void> {
     await this.#install(policy, { flush, doors: () => [] });
-    if (flush) this.#beginRecord();
-    else await this.adopt();
+    if (flush) return this.#beginRecord();
+    const overdue = await this.adopt();
+    if (overdue.length === 0) return;
+    await this.#settle(overdue);
+    this.#parts.log.warning(
+      `${count(overdue.length, 'door')} would have stayed open longer than granted: the clock was set back while no daemon ran`,
+    );
   }
 
-  /** Takes over what is open; of what was revoked the doors that are open still are closed. @throws FirewallError */
-  async adopt(): Promise<void> {
+  /**
+   * Takes over what is open; of what was revoked the doors that are open still are closed. Resolves to those that the kernel
+   * would keep open longer than they were granted. @throws FirewallError
+   */
+  async adopt(): Promise<readonly DoorName[]> {
     const remembered = this.#readRecord();
     const open = await this.#parts.firewall.list();
     for (const grant of reconcile(remembered, open, this.#now())) this.#ledger.add(grant);
     const isOpen = new Set(open.map(({ address, port }) => doorKey(address, port)));
     const revoked = remembered.revoked.filter(({ endsAt }) => endsAt > this.#now());
     await this.#settle(doorsOf(revoked).filter(({ address, port }) => isOpen.has(doorKey(address, port))));
+    const overdue = findOverdue({ ...remembered, revoked: [] }, open, this.#now());
     this.#beginRecord();
+    return overdue;
   }
 
   /** Goes on with another policy; doors stay open. @throws FirewallError and then the old one is in force. */
@@ -317,8 +327,8 @@ export class Doorkeeper {
       return await firewall.grant(wanted);
     } catch (error) {
       if (!(error instanceof FirewallError)) throw error;
-      // A firewall that fails all the time is left to the watch: not every packet tries to mend it.
-      if (this.#trouble !== null) throw error;
+      // A firewall that has failed again and again is left to the watch: not every packet tries to mend it.
+      if ((this.#trouble?.waitMs ?? 0) > BACKOFF_MS.first) throw error;
       // A burst fails as a whole, for one reason.
       if (this.#openingAgain === 0) log.warning(`${error.message}; trying again`);
       this.#openingAgain += 1;

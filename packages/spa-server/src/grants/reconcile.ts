@@ -3,6 +3,8 @@ import type { Door } from '../firewall/firewall.ts';
 import type { LiveGrant } from './ledger.ts';
 import type { LedgerFileContent } from './ledger-file.ts';
 
+type Remembered = Pick<LedgerFileContent, 'grants' | 'revoked'>;
+
 /** How much longer than its grants a door may seem to be open: firewalls count whole seconds, and open a little later. */
 const SLACK_MS = 2_000;
 
@@ -10,14 +12,10 @@ const SLACK_MS = 2_000;
  * The grants that are live after a start: what the ledger remembers, as far as the kernel confirms it.
  *
  * The kernel says what is open and for how long; the ledger says whose it is. So a grant without an open door is none, no
- * grant outlasts its doors, and what the ledger does not explain of an open door is a grant of nobody known: but not if it was
- * revoked, and the door only was not closed yet. Nothing that this returns opens a door, or keeps one open for longer than it is. `now` in milliseconds of the ledger's clock.
+ * grant outlasts its doors, and what the ledger does not explain of an open door is a grant of nobody known: but not if the
+ * ledger knows the grant that the door names, which was revoked then, or has ended (see {@link findOverdue}). Nothing that this returns opens a door, or keeps one open for longer than it is. `now` in milliseconds of the ledger's clock.
  */
-export function reconcile(
-  remembered: Pick<LedgerFileContent, 'grants' | 'revoked'>,
-  open: readonly Door[],
-  now: number,
-): readonly LiveGrant[] {
+export function reconcile(remembered: Remembered, open: readonly Door[], now: number): readonly LiveGrant[] {
   const endOf = new Map(open.map((door) => [keyOf(door), now + door.remainingSeconds * 1000]));
   const live = remembered.grants.flatMap((grant) => confirm(grant, endOf, now));
   const explainedUntil = new Map<string, number>();
@@ -27,13 +25,33 @@ export function reconcile(
       explainedUntil.set(key, Math.max(explainedUntil.get(key) ?? 0, endsAt));
     }
   }
-  const revoked = new Set(remembered.revoked.map(({ id }) => id));
+  const known = endsOf(remembered);
   const unexplained = open.filter((door) => {
-    if (door.grantId !== null && revoked.has(door.grantId)) return false;
+    if (door.grantId !== null && known.has(door.grantId)) return false;
     const end = endOf.get(keyOf(door)) ?? 0;
     return end > now && end > (explainedUntil.get(keyOf(door)) ?? 0) + SLACK_MS;
   });
   return [...live, ...ofNobodyKnown(unexplained, new Set(live.map(({ id }) => id)), now)];
+}
+
+/**
+ * The doors that the kernel keeps open for longer than the grants that they name: it goes by a clock that somebody has set
+ * back (iptables), or a revocation was not carried out. `now` as in {@link reconcile}.
+ */
+export function findOverdue(remembered: Remembered, open: readonly Door[], now: number): readonly Door[] {
+  const known = endsOf(remembered);
+  return open.filter(({ grantId, remainingSeconds }) => {
+    const end = grantId === null ? undefined : known.get(grantId);
+    return end !== undefined && now + remainingSeconds * 1000 > end + SLACK_MS;
+  });
+}
+
+/** When grants end, by their id; those that were revoked have ended. */
+function endsOf({ grants, revoked }: Remembered): ReadonlyMap<string, number> {
+  return new Map([
+    ...grants.map(({ id, endsAt }) => [id, endsAt] as const),
+    ...revoked.map(({ id }) => [id, 0] as const),
+  ]);
 }
 
 function keyOf({ address, port }: Pick<Door, 'address' | 'port'>): string {
