@@ -2,7 +2,7 @@ import { type CommandOptions, runCommand } from './command.ts';
 import { FirewallError } from './firewall.ts';
 import { parseRuleset, type Ruleset } from './nft-ruleset.ts';
 
-/** While somebody's table goes, nft may list nothing at all, and call it success: then it is asked again. */
+/** While somebody's table goes, nft may list nothing at all or half of it, and call it success: then it is asked again. */
 const TRIES = 3;
 
 /** All rules of the host; `command` is nft's, with what has to stand before it. @throws FirewallError */
@@ -12,7 +12,11 @@ export async function readRuleset(
 ): Promise<Ruleset> {
   for (let tries = 0; tries < TRIES; tries++) {
     const listing = await runCommand([...command, '-j', '-t', 'list', 'ruleset'], options);
-    if (listing !== '') return parseRuleset(listing);
+    try {
+      return parseRuleset(listing);
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+    }
   }
-  throw new FirewallError(command.join(' '), null, 'lists nothing');
+  throw new FirewallError(command.join(' '), null, 'lists nothing, or half of the rules');
 }

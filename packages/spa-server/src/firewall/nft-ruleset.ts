@@ -46,13 +46,6 @@ export function parseRuleset(json: string): Ruleset {
   };
 }
 
-/** The members of the one set in the output of `nft -j list set …`, each `elem` object as it stands there. */
-export function parseElements(json: string): readonly Entry[] {
-  const sets = listed(json).map((entry) => entry.set);
-  const elements = sets.flatMap((set) => (isEntry(set) && Array.isArray(set.elem) ? set.elem : []));
-  return elements.map((element) => (isEntry(element) ? element.elem : null)).filter(isEntry);
-}
-
 /** An object of nft's JSON. */
 export type Entry = Readonly<Record<string, unknown>>;
 
