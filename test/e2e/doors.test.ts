@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { getPriority } from 'node:os';
 import {
   addresses,
   createLab,
@@ -39,6 +41,7 @@ for (const firewall of FIREWALLS) {
 
     await t.test('an IPv6 packet opens an IPv6 door, and no other', async (t) => {
       const daemon = await start();
+      t.equal(getPriority(daemon.process.pid), mayComeFirst() ? -10 : getPriority(), 'before other programs');
       const packet = await seal(secrets, { clientTimeoutSeconds: 4 });
       await sendDatagram(lab.operator, addresses.server6, packet);
       await doorOpens(lab, addresses.server6);
@@ -117,4 +120,9 @@ for (const firewall of FIREWALLS) {
       },
     );
   });
+}
+
+/** True if programs here may be given more of the processor. */
+function mayComeFirst(): boolean {
+  return Number(spawnSync('nice', ['-n', '-1', 'nice']).stdout) < getPriority();
 }

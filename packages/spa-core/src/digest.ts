@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { encodeBase64 } from './base64.ts';
 
 /** One digest: Node's name of the hash and the length of its unpadded base64, in characters. */
@@ -40,7 +40,7 @@ export function digestLength(name: DigestName): number {
 
 /** Unpadded base64 of the digest of `text` (one byte per character). */
 export function digestOf(name: DigestName, text: string): string {
-  return encodeBase64(createHash(hashOf(name)).update(text, 'latin1').digest());
+  return encodeBase64(hash(hashOf(name), Buffer.from(text, 'latin1'), 'buffer'));
 }
 
 /** Which digest of `text` is `digest`; null if none is. The wire does not name it: its length tells. */

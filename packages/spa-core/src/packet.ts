@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { canEndAt, decodeBase64, isBase64Alphabet } from './base64.ts';
 import type { Brand } from './brand.ts';
 import { SpaError, type SpaErrorCode } from './errors.ts';
@@ -205,7 +205,7 @@ export function beginOpening(packet: Packet, host: { readonly nowSeconds: number
 
 /** Identity of a message by its decrypted text: the same however the packet was spelled on the wire. */
 export function identify(text: string): MessageId {
-  return createHash('sha256').update(text, 'latin1').digest('hex') as MessageId;
+  return hash('sha256', Buffer.from(text, 'latin1'), 'hex') as MessageId;
 }
 
 async function seal(

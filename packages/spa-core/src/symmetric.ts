@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash } from 'node:crypto';
+import { createCipheriv, createDecipheriv, hash } from 'node:crypto';
 import { SpaError } from './errors.ts';
 import type { SymmetricKey } from './keys.ts';
 
@@ -57,10 +57,9 @@ function unpaddedLength(padded: Buffer): number | null {
 
 /** OpenSSL's EVP_BytesToKey with MD5 and one round: the wire's, not our choice. */
 function deriveKey(key: SymmetricKey, salt: Uint8Array): { readonly key: Buffer; readonly iv: Buffer } {
-  const rounds: Buffer[] = [];
-  for (let previous = Buffer.alloc(0); rounds.length < 3; rounds.push(previous)) {
-    previous = createHash('md5').update(previous).update(key.bytes()).update(salt).digest();
-  }
-  const [d1 = Buffer.alloc(0), d2 = Buffer.alloc(0), d3 = Buffer.alloc(0)] = rounds;
-  return { key: Buffer.concat([d1, d2]), iv: d3 };
+  const secret = Buffer.concat([key.bytes(), salt]);
+  const first = hash('md5', secret, 'buffer');
+  const second = hash('md5', Buffer.concat([first, secret]), 'buffer');
+  const third = hash('md5', Buffer.concat([second, secret]), 'buffer');
+  return { key: Buffer.concat([first, second]), iv: third };
 }

@@ -12,6 +12,7 @@ import {
   removePidFile,
   writePidFile,
 } from './system/pid-file.ts';
+import { comeFirst } from './system/priority.ts';
 import { warmUp } from './warm-up.ts';
 
 /** Where the daemon runs: what it logs to, and who waits for it. */
@@ -39,6 +40,7 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
   const stopFailed = obeySignals(starting, options, log);
   const [daemon] = await Promise.all([starting, warmUp(stanzas, Math.floor(Date.now() / 1000))]);
   keepSmall();
+  comeFirst();
   try {
     writePidFile(config.pidFile);
     surroundings.ready();

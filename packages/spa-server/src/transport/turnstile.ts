@@ -46,7 +46,8 @@ const BUDGETS: Readonly<Record<Lane, Budget>> = {
 };
 /** Of so many sources it is remembered what they have wasted. */
 const MAX_SOURCES = 4096;
-const MAX_WAITING = 1024;
+/** What waits in a lane. Strangers' packets are many in a flood, and what waits for long has to be moved in memory. */
+const MAX_WAITING: Readonly<Record<Lane, number>> = { 0: 1024, 1: 128, 2: 128 };
 /** Sources of authentic packets, which come first. */
 const MAX_KNOWN = 4096;
 /** How long what waits is still done when the turnstile closes. */
@@ -55,9 +56,11 @@ const CLOSING_MS = 2_000;
 const DATAGRAMS_PER_TURN = 32;
 /** While the socket is full, work gets one part of the time in so many: a datagram that the kernel drops is lost for good. */
 const SHARES = 3;
+/** How long work goes on before the socket is read again: what is done in one turn shares a claim and a change of the firewall. */
+const SLICE_MS = 3;
 
 /**
- * A turnstile. Work is done between turns of the event loop, one piece a turn, so that the socket is read meanwhile; fairly
+ * A turnstile. Work is done between turns of the event loop, a few milliseconds of it, so that the socket is read meanwhile; fairly
  * between sources, so that one that floods delays nobody but itself; and within bounds, so that it fills no memory.
  */
 export function createTurnstile(host: TurnstileHost): Turnstile {
@@ -104,9 +107,10 @@ class RunningTurnstile implements Turnstile {
     const source = sourceOf(work.source);
     const lane = this.#known.has(source) ? 0 : work.lane;
     if (!this.#budgets[lane].take(source)) return 'budget';
-    if (this.waiting >= MAX_WAITING && !this.#makeRoom(lane)) return 'overload';
+    const queue = this.#lanes[lane];
+    if (queue.size >= MAX_WAITING[lane]) queue.evict()?.dropped('overload');
     this.#paidIn.set(work, lane);
-    this.#lanes[lane].add(source, work);
+    queue.add(source, work);
     this.#turnSoon();
     return null;
   }
@@ -126,18 +130,6 @@ class RunningTurnstile implements Turnstile {
     });
   }
 
-  /** Drops what waits in the lowest lane; false if all that waits comes before `lane`. */
-  #makeRoom(lane: Lane): boolean {
-    for (const lower of [2, 1, 0] as const) {
-      if (lower < lane) return false;
-      const evicted = this.#lanes[lower].evict();
-      if (evicted === null) continue;
-      evicted.dropped('overload');
-      return true;
-    }
-    return false;
-  }
-
   #turnSoon(): void {
     if (this.#isTurning) return;
     this.#isTurning = true;
@@ -147,11 +139,14 @@ class RunningTurnstile implements Turnstile {
 
   async #turn(): Promise<void> {
     if (!this.#mustRest()) {
-      const work = this.#next();
-      if (work === null) return this.#stopTurning();
       const begun = this.#host.now();
-      await work.run();
-      const ended = this.#host.now();
+      let ended = begun;
+      while (ended - begun < SLICE_MS) {
+        const work = this.#next();
+        if (work === null) return this.#stopTurning();
+        await work.run();
+        ended = this.#host.now();
+      }
       this.#restUntil = ended + (ended - begun) * (SHARES - 1);
     }
     setImmediate(() => void this.#turn());
