@@ -28,6 +28,7 @@ export interface Surroundings {
  * @throws ConfigError, FirewallError, UnavailableError or a system error if it cannot start.
  */
 export async function serve(options: Options, surroundings: Surroundings): Promise<void> {
+  keepSmall();
   claimProcessName();
   const { config, stanzas, warnings } = await loadConfiguration(options.source);
   const log = surroundings.openLog(config);
@@ -39,7 +40,6 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
   const starting = startDaemon({ config, stanzas, log, dryRun, packetLimit });
   const stopFailed = obeySignals(starting, options, log);
   const [daemon] = await Promise.all([starting, warmUp(stanzas, Math.floor(Date.now() / 1000))]);
-  keepSmall();
   comeFirst();
   try {
     writePidFile(config.pidFile);
