@@ -2,7 +2,9 @@ import {
   addresses,
   createLab,
   doorOpens,
+  IPTABLES_DEFAULT_DROP,
   lacking,
+  NFT_DEFAULT_DROP,
   reach,
   sendDatagram,
   startSpaServer,
@@ -27,24 +29,7 @@ interface Intrusion {
 }
 
 /** A host's rules as its own service loads them: everything of everybody goes, and comes back at once. */
-const HOST_RULES = `flush ruleset
-table inet filter {
-  chain input {
-    type filter hook input priority filter; policy drop;
-    ct state established,related accept
-    iif lo accept
-    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
-  }
-}
-`;
-const HOST_RULES_IPTABLES = `*filter
-:INPUT DROP [0:0]
-:FORWARD DROP [0:0]
-:OUTPUT ACCEPT [0:0]
--A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
--A INPUT -i lo -j ACCEPT
-COMMIT
-`;
+const HOST_RULES = `flush ruleset\n${NFT_DEFAULT_DROP}`;
 
 const SETUPS: readonly {
   readonly name: string;
@@ -99,7 +84,7 @@ const SETUPS: readonly {
       {
         title: "the host's rules are loaded again",
         command: ['iptables-restore'],
-        input: HOST_RULES_IPTABLES,
+        input: IPTABLES_DEFAULT_DROP,
       },
     ],
   },

@@ -1,23 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { lacking, until } from 'spa-lab';
+import { lacking } from 'spa-lab';
 import type { Test } from 'tap';
 import { type DoorChange, FirewallError } from '../src/firewall/firewall.ts';
 import { createIptables } from '../src/firewall/iptables.ts';
 import { DEFAULT_IPTABLES_CHAIN } from '../src/firewall/iptables-chain.ts';
-import {
-  client4,
-  client6,
-  grantOf,
-  other4,
-  policy,
-  ssh,
-  testFirewall,
-  web,
-  withRig,
-} from './firewall-contract.ts';
+import { client4, client6, grantOf, policy, ssh, testFirewall, web, withRig } from './firewall-contract.ts';
+import { preFilter, provesPreFilter } from './firewall-pre-filter.ts';
 import { createRealRig, type OperatorRules, type RealRig, rejection } from './firewall-rig.ts';
-
-const preFilter = { minBytes: 140, maxBytes: 1500, ratePerSource: 20 };
 
 /** All tests of iptables, as tests of `t`: of one of its two kinds, with doors in a set of ipset or in rules. */
 export function testIptables(t: Test, variant: 'nft' | 'legacy', ipset: boolean): void {
@@ -170,31 +159,7 @@ export function testIptables(t: Test, variant: 'nft' | 'legacy', ipset: boolean)
 
     test('impossible lengths and floods of one source are dropped and counted', async (t, rig) => {
       const firewall = rig.open();
-      t.same(await firewall.install({ ...policy, preFilter }, { flush: false, doors: [] }), []);
-      const count = async (reason: string): Promise<number> =>
-        (await firewall.counters()).find((counter) => counter.reason === reason)?.packets ?? -1;
-      t.equal(await count('length'), 0);
-      for (const bytes of [139, 1501]) {
-        t.equal(await rig.answersPackets(client4, { bytes, count: 1 }), false, `${bytes} octets`);
-        t.equal(await rig.answersPackets(client6, { bytes, count: 1 }), false, `${bytes} octets, IPv6`);
-      }
-      t.equal(await count('length'), 4);
-      for (const bytes of [140, 1500]) {
-        t.equal(await rig.answersPackets(other4, { bytes, count: 1 }), true, `${bytes} octets`);
-        t.equal(await rig.answersPackets(client6, { bytes, count: 1 }), true, `${bytes} octets, IPv6`);
-      }
-      t.equal(await count('rate'), 0);
-      for (const from of [client4, client6]) await rig.answersPackets(from, { bytes: 200, count: 300 });
-      t.ok((await count('rate')) >= 400, 'two floods');
-      t.equal(await rig.answersPackets(other4, { bytes: 200, count: 1 }), true, 'another source');
-      await until('the source is heard again', () => rig.answersPackets(client4, { bytes: 200, count: 1 }));
-      const dropped = await count('rate');
-      await firewall.install({ ...policy, preFilter }, { flush: false, doors: [] });
-      await firewall.grant(grantOf());
-      t.equal(await count('rate'), dropped, 'a reload loses no count');
-      await firewall.install(policy, { flush: false, doors: [] });
-      t.same(await firewall.counters(), []);
-      t.equal(await firewall.isIntact(), true);
+      await provesPreFilter(t, rig, firewall, [139, 1501]);
       t.match(await firewall.list(), [{ address: client4 }]);
     });
 

@@ -4,6 +4,7 @@ import { parseNftChain } from '../src/firewall/nft-place.ts';
 import { createNftables } from '../src/firewall/nftables.ts';
 import { client4, client6, grantOf, other4, policy, ssh, withRig } from './firewall-contract.ts';
 import type { FirewallPlan } from './firewall-plan.ts';
+import { preFilter, provesPreFilter } from './firewall-pre-filter.ts';
 import { createRealRig, DEFAULT_DROP, type RealRig } from './firewall-rig.ts';
 import { ageOf, sessions } from './firewall-sessions.ts';
 
@@ -11,7 +12,6 @@ t.setTimeout(180_000);
 
 const skip = lacking('nft');
 const own: FirewallPlan = { kind: 'nftables', placement: { mode: 'own', table: 'spa' } };
-const preFilter = { minBytes: 140, maxBytes: 1500, ratePerSource: 20 };
 
 t.test('nftables, own table, with faults', { skip }, async (t) => {
   const test = withRig(t, () => createRealRig(own));
@@ -224,32 +224,8 @@ t.test('the pre-filter of nftables', { skip }, async (t) => {
     const test = withRig(t, makeRig);
 
     test(`${name}: impossible lengths and floods of one source are dropped and counted`, async (t, rig) => {
-      const firewall = rig.open();
-      await firewall.install({ ...policy, preFilter }, { flush: false, doors: [] });
-      const count = async (reason: string): Promise<number> =>
-        (await firewall.counters()).find((counter) => counter.reason === reason)?.packets ?? -1;
-      t.equal(await count('length'), 0);
-      for (const bytes of [1, 139, 1501]) {
-        t.equal(await rig.answersPackets(client4, { bytes, count: 1 }), false, `${bytes} octets`);
-        t.equal(await rig.answersPackets(client6, { bytes, count: 1 }), false, `${bytes} octets, IPv6`);
-      }
-      t.equal(await count('length'), 6);
-      for (const bytes of [140, 1500]) {
-        t.equal(await rig.answersPackets(other4, { bytes, count: 1 }), true, `${bytes} octets`);
-        t.equal(await rig.answersPackets(client6, { bytes, count: 1 }), true, `${bytes} octets, IPv6`);
-      }
-      t.equal(await count('rate'), 0);
-      for (const from of [client4, client6]) await rig.answersPackets(from, { bytes: 200, count: 300 });
-      t.ok((await count('rate')) >= 400, 'two floods');
-      t.equal(await rig.answersPackets(other4, { bytes: 200, count: 1 }), true, 'another source');
-      await until('the source is heard again', () => rig.answersPackets(client4, { bytes: 200, count: 1 }));
-      const dropped = await count('rate');
-      await firewall.install({ ...policy, preFilter }, { flush: false, doors: [] });
-      t.equal(await count('rate'), dropped, 'a reload loses no count');
-      await firewall.install(policy, { flush: false, doors: [] });
-      t.same(await firewall.counters(), []);
+      await provesPreFilter(t, rig, rig.open(), [1, 139, 1501]);
       t.equal(await rig.answersUdp(client4, policy.spaPort), true, 'of any length');
-      t.equal(await firewall.isIntact(), true);
     });
   }
 

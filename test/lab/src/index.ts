@@ -8,7 +8,7 @@ export { addresses, type CableOptions, createNamespacePair, type NamespacePair }
 export { lacking, lackingPrograms } from './programs.ts';
 export { type Reach, reach, sendDatagram } from './reach.ts';
 export { createRegionLab, type RegionLab, regionAddresses } from './region-lab.ts';
-export { dropEverything } from './rulesets.ts';
+export { dropEverything, IPTABLES_DEFAULT_DROP, NFT_DEFAULT_DROP } from './rulesets.ts';
 export { createScratch, folderIn, type Scratch } from './scratch.ts';
 export { newKey, outsideIdentity, type Sshd, type SshdOptions, startSshd } from './sshd.ts';
 export { openTerminal, type Terminal } from './terminal.ts';

@@ -1,7 +1,7 @@
 import type { Namespace } from './hosts.ts';
 
 /** A bastion's own rules in nftables: everything is dropped but what belongs to a connection that was let in. */
-const NFT_DEFAULT_DROP = `
+export const NFT_DEFAULT_DROP: string = `\
 table inet filter {
   chain input {
     type filter hook input priority filter; policy drop;
@@ -13,7 +13,7 @@ table inet filter {
 `;
 
 /** The same in iptables, for one address family. */
-const IPTABLES_DEFAULT_DROP = `*filter
+export const IPTABLES_DEFAULT_DROP: string = `*filter
 :INPUT DROP [0:0]
 :FORWARD DROP [0:0]
 :OUTPUT ACCEPT [0:0]
