@@ -375,16 +375,26 @@ function slowly(firewall: Firewall, scheduler: fc.Scheduler): Firewall {
 }
 
 function createMemoryRecord(): GrantRecord & {
-  readonly content: { grants: LiveGrant[]; revoked: LiveGrant[]; damagedLines: number };
+  readonly content: { grants: LiveGrant[]; revoked: LiveGrant[]; mark: string | null; damagedLines: number };
 } {
-  const content = { grants: [] as LiveGrant[], revoked: [] as LiveGrant[], damagedLines: 0 };
+  const content = {
+    ...{ grants: [] as LiveGrant[], revoked: [] as LiveGrant[], damagedLines: 0 },
+    mark: null as string | null,
+  };
   return {
     content,
     read: () => content,
     begin: (grants) => {
       content.grants = [...grants()];
       content.revoked = [];
-      return { added: (grant) => content.grants.push(grant), revoked: () => {}, close: () => {} };
+      return {
+        added: (grant) => content.grants.push(grant),
+        revoked: () => {},
+        marked: (mark) => {
+          content.mark = mark;
+        },
+        close: () => {},
+      };
     },
   };
 }

@@ -22,7 +22,7 @@ export function createDoorkeeper(firewall: Firewall, log: Log, runFolder: string
 export function createOnlooker(firewall: Firewall, log: Log, runFolder: string): Doorkeeper {
   const record: GrantRecord = {
     read: () => ({ ...recordIn(runFolder, log).read(), revoked: [] }),
-    begin: () => ({ added: () => {}, revoked: () => {}, close: () => {} }),
+    begin: () => ({ added: () => {}, revoked: () => {}, marked: () => {}, close: () => {} }),
   };
   return new Doorkeeper({ firewall, log, record, now: steadyNow, wallNow: Date.now, cut });
 }

@@ -1,10 +1,12 @@
 import {
+  chmodSync,
   closeSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   type WriteFileOptions,
   writeFileSync,
   writeSync,
@@ -25,6 +27,8 @@ export interface LedgerFileContent {
   readonly grants: readonly LiveGrant[];
   /** Grants that were taken away before their end: the firewall may not have done it yet. */
   readonly revoked: readonly LiveGrant[];
+  /** What the grants' doors were in: see {@link LedgerFile.marked}. Null: it does not say. */
+  readonly mark: string | null;
   /** Lines that were no lines of ours; the last one may be torn by a crash, which is no damage. */
   readonly damagedLines: number;
 }
@@ -33,6 +37,8 @@ export interface LedgerFileContent {
 export interface LedgerFile {
   added(grant: LiveGrant): void;
   revoked(ids: readonly string[]): void;
+  /** Says in what the doors are (`Firewall.mark`), from now on. */
+  marked(mark: string | null): void;
   close(): void;
 }
 
@@ -52,18 +58,27 @@ export interface LedgerFileOptions {
  */
 export function readLedgerFile(path: string): LedgerFileContent {
   const [first = '', ...lines] = readIfThere(path).split('\n');
-  if (first !== bootLine()) return { grants: [], revoked: [], damagedLines: 0 };
+  if (first !== bootLine()) return { grants: [], revoked: [], mark: null, damagedLines: 0 };
   const grants = new Map<string, LiveGrant>();
   const revoked = new Map<string, LiveGrant>();
+  let mark: string | null = null;
   let damagedLines = 0;
   // After the last end of a line there is nothing, or what a crash left of one.
   for (const line of lines.slice(0, -1)) {
     const event = parseEvent(line);
     if (event === null) damagedLines += 1;
+    else if ('mark' in event) mark = event.mark;
     else if ('id' in event) grants.set(event.id, event);
     else move(event.revoked, grants, revoked);
   }
-  return { grants: [...grants.values()], revoked: [...revoked.values()], damagedLines };
+  // Without some lines it may name what was revoked.
+  const lacksLines = damagedLines > 0 || (statSync(path).mode & 0o777) === LACKS_LINES;
+  return {
+    grants: [...grants.values()],
+    revoked: [...revoked.values()],
+    mark: lacksLines ? null : mark,
+    damagedLines,
+  };
 }
 
 function move(id: string, from: Map<string, LiveGrant>, to: Map<string, LiveGrant>): void {
@@ -85,6 +100,7 @@ export function openLedgerFile({ path, grants, onTrouble }: LedgerFileOptions): 
   let limit = MIN_APPENDED_LINES;
   /** Lines that came while the file is being written anew; null: it is not. */
   let meanwhile: string[] | null = null;
+  let mark: string | null = null;
   /** What the file says may be wrong: only one that is written anew is right. */
   let isInTrouble = false;
 
@@ -128,7 +144,7 @@ export function openLedgerFile({ path, grants, onTrouble }: LedgerFileOptions): 
         await new Promise((resolve) => setImmediate(resolve));
         if (file === null) throw new Error('the ledger was closed');
       }
-      writeLines(next, late);
+      writeLines(next, [markLine(mark), ...late]);
       renameSync(draft, path);
       adopt(next, live.length);
       if (isInTrouble) onTrouble(null);
@@ -144,12 +160,19 @@ export function openLedgerFile({ path, grants, onTrouble }: LedgerFileOptions): 
 
   function trouble(error: unknown): void {
     if (!(error instanceof Error)) throw error;
-    if (!isInTrouble) onTrouble(error);
+    if (!isInTrouble) {
+      disown(path);
+      onTrouble(error);
+    }
     isInTrouble = true;
   }
 
   return {
     added: (grant) => append([addition(grant)]),
+    marked: (next) => {
+      if (next !== mark) append([markLine(next)]);
+      mark = next;
+    },
     revoked: (ids) => append(ids.map((id) => JSON.stringify({ revoked: id }))),
     close: () => {
       if (file !== null) closeSync(file);
@@ -158,6 +181,16 @@ export function openLedgerFile({ path, grants, onTrouble }: LedgerFileOptions): 
   };
 }
 
+/** Says of the file that it may lack lines: a change of mode needs no room on a disk that is full. */
+function disown(path: string): void {
+  try {
+    chmodSync(path, LACKS_LINES);
+  } catch {
+    // Gone: then it says nothing wrong.
+  }
+}
+
+const LACKS_LINES = 0o400;
 const OWNER_ONLY = { mode: 0o600, flag: 'wx' } as const satisfies WriteFileOptions;
 
 /** A new file that has its first line, for appending to. */
@@ -183,13 +216,18 @@ function addition(grant: LiveGrant): string {
   return JSON.stringify({ ...grant, ports: formatProtoPorts(grant.ports) });
 }
 
-type Event = LiveGrant | { readonly revoked: string };
+function markLine(mark: string | null): string {
+  return JSON.stringify({ mark });
+}
+
+type Event = LiveGrant | { readonly revoked: string } | { readonly mark: string | null };
 
 /** Null for a line that is none of ours. */
 function parseEvent(line: string): Event | null {
   const fields = parseObject(line);
   if (fields === null) return null;
   if (typeof fields.revoked === 'string') return { revoked: fields.revoked };
+  if ('mark' in fields) return isTextOrNull(fields.mark) ? { mark: fields.mark } : null;
   const { id, operator, username, stanza, endsAt } = fields;
   const address = typeof fields.address === 'string' ? parseIpAddress(fields.address) : null;
   const ports = typeof fields.ports === 'string' ? parseProtoPorts(fields.ports) : null;
