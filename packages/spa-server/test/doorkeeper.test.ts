@@ -6,6 +6,7 @@ import { type Firewall, FirewallError, type Grant } from '../src/firewall/firewa
 import { createMemoryFirewall, createMemoryKernel, type MemoryKernel } from '../src/firewall/memory.ts';
 import { Doorkeeper, type GrantRecord } from '../src/grants/doorkeeper.ts';
 import type { GrantSelector, LiveGrant } from '../src/grants/ledger.ts';
+import type { LedgerFile } from '../src/grants/ledger-file.ts';
 import { addressOf, createReadableLog, portsOf } from './gate.ts';
 
 const POLICY = { spaPort: 62_201, protectedPorts: portsOf('tcp/22'), preFilter: null };
@@ -381,21 +382,23 @@ function createMemoryRecord(): GrantRecord & {
     ...{ grants: [] as LiveGrant[], revoked: [] as LiveGrant[], damagedLines: 0 },
     mark: null as string | null,
   };
+  const file: LedgerFile = {
+    added: (grant) => content.grants.push(grant),
+    revoked: () => {},
+    marked: (mark) => {
+      content.mark = mark;
+    },
+    close: () => {},
+  };
   return {
     content,
     read: () => content,
     begin: (grants) => {
       content.grants = [...grants()];
       content.revoked = [];
-      return {
-        added: (grant) => content.grants.push(grant),
-        revoked: () => {},
-        marked: (mark) => {
-          content.mark = mark;
-        },
-        close: () => {},
-      };
+      return file;
     },
+    resume: () => file,
   };
 }
 

@@ -46,6 +46,8 @@ export interface GrantRecord {
   read(): LedgerFileContent;
   /** Begins anew, with these grants. @throws the system's error if it cannot be written. */
   begin(grants: () => readonly LiveGrant[]): LedgerFile;
+  /** Goes on where the last one ended, with what was read. @throws the system's error if it cannot be written. */
+  resume(content: LedgerFileContent, grants: () => readonly LiveGrant[]): LedgerFile;
 }
 
 /** Who gets a grant. */
@@ -126,7 +128,7 @@ export class Doorkeeper {
     if (takeover !== null && takeover.mark === this.#parts.firewall.mark()) {
       this.#ledger = ledger;
       await this.#settle(doorsOf(remembered.revoked.filter(({ endsAt }) => endsAt > this.#now())));
-      return this.#beginRecord();
+      return this.#beginRecord(remembered);
     }
     const overdue = await this.#adopt(remembered);
     if (overdue.length === 0) return;
@@ -308,10 +310,12 @@ export class Doorkeeper {
   }
 
   /** Doors matter more than the record of them. */
-  #beginRecord(): void {
+  #beginRecord(resumed: LedgerFileContent | null = null): void {
     const { record, log } = this.#parts;
+    const grants = (): readonly LiveGrant[] => this.#ledger.grants({ by: 'all' }, this.#now());
     try {
-      this.#file = record?.begin(() => this.#ledger.grants({ by: 'all' }, this.#now())) ?? null;
+      const file = resumed === null ? record?.begin(grants) : record?.resume(resumed, grants);
+      this.#file = file ?? null;
       this.#file?.marked(this.#parts.firewall.mark());
     } catch (error) {
       log.error(

@@ -47,6 +47,8 @@ export interface LedgerFileOptions {
   readonly path: string;
   /** The grants that the file has to have when it is written anew. */
   readonly grants: () => readonly LiveGrant[];
+  /** What the file says already, which is right: it need not be written anew. */
+  readonly resume?: LedgerFileContent;
   /** Hears when the file cannot be written, and when it can again; the ledger in memory is right all the same. */
   readonly onTrouble: (error: Error | null) => void;
 }
@@ -63,9 +65,10 @@ export function readLedgerFile(path: string): LedgerFileContent {
   const revoked = new Map<string, LiveGrant>();
   let mark: string | null = null;
   let damagedLines = 0;
+  const parsePorts = memoize(parseProtoPorts);
   // After the last end of a line there is nothing, or what a crash left of one.
   for (const line of lines.slice(0, -1)) {
-    const event = parseEvent(line);
+    const event = parseEvent(line, parsePorts);
     if (event === null) damagedLines += 1;
     else if ('mark' in event) mark = event.mark;
     else if ('id' in event) grants.set(event.id, event);
@@ -93,22 +96,28 @@ function move(id: string, from: Map<string, LiveGrant>, to: Map<string, LiveGran
  * host, for whose doors it is. It is readable by its owner only.
  * @throws the system's error if it cannot be written at all.
  */
-export function openLedgerFile({ path, grants, onTrouble }: LedgerFileOptions): LedgerFile {
+export function openLedgerFile({ path, grants, resume, onTrouble }: LedgerFileOptions): LedgerFile {
   const draft = `${path}.new`;
   let file: number | null = null;
   let appended = 0;
   let limit = MIN_APPENDED_LINES;
   /** Lines that came while the file is being written anew; null: it is not. */
   let meanwhile: string[] | null = null;
-  let mark: string | null = null;
+  let mark: string | null = resume?.mark ?? null;
   /** What the file says may be wrong: only one that is written anew is right. */
   let isInTrouble = false;
 
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  const events = grants().map(addition);
-  adopt(openDraft(draft), events.length);
-  writeLines(file ?? -1, events);
-  renameSync(draft, path);
+  if (resume !== undefined) adopt(openSync(path, 'a'), resume.grants.length);
+  else begin();
+
+  function begin(): void {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    const events = grants().map(addition);
+    const next = openDraft(draft);
+    adopt(next, events.length);
+    writeLines(next, events);
+    renameSync(draft, path);
+  }
 
   function adopt(next: number, live: number): void {
     if (file !== null) closeSync(file);
@@ -222,15 +231,27 @@ function markLine(mark: string | null): string {
 
 type Event = LiveGrant | { readonly revoked: string } | { readonly mark: string | null };
 
+/** Most grants are for the same few ports. */
+function memoize<Result>(work: (text: string) => Result): (text: string) => Result {
+  const known = new Map<string, Result>();
+  return (text) => {
+    const found = known.get(text);
+    if (found !== undefined) return found;
+    const result = work(text);
+    known.set(text, result);
+    return result;
+  };
+}
+
 /** Null for a line that is none of ours. */
-function parseEvent(line: string): Event | null {
+function parseEvent(line: string, parsePorts: typeof parseProtoPorts): Event | null {
   const fields = parseObject(line);
   if (fields === null) return null;
   if (typeof fields.revoked === 'string') return { revoked: fields.revoked };
   if ('mark' in fields) return isTextOrNull(fields.mark) ? { mark: fields.mark } : null;
   const { id, operator, username, stanza, endsAt } = fields;
   const address = typeof fields.address === 'string' ? parseIpAddress(fields.address) : null;
-  const ports = typeof fields.ports === 'string' ? parseProtoPorts(fields.ports) : null;
+  const ports = typeof fields.ports === 'string' ? parsePorts(fields.ports) : null;
   if (typeof id !== 'string' || !/^[0-9A-Za-z]{1,64}$/.test(id)) return null;
   if (!isTextOrNull(operator) || !isTextOrNull(username) || address === null || ports === null) return null;
   if (!(stanza === null || Number.isInteger(stanza)) || !Number.isFinite(endsAt)) return null;
