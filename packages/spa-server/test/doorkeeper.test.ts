@@ -211,6 +211,51 @@ t.test(
   },
 );
 
+t.test('with very many doors a start goes by the record, if they are still in the same place', async (t) => {
+  const kernel = createMemoryKernel();
+  const record = createMemoryRecord();
+  const clock = { now: 1_000_000, wall: 1_700_000_000_000 };
+  const live: readonly LiveGrant[] = Array.from({ length: 10_002 }, (_, index) => ({
+    ...grantOf(`a${index}`, `10.0.${index >> 8}.${index & 255}`),
+    ...ALICE,
+    endsAt: clock.now + 60_000,
+  }));
+  const fill = (): void => {
+    for (const { id, address, ports } of live) {
+      for (const port of ports) {
+        const expiresAt = clock.now + clock.wall + 60_000;
+        kernel.doors.set(doorKey(address, port), { address, port, grantId: id, expiresAt });
+      }
+    }
+    record.content.grants = live.slice(1);
+    record.content.revoked = live.slice(0, 1);
+    record.content.mark = 'here';
+  };
+  for (const [mark, listings] of [
+    ['here', 0],
+    ['elsewhere', 1],
+  ] as const) {
+    fill();
+    let listed = 0;
+    const wrap = (firewall: Firewall): Firewall => ({
+      ...firewall,
+      mark: () => mark,
+      list: () => {
+        listed += 1;
+        return firewall.list();
+      },
+    });
+    const { keeper } = await startKeeper({ kernel, record, clock, wrap });
+    t.equal(listed, listings, mark);
+    t.equal(record.content.mark, mark);
+    t.equal(kernel.doors.size, live.length - 1, 'what was revoked is shut');
+    const { grants, closed } = await keeper.revoke({ by: 'grant', id: 'a10001' }, { cut: null });
+    t.match(grants, [{ operator: ALICE.operator }], 'whose a door is, is known');
+    t.equal(closed.length, 1);
+    keeper.close();
+  }
+});
+
 /** What happens, in any order, at once or one after the other. */
 type Event =
   | { readonly kind: 'grant'; readonly of: 'alice' | 'bob'; readonly host: number; readonly seconds: number }
