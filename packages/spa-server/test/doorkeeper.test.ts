@@ -252,7 +252,8 @@ t.test('with very many doors a start goes by the record, if they are still in th
     const { grants, closed } = await keeper.revoke({ by: 'grant', id: 'a10001' }, { cut: null });
     t.match(grants, [{ operator: ALICE.operator }], 'whose a door is, is known');
     t.equal(closed.length, 1);
-    keeper.close();
+    keeper.close({ flush: true });
+    t.equal(record.content.mark, null, 'after a flush the record says of no place what is open there');
   }
 });
 

@@ -260,8 +260,9 @@ export class Doorkeeper {
     return this.#looking;
   }
 
-  /** Ends the record; the firewall is the caller's. */
-  close(): void {
+  /** Ends the record; the firewall is the caller's. `flush`: he shuts all doors, so that the record does not say where they are. */
+  close({ flush }: { readonly flush: boolean } = { flush: false }): void {
+    if (flush) this.#file?.marked(null);
     this.#file?.close();
     this.#file = null;
   }
