@@ -209,7 +209,8 @@ export function createNftables(options: NftablesOptions): Firewall {
     const isGuarded = guard !== null && (installed === null || hasDoorSets(ruleset, guard));
     await (isGuarded || noGuard !== null ? session.run(() => []) : session.renew());
     const before = await standing(ruleset, options);
-    const open = keyed(before.doors.filter((door) => !doubtful.has(doorKey(door.address, door.port))));
+    const open = keyed(before.doors);
+    for (const key of doubtful.keys()) open.delete(key);
     const added = keyed(
       asKnownDoors(options.doors, uptime()).filter(
         (door) => (open.get(doorKey(door.address, door.port))?.until ?? 0) < door.until,
@@ -234,9 +235,8 @@ export function createNftables(options: NftablesOptions): Firewall {
         : [...doorsIn(guard, isAnew), ...guardRules(guard, some)]),
     ];
     const unfiltered = await runWithFilterIfPossible(policy, statements);
-    doors.clear();
+    doors.replace(open);
     doubtful.clear();
-    for (const door of open.values()) doors.set(door);
     installed = { policy, part: null };
     await noteWhatStands(policy);
     if (unguarded !== null) void fillGuard();
