@@ -29,13 +29,13 @@ const OPERATORS = 40;
 const EVERY_MS = 100;
 const PER_SECOND = 20_000;
 /** Stock fwknopd looks at one packet after the other, with one stanza after the other: what it can follow. */
-const PEER_STANZAS_PER_SECOND = 30_000;
+const PEER_STANZAS_PER_SECOND = 9_000;
 
 const METHOD = `\
 What a packet that nothing opens costs by the number of stanzas: *µs/seen* is processor time, user and system, of the daemon
 and the processes it starts, divided by the packets it saw. ${PER_SECOND} junk packets a second from spoofed sources for
 spa-server, without its rules in the kernel, so that each packet comes to the daemon; for fwknopd, which looks at a
-packet once for each stanza, as many as it can follow: ${PEER_STANZAS_PER_SECOND} divided by the number of stanzas. Meanwhile an operator comes every ${EVERY_MS} ms, whose stanza is the last. *one HMAC key*: all stanzas have the
+packet once for each stanza, as many as it can follow: ${PEER_STANZAS_PER_SECOND} divided by the number of stanzas. Meanwhile an operator comes every ${EVERY_MS} ms, whose stanza is the first. *one HMAC key*: all stanzas have the
 same HMAC key (AES: each has an encryption key of its own; GPG: all have the same keys), so that one look at a packet is
 enough for all of them. *an HMAC key each*: nothing in a packet says whose key it was made with, so that each has to be tried;
 spa-server does that in turn with the other sources, and *refused* are packets for which it had no time. *start*: from the
@@ -76,7 +76,7 @@ function key(length: number): string {
 async function measure(kind: Kind, stanzas: number, side: Side, run: Run): Promise<Measured> {
   const { mode, junkOf, other } = kind;
   const others = Array.from({ length: stanzas - 1 }, () => mode.access.map(other)).flat();
-  const many = { ...mode, access: [...others, ...mode.access] };
+  const many = { ...mode, access: [...mode.access, ...others] };
   const { contestant } = side;
   const begun = performance.now();
   const daemon = await contestant.start({ access: many.access });
