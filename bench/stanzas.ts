@@ -35,8 +35,9 @@ const METHOD = `\
 What a packet that nothing opens costs by the number of stanzas: *µs/seen* is processor time, user and system, of the daemon
 and the processes it starts, divided by the packets it saw. ${PER_SECOND} junk packets a second from spoofed sources for
 spa-server, without its rules in the kernel, so that each packet comes to the daemon; for fwknopd, which looks at a
-packet once for each stanza, as many as it can follow: ${PEER_STANZAS_PER_SECOND} divided by the number of stanzas. Meanwhile an operator comes every ${EVERY_MS} ms, whose stanza is the first. *one HMAC key*: all stanzas have the
-same HMAC key (AES: each has an encryption key of its own; GPG: all have the same keys), so that one look at a packet is
+packet once for each stanza, as many as it can follow: ${PEER_STANZAS_PER_SECOND} divided by the number of stanzas.
+Meanwhile an operator comes every ${EVERY_MS} ms, whose stanza is the first; what his packet costs is in it, and with AES keys of
+which nothing in a packet names one that is many of them. *one HMAC key*: all stanzas have the same HMAC key (AES: each has an encryption key of its own; GPG: all have the same keys), so that one look at a packet is
 enough for all of them. *an HMAC key each*: nothing in a packet says whose key it was made with, so that each has to be tried;
 spa-server does that in turn with the other sources, and *refused* are packets for which it had no time. *start*: from the
 start of the process to its line that it listens.`;

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ipFamily } from 'spa-core';
 import { createBursts } from './bursts.ts';
 import { type CommandOptions, runCommand, runVerboseCommand, TIME_LIMIT_MS } from './command.ts';
@@ -259,6 +260,8 @@ export function createNftables(options: NftablesOptions): Firewall {
   /** Grants go on meanwhile. If it comes to nothing, our rules do not stand, which is for whoever looks after them. */
   async function fillGuard(): Promise<void> {
     try {
+      // What else there is to do at a start comes first.
+      await sleep(GUARD_AFTER_MS, undefined, { ref: false });
       while (unguarded !== null) await inTurn(fillSome);
     } catch (error) {
       if (!(error instanceof FirewallError)) throw error;
@@ -447,6 +450,9 @@ const DOORS_PER_CHANGE = 200;
 
 /** The same where they need not come all at once. */
 const DOORS_PER_PART = 2_000;
+
+/** How long the guard of doors that were taken over waits until it is filled. */
+const GUARD_AFTER_MS = 500;
 
 /** The kernel starts anew for each page of a set's list: 100,000 doors take it five seconds. */
 const LIST_TIME_FACTOR = 12;
