@@ -12,6 +12,7 @@ import { measureMemory } from './memory.ts';
 import { type Finding, formatText, type Section, tabulateFindings, withSections } from './results.ts';
 import type { Run } from './run.ts';
 import { measureScale } from './scale.ts';
+import { measureStanzas } from './stanzas.ts';
 import { measureThroughput } from './throughput.ts';
 import { measureWire } from './wire.ts';
 
@@ -30,6 +31,7 @@ const PARTS: readonly Part[] = [
   { name: 'door', title: 'Latency of the door', measure: measureDoor },
   { name: 'throughput', title: 'Valid packets a second', measure: measureThroughput },
   { name: 'flood', title: 'A flood on the port', measure: measureFlood },
+  { name: 'stanzas', title: 'Many stanzas', measure: measureStanzas },
   { name: 'memory', title: 'Memory in a long flood', measure: measureMemory },
   { name: 'kills', title: 'Kills between a packet and its door', measure: measureKills },
   { name: 'scale', title: 'Many messages and many grants', measure: measureScale },

@@ -6,6 +6,7 @@ import type { IpAddress, MessageId } from 'spa-core';
 import {
   type ClaimedMessage,
   createLedger,
+  createNftables,
   type LiveGrant,
   openLedgerFile,
   openReplayStore,
@@ -67,6 +68,10 @@ const FILL_BURST = 512;
 const MADE_AT_ONCE = 100_000;
 const SAMPLES = 20_000;
 
+/** Doors stay open for longer than all is measured. */
+const DOOR_SECONDS = 3_600;
+const DOORS_PER_CHANGE = 1_000;
+
 const TASKS: Readonly<Record<string, (path: string, ...numbers: number[]) => Promise<object>>> = {
   burst: claimFromNothing,
   fill: fillStore,
@@ -74,6 +79,7 @@ const TASKS: Readonly<Record<string, (path: string, ...numbers: number[]) => Pro
   prune: pruneStore,
   grant: writeGrants,
   ledger: readGrants,
+  doors: openDoors,
 };
 
 const [task = '', path = '', ...numbers] = process.argv.slice(2);
@@ -90,10 +96,15 @@ async function claimFromNothing(path: string, count: number): Promise<FullStore>
 }
 
 /** Remembers `count` messages, `perSecond` of each second. */
-async function fillStore(path: string, count: number, perSecond: number): Promise<FilledStore> {
-  const store = await openReplayStore(path, FIRST_SECOND - 1);
+async function fillStore(
+  path: string,
+  count: number,
+  perSecond: number,
+  firstSecond = FIRST_SECOND,
+): Promise<FilledStore> {
+  const store = await openReplayStore(path, firstSecond - 1);
   for (let done = 0; done < count; done += MADE_AT_ONCE) {
-    const some = messages(done, Math.min(MADE_AT_ONCE, count - done), perSecond);
+    const some = messages(done, Math.min(MADE_AT_ONCE, count - done), perSecond, 1, firstSecond);
     await claimAll(store, some, FILL_BURST);
   }
   await store.close();
@@ -213,6 +224,40 @@ async function readGrants(path: string, count: number): Promise<ReadGrants> {
     return 1000 * timeOf(() => ledger.add(grant));
   });
   return { readMs, doorsMs, before, after, add: latency(times, 1) };
+}
+
+/** Opens `count` doors in this network namespace's nftables and records them, as a daemon with an own table leaves them. */
+async function openDoors(path: string, count: number): Promise<object> {
+  const warn = (line: string): void => {
+    throw new Error(line);
+  };
+  const firewall = createNftables({
+    command: ['nft'],
+    placement: { mode: 'own', table: 'spa' },
+    now: Date.now,
+    warn,
+  });
+  const endsAt = Number(process.hrtime.bigint() / 1_000_000n) + DOOR_SECONDS * 1000;
+  const grants = Array.from({ length: count }, (_, index) => ({ ...grantOf(index), endsAt }));
+  const policy = {
+    spaPort: 62201,
+    protectedPorts: [{ protocol: 'tcp', port: 22 }],
+    preFilter: null,
+  } as const;
+  await firewall.install(policy, { flush: true, doors: [] });
+  for (let done = 0; done < count; done += DOORS_PER_CHANGE) {
+    const some = grants.slice(done, done + DOORS_PER_CHANGE);
+    await firewall.adjust(
+      some.flatMap(({ id, address, ports }) =>
+        ports.map((port) => ({ address, port, timeoutSeconds: DOOR_SECONDS, grantId: id })),
+      ),
+    );
+  }
+  const file = openLedgerFile({ path, grants: () => grants, onTrouble: () => {} });
+  file.marked(firewall.mark());
+  file.close();
+  await firewall.close({ flush: false });
+  return { bytes: statSync(path).size };
 }
 
 function timeOf(work: () => unknown): number {

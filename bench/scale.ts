@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { formatText, type Section, type Table } from './results.ts';
+import { formatText, type Section, type Table, tabulateFindings } from './results.ts';
 import type { Run } from './run.ts';
+import { measureLoadedDaemon } from './scale-daemon.ts';
 import type { FilledStore, FullStore, Latency, Memory, PrunedStore, ReadGrants } from './scale-process.ts';
 
 /** What many remembered messages and many live grants cost: a claim, a start, memory, and forgetting them. */
@@ -38,13 +39,16 @@ export async function measureScale(run: Run): Promise<Omit<Section, 'title'>> {
   run.progress(`${grants} grants`);
   const written = await measure<Latency & { readonly bytes: number }>('grant', path, grants);
   const read = await measure<ReadGrants>('ledger', path, grants);
+  const loaded = await measureLoadedDaemon(run, { messages: count, doors: grants });
   return {
     tables: [
       { heading: CLAIMS_HEADING, words: 1, lines: claims },
       tabulateStore(count, filled, full, pruned),
       tabulateGrants(grants, written, read),
+      loaded.table,
     ],
-    method: METHOD,
+    findings: loaded.findings,
+    method: `${METHOD}\n\n${loaded.method}`,
   };
 }
 
@@ -60,7 +64,7 @@ const WINDOW_SECONDS = 240;
 const PROGRAM = fileURLToPath(new URL('scale-process.js', import.meta.url));
 
 const METHOD = `\
-Each line is a process of its own, without a daemon around it. A claim is from the call to the end of its promise, the
+But for the last table, each line is a process of its own, without a daemon around it. A claim is from the call to the end of its promise, the
 message is on the disk then (*disk*: the file system of ${tmpdir()}; *memory*: tmpfs, where the daemon has it on a host whose
 \`/run\` is one); *burst*: 64 claims in one turn of the event loop, divided by 64. *Start*: every page of the store is
 read and checked, then LMDB opens it. *Its own* memory is RssAnon; what is mapped of the file (RssShmem) is the tmpfs's own,
@@ -144,13 +148,17 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) await look(process.argv[
 async function look(share: number): Promise<void> {
   const undos: (() => void | Promise<void>)[] = [];
   try {
-    const { tables, method } = await measureScale({
+    const {
+      tables,
+      findings = [],
+      method,
+    } = await measureScale({
       onEnd: (undo) => undos.push(undo),
       progress: (text) => process.stderr.write(`${text}\n`),
       rounds: (full) => Math.ceil(full / share),
     });
     for (const table of tables) process.stdout.write(`${formatText(table)}\n`);
-    process.stdout.write(`${method}\n`);
+    process.stdout.write(`${formatText(tabulateFindings(findings))}\n${method}\n`);
   } finally {
     for (const undo of undos.reverse()) await undo();
   }

@@ -66,7 +66,7 @@ function obey(order: SenderOrder): void {
 function flood(junk: Junk, perSecond: number | null): void {
   const texts = junk.texts.map((text) => Buffer.from(text));
   const numberAt = junk.keptLength + NUMBER_AT;
-  const most = perSecond === null ? BATCH : (perSecond / 1000) * BEAT_MS * BEATS_AT_ONCE;
+  const most = perSecond === null ? BATCH : Math.max(1, (perSecond / 1000) * BEAT_MS * BEATS_AT_ONCE);
   startedAt = process.hrtime.bigint();
   sent = 0;
   /** What was due and could not be sent in time. */

@@ -38,9 +38,9 @@ export const askOurs: Sight = async (daemon) => {
   };
 };
 
-/** The stock daemon says a line about each packet that it looks at; what it lost it does not say. */
+/** The stock daemon says a line about each packet and each stanza that it looks at; what it lost it does not say. */
 export const readStockLog: Sight = async (daemon) => {
-  const seen = daemon.log().match(/SPA Packet from IP/g)?.length ?? 0;
+  const seen = daemon.log().match(/\(stanza #1\) SPA Packet from IP/g)?.length ?? 0;
   return { seen, seenByRules: 0, lost: 0, refused: 0 };
 };
 

@@ -17,7 +17,7 @@ export interface IpNetwork {
  */
 export function parseIpAddress(text: string): IpAddress | null {
   if (text.includes(':')) return parseIpv6(text);
-  return parseIpv4(text) === null ? null : (text as IpAddress);
+  return IPV4.test(text) ? (text as IpAddress) : null;
 }
 
 /** 4 or 6. */
@@ -53,10 +53,10 @@ export function addressBits(address: IpAddress): bigint {
   return groups.reduce((bits, group) => (bits << bitsPerGroup) | BigInt(group), 0n);
 }
 
+const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
+
 function parseIpv4(text: string): number[] | null {
-  if (!/^(0|[1-9]\d{0,2})(\.(0|[1-9]\d{0,2})){3}$/.test(text)) return null;
-  const parts = text.split('.').map(Number);
-  return parts.every((part) => part <= 255) ? parts : null;
+  return IPV4.test(text) ? text.split('.').map(Number) : null;
 }
 
 function parseIpv6(text: string): IpAddress | null {

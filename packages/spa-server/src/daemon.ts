@@ -405,9 +405,10 @@ class RunningDaemon implements Daemon {
     await turnstile.close();
     await Promise.allSettled(this.#inFlight);
     report.summarize();
-    this.#keeper.close();
+    const flush = this.#config.firewall.flushAtExit;
+    this.#keeper.close({ flush });
     try {
-      await firewall.close({ flush: this.#config.firewall.flushAtExit });
+      await firewall.close({ flush });
     } finally {
       await replay.close();
     }

@@ -6,6 +6,7 @@ import { type Firewall, FirewallError, type Grant } from '../src/firewall/firewa
 import { createMemoryFirewall, createMemoryKernel, type MemoryKernel } from '../src/firewall/memory.ts';
 import { Doorkeeper, type GrantRecord } from '../src/grants/doorkeeper.ts';
 import type { GrantSelector, LiveGrant } from '../src/grants/ledger.ts';
+import type { LedgerFile } from '../src/grants/ledger-file.ts';
 import { addressOf, createReadableLog, portsOf } from './gate.ts';
 
 const POLICY = { spaPort: 62_201, protectedPorts: portsOf('tcp/22'), preFilter: null };
@@ -210,6 +211,52 @@ t.test(
   },
 );
 
+t.test('with very many doors a start goes by the record, if they are still in the same place', async (t) => {
+  const kernel = createMemoryKernel();
+  const record = createMemoryRecord();
+  const clock = { now: 1_000_000, wall: 1_700_000_000_000 };
+  const live: readonly LiveGrant[] = Array.from({ length: 10_002 }, (_, index) => ({
+    ...grantOf(`a${index}`, `10.0.${index >> 8}.${index & 255}`),
+    ...ALICE,
+    endsAt: clock.now + 60_000,
+  }));
+  const fill = (): void => {
+    for (const { id, address, ports } of live) {
+      for (const port of ports) {
+        const expiresAt = clock.now + clock.wall + 60_000;
+        kernel.doors.set(doorKey(address, port), { address, port, grantId: id, expiresAt });
+      }
+    }
+    record.content.grants = live.slice(1);
+    record.content.revoked = live.slice(0, 1);
+    record.content.mark = 'here';
+  };
+  for (const [mark, listings] of [
+    ['here', 0],
+    ['elsewhere', 1],
+  ] as const) {
+    fill();
+    let listed = 0;
+    const wrap = (firewall: Firewall): Firewall => ({
+      ...firewall,
+      mark: () => mark,
+      list: () => {
+        listed += 1;
+        return firewall.list();
+      },
+    });
+    const { keeper } = await startKeeper({ kernel, record, clock, wrap });
+    t.equal(listed, listings, mark);
+    t.equal(record.content.mark, mark);
+    t.equal(kernel.doors.size, live.length - 1, 'what was revoked is shut');
+    const { grants, closed } = await keeper.revoke({ by: 'grant', id: 'a10001' }, { cut: null });
+    t.match(grants, [{ operator: ALICE.operator }], 'whose a door is, is known');
+    t.equal(closed.length, 1);
+    keeper.close({ flush: true });
+    t.equal(record.content.mark, null, 'after a flush the record says of no place what is open there');
+  }
+});
+
 /** What happens, in any order, at once or one after the other. */
 type Event =
   | { readonly kind: 'grant'; readonly of: 'alice' | 'bob'; readonly host: number; readonly seconds: number }
@@ -375,17 +422,29 @@ function slowly(firewall: Firewall, scheduler: fc.Scheduler): Firewall {
 }
 
 function createMemoryRecord(): GrantRecord & {
-  readonly content: { grants: LiveGrant[]; revoked: LiveGrant[]; damagedLines: number };
+  readonly content: { grants: LiveGrant[]; revoked: LiveGrant[]; mark: string | null; damagedLines: number };
 } {
-  const content = { grants: [] as LiveGrant[], revoked: [] as LiveGrant[], damagedLines: 0 };
+  const content = {
+    ...{ grants: [] as LiveGrant[], revoked: [] as LiveGrant[], damagedLines: 0 },
+    mark: null as string | null,
+  };
+  const file: LedgerFile = {
+    added: (grant) => content.grants.push(grant),
+    revoked: () => {},
+    marked: (mark) => {
+      content.mark = mark;
+    },
+    close: () => {},
+  };
   return {
     content,
     read: () => content,
     begin: (grants) => {
       content.grants = [...grants()];
       content.revoked = [];
-      return { added: (grant) => content.grants.push(grant), revoked: () => {}, close: () => {} };
+      return file;
     },
+    resume: () => file,
   };
 }
 

@@ -33,6 +33,60 @@ t.test('nftables, own table, with faults', { skip }, async (t) => {
     t.equal(await rig.reaches(client4, ssh), false, 'shut with what was put back');
   });
 
+  test('recorded doors are taken over without a listing, and the guard gets them afterwards', async (t, rig) => {
+    const first = rig.open();
+    await first.install(policy, { flush: false, doors: [] });
+    await first.grant(grantOf());
+    const mark = first.mark() ?? '';
+    await first.close({ flush: false });
+    const doors = [{ address: client4, port: ssh, timeoutSeconds: 30, grantId: grantOf().id }];
+
+    const next = rig.open();
+    t.same(await next.install(policy, { flush: false, doors: [], takeover: { mark, doors } }), []);
+    t.equal(next.mark(), mark, 'the doors are in the same objects');
+    await next.grant(grantOf({ address: client6, timeoutSeconds: 40 }));
+    await until('the guard shuts', async () => /guard_.* drop/s.test(await list(rig)));
+    await until('the rules stand', () => next.isIntact());
+    await rig.pair.server.must(['nft', 'flush', 'ruleset']);
+    t.equal(await rig.reaches(client4, ssh, 5_000), true);
+    t.equal(await rig.reaches(client6, ssh, 5_000), true);
+    t.equal(await rig.reaches(other4, ssh), false);
+  });
+
+  test('a record of doors that were in another table opens none', async (t, rig) => {
+    const first = rig.open();
+    await first.install(policy, { flush: false, doors: [] });
+    await first.grant(grantOf());
+    const mark = first.mark() ?? '';
+    await first.close({ flush: false });
+    await rig.pair.server.must(['nft', 'delete', 'table', 'inet', 'spa']);
+    const doors = [{ address: client4, port: ssh, timeoutSeconds: 30, grantId: grantOf().id }];
+
+    const next = rig.open();
+    await next.install(policy, { flush: false, doors: [], takeover: { mark, doors } });
+    t.not(next.mark(), mark);
+    t.same(await next.list(), []);
+    t.equal(await rig.reaches(client4, ssh), false);
+  });
+
+  test('rules that are put anew while the guard is being filled have all doors', async (t, rig) => {
+    const first = rig.open();
+    await first.install(policy, { flush: false, doors: [] });
+    await first.grant(grantOf());
+    const mark = first.mark() ?? '';
+    await first.close({ flush: false });
+    const doors = [{ address: client4, port: ssh, timeoutSeconds: 30, grantId: grantOf().id }];
+
+    const next = rig.open();
+    const started = next.install(policy, { flush: false, doors: [], takeover: { mark, doors } });
+    const again = next.install({ ...policy, preFilter }, { flush: false, doors: [] });
+    await Promise.all([started, again]);
+    t.equal(await next.isIntact(), true);
+    await rig.pair.server.must(['nft', 'flush', 'ruleset']);
+    t.equal(await rig.reaches(client4, ssh, 5_000), true);
+    t.equal(await rig.reaches(other4, ssh), false);
+  });
+
   test('nobody else can change the guard, and it goes with its session', async (t, rig) => {
     const firewall = rig.open();
     await firewall.install(policy, { flush: false, doors: [] });

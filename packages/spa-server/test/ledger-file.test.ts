@@ -18,7 +18,11 @@ import { addressOf, portsOf } from './gate.ts';
 
 t.test('what was added and not taken away is read again; the file is for its owner only', async (t) => {
   const { path, open } = makeFile(t);
-  t.same(readLedgerFile(path), { grants: [], revoked: [], damagedLines: 0 }, 'no file has no grants');
+  t.same(
+    readLedgerFile(path),
+    { grants: [], revoked: [], mark: null, damagedLines: 0 },
+    'no file has no grants',
+  );
   const { file } = open([]);
   const grants = [1, 2, 3].map(grantOf);
   grants.forEach(file.added);
@@ -26,6 +30,7 @@ t.test('what was added and not taken away is read again; the file is for its own
   t.same(readLedgerFile(path), {
     grants: [grants[0], grants[2]],
     revoked: [grants[1]],
+    mark: null,
     damagedLines: 0,
   });
   t.equal(statSync(path).mode & 0o777, 0o600);
@@ -34,6 +39,24 @@ t.test('what was added and not taken away is read again; the file is for its own
   t.same(readLedgerFile(path).grants, [grantOf(7)], 'a file that is opened is what the ledger says');
 });
 
+t.test(
+  'a file says in what the doors are, also when it was written anew, but not if it lacks lines',
+  async (t) => {
+    const { path, open } = makeFile(t);
+    const { file } = open([]);
+    file.marked('inet spa 1 2 3');
+    t.equal(readLedgerFile(path).mark, 'inet spa 1 2 3');
+    for (let i = 0; i < 10_010; i++) file.added(grantOf(i));
+    await until('the file is small', () => readFileSync(path, 'utf8').split('\n').length < 10_000);
+    t.equal(readLedgerFile(path).mark, 'inet spa 1 2 3');
+    file.marked('inet spa 4 2 3');
+    t.equal(readLedgerFile(path).mark, 'inet spa 4 2 3');
+    file.close();
+    appendFileSync(path, 'damage\n');
+    t.equal(readLedgerFile(path).mark, null);
+  },
+);
+
 t.test('a last line that a crash tore is passed over, and damage is counted', async (t) => {
   const { path, open } = makeFile(t);
   const { file } = open([]);
@@ -41,12 +64,13 @@ t.test('a last line that a crash tore is passed over, and damage is counted', as
   file.added(grantOf(2));
   file.close();
   truncateSync(path, statSync(path).size - 5);
-  t.same(readLedgerFile(path), { grants: [grantOf(1)], revoked: [], damagedLines: 0 });
+  t.same(readLedgerFile(path), { grants: [grantOf(1)], revoked: [], mark: null, damagedLines: 0 });
   const damage = ['null', '{', '{"id":7}', '\0\0\0', JSON.stringify({ ...grantOf(3), ports: 'tcp/0' })];
   appendFileSync(path, `\n${damage.join('\n')}\n${JSON.stringify({ revoked: 'id1' })}\n`);
   t.same(readLedgerFile(path), {
     grants: [],
     revoked: [grantOf(1)],
+    mark: null,
     damagedLines: 1 + damage.length,
   });
 });

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { lackingPrograms } from 'spa-lab';
@@ -154,6 +154,23 @@ t.test('keys of a GnuPG home', { skip }, async (t) => {
       { kind: 'aes', hmac: { digest: 'sha256' } },
       { kind: 'openpgp', hmac: { digest: 'sha256' } },
     ]);
+  });
+
+  t.test('what stanzas have in common is asked of gpg once', async (t) => {
+    const calls = join(folder, 'calls');
+    const program = file('gpg', Buffer.from(`#!/bin/sh\necho >>${calls}\nexec gpg "$@"\n`), 0o700);
+    const text = ['SOURCE ANY', `GPG_DECRYPT_ID ${bastion}`, `GPG_FINGERPRINT_ID ${alice}, ${bob}`].join(
+      '\n',
+    );
+    const countCalls = async (count: number): Promise<number> => {
+      writeFileSync(calls, '');
+      const { value } = parseAccessConfig('access.conf', `${text}\n`.repeat(count));
+      const stanzas = await loadKeys(value, { directory: home, program });
+      t.equal(stanzas.length, count);
+      t.match(stanzas.at(-1)?.keys, [{ certificates: [{ fingerprint: alice }, { fingerprint: bob }] }]);
+      return readFileSync(calls, 'utf8').length;
+    };
+    t.equal(await countCalls(50), await countCalls(1));
   });
 
   t.test('without signatures there need be no signers', async (t) => {

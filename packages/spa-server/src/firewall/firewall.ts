@@ -36,6 +36,15 @@ export interface InstallOptions {
   readonly flush: boolean;
   /** These are open in the very same change, each for at least its time: what a ledger says is granted still. */
   readonly doors: readonly DoorChange[];
+  /** For the first install: what is known of open doors, so that the kernel need not be asked. Used if it still holds. */
+  readonly takeover?: Takeover;
+}
+
+/** The open doors of the daemon before this one. */
+export interface Takeover {
+  /** What {@link Firewall.mark} was then. */
+  readonly mark: string;
+  readonly doors: readonly DoorChange[];
 }
 
 /** What the kernel throws away before it comes to the daemon. */
@@ -93,6 +102,11 @@ export interface Firewall {
    * @throws FirewallError if that cannot be found out.
    */
   isIntact(): Promise<boolean>;
+  /**
+   * Names the kernel's objects that hold the doors: another as soon as somebody has made them anew, with whatever doors.
+   * Null before the first install, and for firewalls that list their doors quickly anyway.
+   */
+  mark(): string | null;
   /** What the pre-filter has dropped, a row for each reason that it looks at. @throws FirewallError */
   counters(): Promise<readonly FirewallCounter[]>;
   /** The doors that are open. @throws FirewallError */

@@ -81,6 +81,7 @@ export function createIptables(options: IptablesOptions): Firewall {
     },
     isIntact: async () => (await Promise.all(families().map((family) => family.isIntact()))).every(Boolean),
     counters: async () => sum((await Promise.all(families().map((family) => family.counters()))).flat()),
+    mark: () => null,
     list: async () => (await Promise.all(families().map((family) => family.list()))).flat(),
     flush: async () => {
       await Promise.all(families().map((family) => family.flush()));

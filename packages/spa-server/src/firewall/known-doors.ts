@@ -16,13 +16,15 @@ export interface KnownDoors {
   set(door: KnownDoor): void;
   delete(key: string): void;
   clear(): void;
+  /** Forgets all doors but these, which are by their keys. */
+  replace(all: ReadonlyMap<string, KnownDoor>): void;
   /** Those that are open at the time `now` (ms, monotonic). */
   open(now: number): readonly KnownDoor[];
 }
 
 /** None yet. Ended doors are forgotten bit by bit: at most twice as many are remembered as are open. */
 export function createKnownDoors(uptime: () => number): KnownDoors {
-  const doors = new Map<string, KnownDoor>();
+  let doors = new Map<string, KnownDoor>();
   /** How many there were after those of the past had been forgotten, which is worth a pass only once it has doubled. */
   let pruned = 1_000;
   return {
@@ -36,6 +38,10 @@ export function createKnownDoors(uptime: () => number): KnownDoors {
     },
     delete: (key) => doors.delete(key),
     clear: () => doors.clear(),
+    replace: (all) => {
+      doors = new Map(all);
+      pruned = Math.max(doors.size, 1_000);
+    },
     open: (now) => [...doors.values()].filter(({ until }) => until > now),
   };
 }

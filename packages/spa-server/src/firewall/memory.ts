@@ -72,6 +72,7 @@ export function createMemoryFirewall(options: {
       for (const one of checked) change(one);
     },
     isIntact: async () => installed !== null && kernel.policy === installed,
+    mark: () => null,
     counters: async () => kernel.counters,
     grant: async (wanted) => {
       const { id, address, ports, timeoutSeconds } = checkGrant(wanted);

@@ -1,5 +1,5 @@
 import type { FirewallCounter } from './firewall.ts';
-import type { Guard, NftPlace } from './nft-place.ts';
+import { doorSets, type Guard, type NftPlace } from './nft-place.ts';
 
 /**
  * What of ours stands in a listing of a family's rules with handles (`nft -t -a list ruleset inet`), with everything that
@@ -14,6 +14,18 @@ export function ourPart(listing: string, place: NftPlace, guard: Guard | null): 
   if (guarding === null) return null;
   // Each session's guard has a name and handles of its own.
   return `${withoutCounts(part)}\n${guarding.replace(guard?.table ?? '', '').replaceAll(/ # .*/g, '')}`;
+}
+
+/**
+ * Names table and sets of the doors in such a listing by their handles, which no others get in the life of a network
+ * namespace. Null if they are not all there.
+ */
+export function doorsMark(listing: string, place: NftPlace): string | null {
+  const table = tableIn(listing, place.family, place.table);
+  if (table === null) return null;
+  const parts = [table, ...doorSets(place).map((set) => objectIn(table, 'set', set))];
+  const handles = parts.map((part) => /^.*\{ # handle (\d+)/.exec(part ?? '')?.[1]);
+  return handles.includes(undefined) ? null : `${place.family} ${place.table} ${handles.join(' ')}`;
 }
 
 /** What the pre-filter's counters say in such a listing. Those that are not there are left out. */

@@ -102,6 +102,13 @@ export class NftSession {
     return this.#output.read();
   }
 
+  /** What the process has done so far does not wear it: the next one would have to do the same. */
+  refresh(): void {
+    if (this.#child === null) return;
+    this.#child.lines = 0;
+    this.#child.characters = 0;
+  }
+
   /**
    * Another process takes over; the one before ends when the new one has done its {@link NftSessionOptions.onStart}, and
    * what belonged to it is gone then.
@@ -181,6 +188,8 @@ export class NftSession {
     });
     try {
       await this.#onStart((statements) => this.#send(child, statements));
+      child.lines = 0;
+      child.characters = 0;
     } catch (error) {
       process.kill('SIGKILL');
       this.#dismiss(child);

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ipFamily } from 'spa-core';
 import { createBursts } from './bursts.ts';
 import { type CommandOptions, runCommand, runVerboseCommand, TIME_LIMIT_MS } from './command.ts';
@@ -15,7 +16,7 @@ import {
 import { createTurns } from './in-turn.ts';
 import { createKnownDoors, type KnownDoor } from './known-doors.ts';
 import { type DoorPlace, openDoors, parseDoors, shutDoors } from './nft-doors.ts';
-import { countersIn, ourPart } from './nft-listing.ts';
+import { countersIn, doorsMark, ourPart } from './nft-listing.ts';
 import {
   claimGuard,
   detachStatements,
@@ -69,7 +70,10 @@ export function createNftables(options: NftablesOptions): Firewall {
   /** Doors of changes whose outcome is unknown: the next change brings them to what is known. */
   const doubtful = new Map<string, DoorPlace>();
   let installed: { readonly policy: GatePolicy; readonly part: string | null } | null = null;
+  let mark: string | null = null;
   let guard: Guard | null = null;
+  /** Doors that the guard is to have before it shuts anything; null: it has them all, and its rules. */
+  let unguarded: Map<string, KnownDoor> | null = null;
   /** Who only adjusts what another process has installed needs no guard. */
   let isInstalling = false;
   /** Why there is no guard, or null if there may be one. */
@@ -130,6 +134,7 @@ export function createNftables(options: NftablesOptions): Firewall {
         await send(openIn(made, open.slice(at, at + DOORS_PER_PART), true));
       }
       await send(guardRules(made, installed.policy));
+      unguarded = null;
     }
     guard = made;
   }
@@ -168,6 +173,8 @@ export function createNftables(options: NftablesOptions): Firewall {
     attempt: (build: (isFirst: boolean) => readonly string[]) => Promise<void>,
   ): Promise<void> {
     const [fresh, others] = partition(change.open, (door) => isFresh(door));
+    for (const { address, port } of [...change.open, ...change.shut])
+      unguarded?.delete(doorKey(address, port));
     try {
       await attempt((isFirst) => {
         const statements = tables().flatMap((table) => [
@@ -203,14 +210,16 @@ export function createNftables(options: NftablesOptions): Firewall {
     const isGuarded = guard !== null && (installed === null || hasDoorSets(ruleset, guard));
     await (isGuarded || noGuard !== null ? session.run(() => []) : session.renew());
     const before = await standing(ruleset, options);
-    const open = keyed(before.doors.filter((door) => !doubtful.has(doorKey(door.address, door.port))));
+    const open = keyed(before.doors);
+    for (const key of doubtful.keys()) open.delete(key);
     const added = keyed(
       asKnownDoors(options.doors, uptime()).filter(
         (door) => (open.get(doorKey(door.address, door.port))?.until ?? 0) < door.until,
       ),
     );
     for (const [key, door] of added) open.set(key, door);
-    const isFirst = installed === null;
+    const isAnew = installed === null || options.flush || unguarded !== null;
+    unguarded = before.isTakenOver && guard !== null ? open : null;
     const doorsIn = (table: NftPlace | Guard, anew: boolean): readonly string[] =>
       anew
         ? [...flushDoors(table), ...openIn(table, [...open.values()], true)]
@@ -221,15 +230,17 @@ export function createNftables(options: NftablesOptions): Firewall {
         untracked: place.from === null && !isShutByOthers(ruleset, place),
       }),
       ...doorsIn(place, before.isSuspect),
-      ...(guard === null ? [] : [...guardSets(guard), ...doorsIn(guard, isFirst || options.flush)]),
-      ...(guard === null ? [] : guardRules(guard, some)),
+      ...(guard === null ? [] : guardSets(guard)),
+      ...(guard === null || unguarded !== null
+        ? []
+        : [...doorsIn(guard, isAnew), ...guardRules(guard, some)]),
     ];
     const unfiltered = await runWithFilterIfPossible(policy, statements);
-    doors.clear();
+    doors.replace(open);
     doubtful.clear();
-    for (const door of open.values()) doors.set(door);
     installed = { policy, part: null };
-    installed = { policy, part: ourPart(await listOurs(), place, guard) };
+    await noteWhatStands(policy);
+    if (unguarded !== null) void fillGuard();
     return [
       ...rulesetWarnings(ruleset, place, policy),
       ...(placement.mode === 'own' ? strangers(ruleset, placement.table, ourGuard) : []),
@@ -240,17 +251,59 @@ export function createNftables(options: NftablesOptions): Firewall {
     ];
   }
 
+  async function noteWhatStands(policy: GatePolicy): Promise<void> {
+    const listing = await listOurs();
+    installed = { policy, part: ourPart(listing, place, guard) };
+    mark = doorsMark(listing, place);
+  }
+
+  /** Grants go on meanwhile. If it comes to nothing, our rules do not stand, which is for whoever looks after them. */
+  async function fillGuard(): Promise<void> {
+    try {
+      // What else there is to do at a start comes first.
+      await sleep(GUARD_AFTER_MS, undefined, { ref: false });
+      while (unguarded !== null) await inTurn(fillSome);
+    } catch (error) {
+      if (!(error instanceof FirewallError)) throw error;
+      if (installed !== null) installed = { ...installed, part: '' };
+    }
+  }
+
+  /** Some doors more or, once there are no more, the guard's rules. */
+  async function fillSome(): Promise<void> {
+    if (unguarded === null || installed === null) return;
+    if (isClosed) {
+      unguarded = null;
+      return;
+    }
+    const { policy } = installed;
+    const some = [...take(unguarded.values(), DOORS_PER_PART)];
+    // Another session has made a guard with everything in it.
+    await run(() => {
+      if (guard === null || unguarded === null) return [];
+      return some.length === 0 ? guardRules(guard, policy) : openIn(guard, some, true);
+    });
+    session.refresh();
+    for (const { address, port } of some) unguarded?.delete(doorKey(address, port));
+    if (some.length > 0 && unguarded !== null) return;
+    unguarded = null;
+    await noteWhatStands(policy);
+  }
+
   /**
    * The doors that are to stay, and whether what is in the kernel is to be replaced by them. After the first install
    * what is known counts: what somebody else has put back may be doors of long ago.
    */
-  async function standing(
-    ruleset: Ruleset,
-    { flush }: InstallOptions,
-  ): Promise<{ readonly doors: readonly KnownDoor[]; readonly isSuspect: boolean }> {
-    if (flush || !hasDoorSets(ruleset, place)) return { doors: [], isSuspect: true };
-    if (installed === null) return { doors: (await listDoors()).doors, isSuspect: false };
-    return { doors: doors.open(uptime()), isSuspect: !(await isIntact()) };
+  async function standing(ruleset: Ruleset, { flush, takeover }: InstallOptions): Promise<Standing> {
+    const isTakenOver = false;
+    if (flush || !hasDoorSets(ruleset, place)) return { doors: [], isSuspect: true, isTakenOver };
+    if (installed !== null) {
+      return { doors: doors.open(uptime()), isSuspect: !(await isIntact()), isTakenOver };
+    }
+    if (takeover !== undefined && doorsMark(await listOurs(), place) === takeover.mark) {
+      return { doors: asKnownDoors(takeover.doors, uptime()), isSuspect: false, isTakenOver: true };
+    }
+    return { doors: (await listDoors()).doors, isSuspect: false, isTakenOver };
   }
 
   /** A kernel without what the pre-filter needs does without it. Resolves to the reason, or null. */
@@ -319,6 +372,7 @@ export function createNftables(options: NftablesOptions): Firewall {
     await run(() => tables().flatMap(flushDoors));
     doors.clear();
     doubtful.clear();
+    unguarded?.clear();
   }
 
   async function close(options: { readonly flush: boolean }): Promise<void> {
@@ -362,6 +416,7 @@ export function createNftables(options: NftablesOptions): Firewall {
       return inTurn(() => adjust(checked));
     },
     isIntact: () => inTurn(isIntact),
+    mark: () => mark,
     counters: () => inTurn(async () => countersIn(await listOurs(), place)),
     list: async () => {
       const listed = await listDoors();
@@ -382,11 +437,22 @@ interface DoorsChange {
   readonly shut: readonly DoorPlace[];
 }
 
+/** What an install finds. */
+interface Standing {
+  readonly doors: readonly KnownDoor[];
+  readonly isSuspect: boolean;
+  /** True: the kernel was not asked; the doors are those of {@link Takeover}. */
+  readonly isTakenOver: boolean;
+}
+
 /** A change goes to the kernel as few messages, for which an unprivileged user's namespace has little room. */
 const DOORS_PER_CHANGE = 200;
 
 /** The same where they need not come all at once. */
 const DOORS_PER_PART = 2_000;
+
+/** How long the guard of doors that were taken over waits until it is filled. */
+const GUARD_AFTER_MS = 500;
 
 /** The kernel starts anew for each page of a set's list: 100,000 doors take it five seconds. */
 const LIST_TIME_FACTOR = 12;
@@ -408,6 +474,14 @@ function asKnownDoors(changes: readonly DoorChange[], now: number): readonly Kno
   return changes.flatMap(({ address, port, timeoutSeconds, grantId }) =>
     timeoutSeconds === null ? [] : [{ address, port, grantId, until: now + timeoutSeconds * 1000 }],
   );
+}
+
+function* take<T>(items: Iterable<T>, count: number): Iterable<T> {
+  let taken = 0;
+  for (const item of items) {
+    if (taken++ === count) return;
+    yield item;
+  }
 }
 
 function asDoor({ address, port, until, grantId }: KnownDoor, now: number): Door {

@@ -9,6 +9,7 @@ import {
   FirewallError,
   type GatePolicy,
   type Grant,
+  type Takeover,
 } from '../firewall/firewall.ts';
 import { createTurns } from '../firewall/in-turn.ts';
 import type { Log } from '../system/log.ts';
@@ -19,6 +20,7 @@ import {
   type GrantSelector,
   isMeant,
   type Ledger,
+  type LedgerDoor,
   type LiveGrant,
 } from './ledger.ts';
 import type { LedgerFile, LedgerFileContent } from './ledger-file.ts';
@@ -44,6 +46,8 @@ export interface GrantRecord {
   read(): LedgerFileContent;
   /** Begins anew, with these grants. @throws the system's error if it cannot be written. */
   begin(grants: () => readonly LiveGrant[]): LedgerFile;
+  /** Goes on where the last one ended, with what was read. @throws the system's error if it cannot be written. */
+  resume(content: LedgerFileContent, grants: () => readonly LiveGrant[]): LedgerFile;
 }
 
 /** Who gets a grant. */
@@ -67,6 +71,8 @@ export interface Revocation {
 
 /** Revocations that a packet may still have to be measured by: no packet is under way for so long. */
 const REMEMBER_REVOCATIONS_MS = 10 * 60_000;
+/** To list more doors than these takes the kernel longer than to begin with what the record says. */
+const LISTED_DOORS = 10_000;
 /** Doors that are brought in line in one change. */
 const DOORS_PER_CHANGE = 1_000;
 /** The clock was set, and did not merely drift. */
@@ -83,7 +89,7 @@ const BACKOFF_MS = { first: 1_000, longest: 5_000 } as const;
  */
 export class Doorkeeper {
   readonly #parts: DoorkeeperParts;
-  readonly #ledger: Ledger = createLedger();
+  #ledger: Ledger = createLedger();
   readonly #installInTurn = createTurns();
   #file: LedgerFile | null = null;
   #policy: GatePolicy | null = null;
@@ -114,9 +120,17 @@ export class Doorkeeper {
    * @throws FirewallError
    */
   async start(policy: GatePolicy, { flush }: { readonly flush: boolean }): Promise<void> {
-    await this.#install(policy, { flush, doors: () => [] });
+    const remembered = flush ? NOTHING : this.#readRecord();
+    const ledger = ledgerOf(remembered);
+    const takeover = this.#takeover(remembered, ledger);
+    await this.#install(policy, { flush, doors: () => [], takeover });
     if (flush) return this.#beginRecord();
-    const overdue = await this.adopt();
+    if (takeover !== null && takeover.mark === this.#parts.firewall.mark()) {
+      this.#ledger = ledger;
+      await this.#settle(doorsOf(remembered.revoked.filter(({ endsAt }) => endsAt > this.#now())));
+      return this.#beginRecord(remembered);
+    }
+    const overdue = await this.#adopt(remembered);
     if (overdue.length === 0) return;
     await this.#settle(overdue);
     this.#parts.log.warning(
@@ -128,8 +142,11 @@ export class Doorkeeper {
    * Takes over what is open; of what was revoked the doors that are open still are closed. Resolves to those that the kernel
    * would keep open longer than they were granted. @throws FirewallError
    */
-  async adopt(): Promise<readonly DoorName[]> {
-    const remembered = this.#readRecord();
+  adopt(): Promise<readonly DoorName[]> {
+    return this.#adopt(this.#readRecord());
+  }
+
+  async #adopt(remembered: LedgerFileContent): Promise<readonly DoorName[]> {
     const open = await this.#parts.firewall.list();
     for (const grant of reconcile(remembered, open, this.#now())) this.#ledger.add(grant);
     const isOpen = new Set(open.map(({ address, port }) => doorKey(address, port)));
@@ -243,8 +260,9 @@ export class Doorkeeper {
     return this.#looking;
   }
 
-  /** Ends the record; the firewall is the caller's. */
-  close(): void {
+  /** Ends the record; the firewall is the caller's. `flush`: he shuts all doors, so that the record does not say where they are. */
+  close({ flush }: { readonly flush: boolean } = { flush: false }): void {
+    if (flush) this.#file?.marked(null);
     this.#file?.close();
     this.#file = null;
   }
@@ -270,8 +288,7 @@ export class Doorkeeper {
   /** A record that cannot be read is none: what is open then is nobody's. */
   #readRecord(): LedgerFileContent {
     const { record, log } = this.#parts;
-    const nothing = { grants: [], revoked: [], damagedLines: 0 };
-    if (record === null) return nothing;
+    if (record === null) return NOTHING;
     try {
       const content = record.read();
       if (content.damagedLines > 0) {
@@ -282,15 +299,25 @@ export class Doorkeeper {
       return content;
     } catch (error) {
       log.error(`the record of grants cannot be read: ${describeSystemError(error)}`);
-      return nothing;
+      return NOTHING;
     }
   }
 
+  /** What the record says is open, if there is so much of it that the kernel is better not asked; else null. */
+  #takeover({ mark }: LedgerFileContent, ledger: Ledger): Takeover | null {
+    if (mark === null || ledger.size <= LISTED_DOORS) return null;
+    const doors = ledger.doors(this.#now());
+    return doors.length <= LISTED_DOORS ? null : { mark, doors: doors.map((door) => this.#changeFor(door)) };
+  }
+
   /** Doors matter more than the record of them. */
-  #beginRecord(): void {
+  #beginRecord(resumed: LedgerFileContent | null = null): void {
     const { record, log } = this.#parts;
+    const grants = (): readonly LiveGrant[] => this.#ledger.grants({ by: 'all' }, this.#now());
     try {
-      this.#file = record?.begin(() => this.#ledger.grants({ by: 'all' }, this.#now())) ?? null;
+      const file = resumed === null ? record?.begin(grants) : record?.resume(resumed, grants);
+      this.#file = file ?? null;
+      this.#file?.marked(this.#parts.firewall.mark());
     } catch (error) {
       log.error(
         `grants are not recorded, so that after a restart nobody knows whose they are: ${describeSystemError(error)}`,
@@ -349,6 +376,7 @@ export class Doorkeeper {
       if (this.#policy === null || (await firewall.isIntact())) return;
       const doors = this.#wanted();
       await firewall.install(this.#policy, { flush: false, doors });
+      this.#file?.marked(firewall.mark());
       log.warning(
         `the firewall's rules were changed by somebody; put back with ${count(doors.length, 'open door')}`,
       );
@@ -356,12 +384,12 @@ export class Doorkeeper {
     return this.#nextMend;
   }
 
-  #install(
-    policy: GatePolicy,
-    { flush, doors }: { readonly flush: boolean; readonly doors: () => readonly DoorChange[] },
-  ): Promise<void> {
+  #install(policy: GatePolicy, { flush, doors, takeover = null }: InstallPlan): Promise<void> {
+    const { firewall } = this.#parts;
     return this.#installInTurn(async () => {
-      const warnings = await this.#parts.firewall.install(policy, { flush, doors: doors() });
+      const more = takeover === null ? {} : { takeover };
+      const warnings = await firewall.install(policy, { flush, doors: doors(), ...more });
+      this.#file?.marked(firewall.mark());
       for (const warning of warnings) this.#parts.log.warning(warning);
       this.#policy = policy;
     });
@@ -411,8 +439,11 @@ export class Doorkeeper {
 
   #changeOf({ address, port }: DoorName): DoorChange {
     const door = this.#ledger.door({ address, port }, this.#now());
-    if (door === null) return { address, port, timeoutSeconds: null, grantId: null };
-    return { address, port, timeoutSeconds: (door.endsAt - this.#now()) / 1000, grantId: door.grantId };
+    return door === null ? { address, port, timeoutSeconds: null, grantId: null } : this.#changeFor(door);
+  }
+
+  #changeFor({ address, port, endsAt, grantId }: LedgerDoor): DoorChange {
+    return { address, port, timeoutSeconds: (endsAt - this.#now()) / 1000, grantId };
   }
 
   #forget(grants: readonly LiveGrant[]): void {
@@ -430,6 +461,21 @@ export class Doorkeeper {
   #now(): number {
     return this.#parts.now();
   }
+}
+
+/** How rules are put in place. */
+interface InstallPlan {
+  readonly flush: boolean;
+  readonly doors: () => readonly DoorChange[];
+  readonly takeover?: Takeover | null;
+}
+
+const NOTHING: LedgerFileContent = { grants: [], revoked: [], mark: null, damagedLines: 0 };
+
+function ledgerOf({ grants }: LedgerFileContent): Ledger {
+  const ledger = createLedger();
+  for (const grant of grants) ledger.add(grant);
+  return ledger;
 }
 
 /** @throws what is no error of the system's. */

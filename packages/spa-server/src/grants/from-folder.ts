@@ -4,7 +4,7 @@ import type { Log } from '../system/log.ts';
 import { type Connections, type Cut, cutConnections } from './cut.ts';
 import { Doorkeeper, type GrantRecord } from './doorkeeper.ts';
 import { steadyNow } from './ledger.ts';
-import { openLedgerFile, readLedgerFile } from './ledger-file.ts';
+import { type LedgerFile, openLedgerFile, readLedgerFile } from './ledger-file.ts';
 
 /** The doorkeeper of this host. What it has to remember lies in the daemon's run folder; null: it remembers nothing. */
 export function createDoorkeeper(firewall: Firewall, log: Log, runFolder: string | null): Doorkeeper {
@@ -22,10 +22,18 @@ export function createDoorkeeper(firewall: Firewall, log: Log, runFolder: string
 export function createOnlooker(firewall: Firewall, log: Log, runFolder: string): Doorkeeper {
   const record: GrantRecord = {
     read: () => ({ ...recordIn(runFolder, log).read(), revoked: [] }),
-    begin: () => ({ added: () => {}, revoked: () => {}, close: () => {} }),
+    begin: () => NOTHING_WRITTEN,
+    resume: () => NOTHING_WRITTEN,
   };
   return new Doorkeeper({ firewall, log, record, now: steadyNow, wallNow: Date.now, cut });
 }
+
+const NOTHING_WRITTEN: LedgerFile = {
+  added: () => {},
+  revoked: () => {},
+  marked: () => {},
+  close: () => {},
+};
 
 function cut(connections: readonly Connections[]): Promise<Cut> {
   return cutConnections(connections);
@@ -40,5 +48,6 @@ function recordIn(runFolder: string, log: Log): GrantRecord {
   return {
     read: () => readLedgerFile(path),
     begin: (grants) => openLedgerFile({ path, grants, onTrouble }),
+    resume: (content, grants) => openLedgerFile({ path, grants, resume: content, onTrouble }),
   };
 }

@@ -1,10 +1,12 @@
 import {
+  chmodSync,
   closeSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   type WriteFileOptions,
   writeFileSync,
   writeSync,
@@ -25,6 +27,8 @@ export interface LedgerFileContent {
   readonly grants: readonly LiveGrant[];
   /** Grants that were taken away before their end: the firewall may not have done it yet. */
   readonly revoked: readonly LiveGrant[];
+  /** What the grants' doors were in: see {@link LedgerFile.marked}. Null: it does not say. */
+  readonly mark: string | null;
   /** Lines that were no lines of ours; the last one may be torn by a crash, which is no damage. */
   readonly damagedLines: number;
 }
@@ -33,6 +37,8 @@ export interface LedgerFileContent {
 export interface LedgerFile {
   added(grant: LiveGrant): void;
   revoked(ids: readonly string[]): void;
+  /** Says in what the doors are (`Firewall.mark`), from now on. */
+  marked(mark: string | null): void;
   close(): void;
 }
 
@@ -41,6 +47,8 @@ export interface LedgerFileOptions {
   readonly path: string;
   /** The grants that the file has to have when it is written anew. */
   readonly grants: () => readonly LiveGrant[];
+  /** What the file says already, which is right: it need not be written anew. */
+  readonly resume?: LedgerFileContent;
   /** Hears when the file cannot be written, and when it can again; the ledger in memory is right all the same. */
   readonly onTrouble: (error: Error | null) => void;
 }
@@ -52,18 +60,28 @@ export interface LedgerFileOptions {
  */
 export function readLedgerFile(path: string): LedgerFileContent {
   const [first = '', ...lines] = readIfThere(path).split('\n');
-  if (first !== bootLine()) return { grants: [], revoked: [], damagedLines: 0 };
+  if (first !== bootLine()) return { grants: [], revoked: [], mark: null, damagedLines: 0 };
   const grants = new Map<string, LiveGrant>();
   const revoked = new Map<string, LiveGrant>();
+  let mark: string | null = null;
   let damagedLines = 0;
+  const parsePorts = memoize(parseProtoPorts);
   // After the last end of a line there is nothing, or what a crash left of one.
   for (const line of lines.slice(0, -1)) {
-    const event = parseEvent(line);
+    const event = parseEvent(line, parsePorts);
     if (event === null) damagedLines += 1;
+    else if ('mark' in event) mark = event.mark;
     else if ('id' in event) grants.set(event.id, event);
     else move(event.revoked, grants, revoked);
   }
-  return { grants: [...grants.values()], revoked: [...revoked.values()], damagedLines };
+  // Without some lines it may name what was revoked.
+  const lacksLines = damagedLines > 0 || (statSync(path).mode & 0o777) === LACKS_LINES;
+  return {
+    grants: [...grants.values()],
+    revoked: [...revoked.values()],
+    mark: lacksLines ? null : mark,
+    damagedLines,
+  };
 }
 
 function move(id: string, from: Map<string, LiveGrant>, to: Map<string, LiveGrant>): void {
@@ -78,21 +96,28 @@ function move(id: string, from: Map<string, LiveGrant>, to: Map<string, LiveGran
  * host, for whose doors it is. It is readable by its owner only.
  * @throws the system's error if it cannot be written at all.
  */
-export function openLedgerFile({ path, grants, onTrouble }: LedgerFileOptions): LedgerFile {
+export function openLedgerFile({ path, grants, resume, onTrouble }: LedgerFileOptions): LedgerFile {
   const draft = `${path}.new`;
   let file: number | null = null;
   let appended = 0;
   let limit = MIN_APPENDED_LINES;
   /** Lines that came while the file is being written anew; null: it is not. */
   let meanwhile: string[] | null = null;
+  let mark: string | null = resume?.mark ?? null;
   /** What the file says may be wrong: only one that is written anew is right. */
   let isInTrouble = false;
 
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  const events = grants().map(addition);
-  adopt(openDraft(draft), events.length);
-  writeLines(file ?? -1, events);
-  renameSync(draft, path);
+  if (resume !== undefined) adopt(openSync(path, 'a'), resume.grants.length);
+  else begin();
+
+  function begin(): void {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    const events = grants().map(addition);
+    const next = openDraft(draft);
+    adopt(next, events.length);
+    writeLines(next, events);
+    renameSync(draft, path);
+  }
 
   function adopt(next: number, live: number): void {
     if (file !== null) closeSync(file);
@@ -128,7 +153,7 @@ export function openLedgerFile({ path, grants, onTrouble }: LedgerFileOptions): 
         await new Promise((resolve) => setImmediate(resolve));
         if (file === null) throw new Error('the ledger was closed');
       }
-      writeLines(next, late);
+      writeLines(next, [markLine(mark), ...late]);
       renameSync(draft, path);
       adopt(next, live.length);
       if (isInTrouble) onTrouble(null);
@@ -144,12 +169,19 @@ export function openLedgerFile({ path, grants, onTrouble }: LedgerFileOptions): 
 
   function trouble(error: unknown): void {
     if (!(error instanceof Error)) throw error;
-    if (!isInTrouble) onTrouble(error);
+    if (!isInTrouble) {
+      disown(path);
+      onTrouble(error);
+    }
     isInTrouble = true;
   }
 
   return {
     added: (grant) => append([addition(grant)]),
+    marked: (next) => {
+      if (next !== mark) append([markLine(next)]);
+      mark = next;
+    },
     revoked: (ids) => append(ids.map((id) => JSON.stringify({ revoked: id }))),
     close: () => {
       if (file !== null) closeSync(file);
@@ -158,6 +190,16 @@ export function openLedgerFile({ path, grants, onTrouble }: LedgerFileOptions): 
   };
 }
 
+/** Says of the file that it may lack lines: a change of mode needs no room on a disk that is full. */
+function disown(path: string): void {
+  try {
+    chmodSync(path, LACKS_LINES);
+  } catch {
+    // Gone: then it says nothing wrong.
+  }
+}
+
+const LACKS_LINES = 0o400;
 const OWNER_ONLY = { mode: 0o600, flag: 'wx' } as const satisfies WriteFileOptions;
 
 /** A new file that has its first line, for appending to. */
@@ -183,16 +225,33 @@ function addition(grant: LiveGrant): string {
   return JSON.stringify({ ...grant, ports: formatProtoPorts(grant.ports) });
 }
 
-type Event = LiveGrant | { readonly revoked: string };
+function markLine(mark: string | null): string {
+  return JSON.stringify({ mark });
+}
+
+type Event = LiveGrant | { readonly revoked: string } | { readonly mark: string | null };
+
+/** Most grants are for the same few ports. */
+function memoize<Result>(work: (text: string) => Result): (text: string) => Result {
+  const known = new Map<string, Result>();
+  return (text) => {
+    const found = known.get(text);
+    if (found !== undefined) return found;
+    const result = work(text);
+    known.set(text, result);
+    return result;
+  };
+}
 
 /** Null for a line that is none of ours. */
-function parseEvent(line: string): Event | null {
+function parseEvent(line: string, parsePorts: typeof parseProtoPorts): Event | null {
   const fields = parseObject(line);
   if (fields === null) return null;
   if (typeof fields.revoked === 'string') return { revoked: fields.revoked };
+  if ('mark' in fields) return isTextOrNull(fields.mark) ? { mark: fields.mark } : null;
   const { id, operator, username, stanza, endsAt } = fields;
   const address = typeof fields.address === 'string' ? parseIpAddress(fields.address) : null;
-  const ports = typeof fields.ports === 'string' ? parseProtoPorts(fields.ports) : null;
+  const ports = typeof fields.ports === 'string' ? parsePorts(fields.ports) : null;
   if (typeof id !== 'string' || !/^[0-9A-Za-z]{1,64}$/.test(id)) return null;
   if (!isTextOrNull(operator) || !isTextOrNull(username) || address === null || ports === null) return null;
   if (!(stanza === null || Number.isInteger(stanza)) || !Number.isFinite(endsAt)) return null;

@@ -1,5 +1,4 @@
-import { type IpAddress, type IpNetwork, networkContains, type ProtoPort } from 'spa-core';
-import { doorKey } from '../firewall/doors.ts';
+import { formatProtoPort, type IpAddress, type IpNetwork, networkContains, type ProtoPort } from 'spa-core';
 
 /** A grant that may still hold doors open, and who got it. */
 export interface LiveGrant {
@@ -138,11 +137,20 @@ export function createLedger(): Ledger {
     grants: named,
     grantsOf,
     doors: (now) => {
-      const doors = new Map<string, DoorName>();
-      for (const { address, ports } of byId.values()) {
-        for (const port of ports) doors.set(doorKey(address, port), { address, port });
+      const doors: LedgerDoor[] = [];
+      for (const [address, grants] of byAddress) {
+        const latest = new Map<string, LedgerDoor>();
+        for (const { id, ports, endsAt } of grants) {
+          if (endsAt <= now) continue;
+          for (const port of ports) {
+            const known = latest.get(formatProtoPort(port));
+            if (known !== undefined && known.endsAt >= endsAt) continue;
+            latest.set(formatProtoPort(port), { address, port, endsAt, grantId: id });
+          }
+        }
+        doors.push(...latest.values());
       }
-      return [...doors.values()].map((name) => door(name, now)).filter((found) => found !== null);
+      return doors;
     },
     door,
   };

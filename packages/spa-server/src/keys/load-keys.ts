@@ -23,17 +23,34 @@ import type { Stanza } from '../decision/stanza.ts';
 
 /**
  * The stanzas with the keys that they name. Who may sign is settled here, by full fingerprint: no key that comes into
- * the key ring later is trusted because its ID looks alike.
+ * the key ring later is trusted because its ID looks alike. What stanzas have in common is read once.
  * @throws ConfigError naming the line whose key is missing, ambiguous, locked or unreadable.
  */
 export async function loadKeys(
   stanzas: readonly StanzaText[],
   defaultHome: GnupgHome,
 ): Promise<readonly Stanza[]> {
-  return Promise.all(stanzas.map((stanza) => loadStanza(stanza, defaultHome)));
+  const once = createOnce();
+  return Promise.all(stanzas.map((stanza) => loadStanza(stanza, defaultHome, once)));
 }
 
-async function loadStanza(text: StanzaText, defaultHome: GnupgHome): Promise<Stanza> {
+/** The result of `work`, which is done once for all that have the same name. */
+type Once = <T>(name: readonly unknown[], work: () => Promise<T>) => Promise<T>;
+
+/** A failure is everybody's too, each at the line of his own. */
+function createOnce(): Once {
+  const known = new Map<string, Promise<unknown>>();
+  return <T>(name: readonly unknown[], work: () => Promise<T>): Promise<T> => {
+    const key = JSON.stringify(name);
+    const found = known.get(key) as Promise<T> | undefined;
+    if (found !== undefined) return found;
+    const result = work();
+    known.set(key, result);
+    return result;
+  };
+}
+
+async function loadStanza(text: StanzaText, defaultHome: GnupgHome, once: Once): Promise<Stanza> {
   const { source: _, symmetric, hmac, openpgp, ...rest } = text;
   const keys: OpeningKeys[] = [];
   if (symmetric !== null) keys.push({ kind: 'aes', key: symmetric, hmac });
@@ -43,8 +60,8 @@ async function loadStanza(text: StanzaText, defaultHome: GnupgHome): Promise<Sta
       program: openpgp.program ?? defaultHome.program,
     };
     const [secretKey, certificates] = await Promise.all([
-      loadSecretKey(openpgp, home),
-      loadSigners(openpgp, home),
+      loadSecretKey(openpgp, home, once),
+      loadSigners(openpgp, home, once),
     ]);
     const { requireSignature } = openpgp;
     keys.push({ kind: 'openpgp', secretKeys: [secretKey], certificates, requireSignature, hmac });
@@ -52,22 +69,33 @@ async function loadStanza(text: StanzaText, defaultHome: GnupgHome): Promise<Sta
   return { ...rest, keys };
 }
 
-async function loadSecretKey(text: OpenPgpText, home: GnupgHome): Promise<SecretKey> {
+async function loadSecretKey(text: OpenPgpText, home: GnupgHome, once: Once): Promise<SecretKey> {
   const { decryptId, decryptKeyFile, passphrase } = text;
   const key =
     decryptKeyFile !== null
-      ? await secretKeyOfFile(decryptKeyFile, decryptId)
-      : await secretKeyOfHome(home, decryptId, passphrase);
+      ? await secretKeyOfFile(decryptKeyFile, decryptId, once)
+      : await secretKeyOfHome(home, decryptId, passphrase, once);
   if (!key.isLocked) return key;
   const place = (decryptKeyFile ?? decryptId)?.place ?? { file: '' };
   if (passphrase === null) {
     throw new ConfigError(place, 'this key is locked by a passphrase; write GPG_DECRYPT_PW too');
   }
-  return at(passphrase.place, unlockSecretKey(key, passphrase.value));
+  const name = ['unlocked', decryptKeyFile?.value, home, decryptId?.value, passphrase.value];
+  return at(
+    passphrase.place,
+    once(name, () => unlockSecretKey(key, passphrase.value)),
+  );
 }
 
-async function secretKeyOfFile(file: Stated<string>, id: Stated<string> | null): Promise<SecretKey> {
-  const keys = await at(file.place, async () => readSecretKeys(readPrivateFile(file.value)));
+async function secretKeyOfFile(
+  file: Stated<string>,
+  id: Stated<string> | null,
+  once: Once,
+): Promise<SecretKey> {
+  const keys = await at(
+    file.place,
+    once(['key file', file.value], async () => readSecretKeys(readPrivateFile(file.value))),
+  );
   const chosen = id === null ? keys : keys.filter((key) => isNamed(key, hexOf(id.value)));
   const [key, ...others] = chosen;
   if (key === undefined) {
@@ -89,31 +117,42 @@ async function secretKeyOfHome(
   home: GnupgHome,
   id: Stated<string> | null,
   passphrase: Stated<string> | null,
+  once: Once,
 ): Promise<SecretKey> {
   if (id === null) throw new TypeError('a stanza names a key file or a key of the home');
-  const data = await at(id.place, exportSecretKey(home, id.value, passphrase?.value ?? null));
-  if (data === null) {
+  const word = passphrase?.value ?? null;
+  const keys = await at(
+    id.place,
+    once(['key', home, id.value, word], async () => {
+      const data = await exportSecretKey(home, id.value, word);
+      return data === null ? null : readSecretKeys(data);
+    }),
+  );
+  if (keys === null) {
     throw passphrase === null
       ? new ConfigError(id.place, 'gpg needs the passphrase of this key; write GPG_DECRYPT_PW too')
       : new ConfigError(passphrase.place, 'gpg refuses this passphrase; write the one of GPG_DECRYPT_ID');
   }
-  const [key] = await at(id.place, readSecretKeys(data));
+  const [key] = keys;
   if (key === undefined) throw new ConfigError(id.place, 'gpg exported no key; write its fingerprint');
   return key;
 }
 
-async function loadSigners(text: OpenPgpText, home: GnupgHome): Promise<readonly Certificate[]> {
+async function loadSigners(text: OpenPgpText, home: GnupgHome, once: Once): Promise<readonly Certificate[]> {
   if (text.signerCertFile === null) {
     return both(
       text,
       await Promise.all([
-        resolveAll(text.remoteIds, (id) => certificateOfHome(home, id)),
-        resolveAll(text.fingerprints, (id) => certificateOfHome(home, id)),
+        resolveAll(text.remoteIds, (id) => certificateOfHome(home, id, once)),
+        resolveAll(text.fingerprints, (id) => certificateOfHome(home, id, once)),
       ]),
     );
   }
   const file = text.signerCertFile;
-  const ring = await at(file.place, async () => readCertificates(readSignerFile(file.value)));
+  const ring = await at(
+    file.place,
+    once(['signers', file.value], async () => readCertificates(readSignerFile(file.value))),
+  );
   const lists = await Promise.all([
     resolveAll(text.remoteIds, async (id) => certificateOfRing(ring, file.value, id)),
     resolveAll(text.fingerprints, async (id) => certificateOfRing(ring, file.value, id)),
@@ -136,9 +175,13 @@ async function resolveAll(
   return unique(await Promise.all(ids.value.map((value) => resolve({ value, place: ids.place }))));
 }
 
-async function certificateOfHome(home: GnupgHome, id: Stated<string>): Promise<Certificate> {
-  const data = await at(id.place, exportOneCertificate(home, id.value));
-  const [certificate] = await at(id.place, readCertificates(data));
+async function certificateOfHome(home: GnupgHome, id: Stated<string>, once: Once): Promise<Certificate> {
+  const [certificate] = await at(
+    id.place,
+    once(['certificate', home, id.value], async () =>
+      readCertificates(await exportOneCertificate(home, id.value)),
+    ),
+  );
   if (certificate === undefined) throw new ConfigError(id.place, `gpg exported nothing for ${id.value}`);
   return certificate;
 }
