@@ -64,8 +64,8 @@ const WINDOW_SECONDS = 240;
 const PROGRAM = fileURLToPath(new URL('scale-process.js', import.meta.url));
 
 const METHOD = `\
-But for the last table, each line is a process of its own, without a daemon around it. A claim is from the call to the end of its promise, the
-message is on the disk then (*disk*: the file system of ${tmpdir()}; *memory*: tmpfs, where the daemon has it on a host whose
+But for the last table, each line is a process of its own, without a daemon around it. A claim is from the call to the end of
+its promise, the message is on the disk then (*disk*: the file system of ${tmpdir()}; *memory*: tmpfs, where the daemon has it on a host whose
 \`/run\` is one); *burst*: 64 claims in one turn of the event loop, divided by 64. *Start*: every page of the store is
 read and checked, then LMDB opens it. *Its own* memory is RssAnon; what is mapped of the file (RssShmem) is the tmpfs's own,
 and there once. *Longest turn*: of the event loop, while all messages were being forgotten and others claimed.`;

@@ -289,7 +289,7 @@ t.test('the pre-filter of nftables', { skip }, async (t) => {
     const firewall = rig.open();
     await firewall.install({ ...policy, preFilter }, { flush: false, doors: [] });
     const range = Array.from({ length: 128 }, (_, high) =>
-      Array.from({ length: 256 }, (_, low) => `172.20.${high}.${low}`).join(', '),
+      Array.from({ length: 256 }, (_, low) => `172.20.${high}.${low} timeout 10m`).join(', '),
     );
     for (const sources of range)
       await rig.pair.server.must(['nft', '-f', '-'], `add element inet spa rate4 { ${sources} }\n`);
