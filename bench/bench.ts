@@ -54,7 +54,9 @@ const PROGRAMS = [
 const QUICK = 'quick';
 const TARGETS = 'Targets';
 const TARGETS_METHOD = `\
-The figures below that have a target, of one run of all parts; the worst case of each counts.`;
+The figures below that have a target, of one run of all parts; the worst case of each counts. What bounds those that were not
+reached: [ADR 0013](../docs/adr/0013-reception.md). Daemon, kernel, flood and operators share this machine's processors, so that the
+flood is what they leave of it (*really*).`;
 const RESULTS = fileURLToPath(new URL('../RESULTS.md', import.meta.url));
 
 const undos: (() => void | Promise<void>)[] = [];
