@@ -52,7 +52,9 @@ t.test(
     file.marked('inet spa 4 2 3');
     t.equal(readLedgerFile(path).mark, 'inet spa 4 2 3');
     file.close();
-    appendFileSync(path, 'damage\n');
+    appendFileSync(path, '{"id":');
+    t.equal(readLedgerFile(path).mark, null, 'the last line is torn');
+    appendFileSync(path, '\n');
     t.equal(readLedgerFile(path).mark, null);
   },
 );

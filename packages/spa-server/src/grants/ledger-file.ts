@@ -74,8 +74,9 @@ export function readLedgerFile(path: string): LedgerFileContent {
     else if ('id' in event) grants.set(event.id, event);
     else move(event.revoked, grants, revoked);
   }
-  // Without some lines it may name what was revoked.
-  const lacksLines = damagedLines > 0 || (statSync(path).mode & 0o777) === LACKS_LINES;
+  // Without some lines it may name what was revoked; and after a torn one nobody can go on.
+  const isTorn = lines.at(-1) !== '';
+  const lacksLines = damagedLines > 0 || isTorn || (statSync(path).mode & 0o777) === LACKS_LINES;
   return {
     grants: [...grants.values()],
     revoked: [...revoked.values()],
