@@ -68,7 +68,7 @@ const KILL_WITHIN_MS = 12;
 /** How often it is the firewall's session that is killed, and not the daemon. */
 const SESSION_SHARE = 0.4;
 
-const METHOD = `\\
+const METHOD = `\
 A round: ${BURST} valid packets (AES, HMAC), each for an address of its own and a door of ${DOOR_SECONDS} s, are sent at once; at
 random up to ${KILL_WITHIN_MS} ms later the daemon is killed with SIGKILL, or (${SESSION_SHARE * 100} % of the rounds) its long-lived nft. After
 the daemon's death it is started again; then the same packets are sent again, and whoever was not let in before is to be let
@@ -76,8 +76,8 @@ in now. *accepted* counts packets by the daemon's log, or by a door in the kerne
 *twice*: those that opened a door, and did so again when sent again. *left open*: doors without a live grant: for an address
 that was never granted any, or more than ${GRACE_MS} ms after their time; looked for after each kill of the daemon, and after all
 rounds. *never*: packets that opened no door although they were sent again: the daemon died after it had noted them as used
-and before the door was open, which costs the operator a new packet and nobody else anything. fwknopd: one packet a round, killed when its door
-was open; after twice the door's time the rule is looked for, then it is started again and gets the same packet.
+and before the door was open, which costs the operator a new packet and nobody else anything. fwknopd: one packet a round, killed
+when its door was open; after twice the door's time the rule is looked for, then it is started again and gets the same packet.
 \`npm run bench -- kills=5000\` makes it 5,000 rounds in each of spa-server's modes.`;
 
 /** What was counted. */

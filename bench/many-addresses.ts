@@ -31,7 +31,11 @@ export async function spoofSources(
   await operator.must(['nft', '-f', '-'], sources === 'one' ? flush : flush + rule);
 }
 
-/** An operator's address; there are 65,000, `index` counts from 0. */
+/** Octets of an address that are neither the first nor the last of their network. */
+const OCTETS = { third: 255, fourth: 254 } as const;
+
+/** An operator's address; `index` counts from 0. There are 64,770, then they come again. */
 export function operatorAddress(index: number): string {
-  return `${NETWORKS.operators}.${1 + Math.floor(index / 254)}.${1 + (index % 254)}`;
+  const third = Math.floor(index / OCTETS.fourth) % OCTETS.third;
+  return `${NETWORKS.operators}.${1 + third}.${1 + (index % OCTETS.fourth)}`;
 }

@@ -60,8 +60,8 @@ const SHARES = 3;
 const SLICE_MS = 3;
 
 /**
- * A turnstile. Work is done between turns of the event loop, a few milliseconds of it, so that the socket is read meanwhile; fairly
- * between sources, so that one that floods delays nobody but itself; and within bounds, so that it fills no memory.
+ * A turnstile. Work is done between turns of the event loop, a few milliseconds of it, so that the socket is read meanwhile;
+ * fairly between sources, so that one that floods delays nobody but itself; and within bounds, so that it fills no memory.
  */
 export function createTurnstile(host: TurnstileHost): Turnstile {
   return new RunningTurnstile(host);
