@@ -70,6 +70,29 @@ export {
   parseProtoPorts,
 } from './proto-port.ts';
 export { type AccessRequest, formatAccessRequest, parseAccessRequest } from './request.ts';
+export { type Access, accessOf, isEnrolled } from './roster/access.ts';
+export type {
+  CertificationStanding,
+  KeyState,
+  Plan,
+  UnwantedCertification,
+} from './roster/plan.ts';
+export type {
+  AccessRule,
+  Authority,
+  Bastion,
+  Capability,
+  CertificationPolicy,
+  Operator,
+  Party,
+  PartyKey,
+  RetiringKey,
+  Revocation,
+  Roster,
+  SecretReference,
+  Topology,
+} from './roster/roster.ts';
+export { type KeyHolder, keysOf, type WantedCertification, wantedCertifications } from './roster/wanted.ts';
 export { planSealing, type SealingPlan } from './sealing-plan.ts';
 export { ANONYMOUS_RECIPIENT } from './session-key.ts';
 export { decryptsWith } from './symmetric.ts';
