@@ -27,9 +27,10 @@ export interface DaemonConfig {
 }
 
 /** The programs of this repository. */
-export const PROGRAMS: Readonly<Record<'spaServer' | 'spaClient' | 'sshbh', string>> = {
+export const PROGRAMS: Readonly<Record<'spaServer' | 'spaClient' | 'spaKeys' | 'sshbh', string>> = {
   spaServer: programPath('spa-server/dist/src/bin.js'),
   spaClient: programPath('spa-client/dist/src/bin/spa-client.cjs'),
+  spaKeys: programPath('spa-client/dist/src/bin/spa-keys.cjs'),
   sshbh: programPath('spa-client/dist/src/bin/sshbh.cjs'),
 };
 

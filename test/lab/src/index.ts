@@ -1,10 +1,12 @@
 export { type Cable, type CableEnd, joinByCable, joinByLongCable } from './cable.ts';
 export { type Daemon, type DaemonConfig, PROGRAMS, startFwknopd, startSpaServer } from './daemons.ts';
+export { createFleet, type Fleet, type FleetBastion, type FleetPerson } from './fleet-lab.ts';
 export { createGnupgHome, type GnupgHome } from './gnupg-home.ts';
 export { type CommandResult, createHosts, type HostOptions, type Hosts, type Namespace } from './hosts.ts';
 export { inhabitants, networkOf } from './inhabitants.ts';
 export { createLab, doorCloses, doorOpens, type Lab } from './lab.ts';
 export { addresses, type CableOptions, createNamespacePair, type NamespacePair } from './namespace-pair.ts';
+export type { OperatorHost } from './operator-host.ts';
 export { lacking, lackingPrograms } from './programs.ts';
 export { type Reach, reach, sendDatagram } from './reach.ts';
 export { createRegionLab, type RegionLab, regionAddresses } from './region-lab.ts';

@@ -1,8 +1,8 @@
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { joinByCable, joinByLongCable } from './cable.ts';
-import { PROGRAMS } from './daemons.ts';
 import { createHosts, type Namespace } from './hosts.ts';
 import { addresses, type CableOptions } from './namespace-pair.ts';
+import { addOperatorHost, hostsFile } from './operator-host.ts';
 import { dropEverything } from './rulesets.ts';
 import { createScratch, folderIn, type Scratch } from './scratch.ts';
 import { newKey, type Sshd, startSshd } from './sshd.ts';
@@ -70,14 +70,9 @@ export async function createRegionLab(
     scratch.remove();
   };
   try {
-    const home = folderIn(scratch, 'home');
-    const operator = await hosts.add({
+    const { host: operator, home } = await addOperatorHost(hosts, scratch, {
       device: 'veth1',
-      files: {
-        '/etc/hosts': hostsFile(scratch.path('operator-hosts'), OPERATOR_NAMES),
-        '/etc/passwd': passwordFile(scratch.path('passwd'), home.path()),
-      },
-      environment: operatorEnvironment(home, folderIn(scratch, 'bin')),
+      names: OPERATOR_NAMES,
     });
     const bastion = await hosts.add({
       device: 'veth0',
@@ -132,47 +127,4 @@ export async function createRegionLab(
     await dispose();
     throw error;
   }
-}
-
-function hostsFile(path: string, names: Readonly<Record<string, readonly string[]>>): string {
-  const lines = Object.entries(names).flatMap(([name, all]) => all.map((address) => `${address} ${name}\n`));
-  writeFileSync(path, `127.0.0.1 localhost\n${lines.join('')}`);
-  return path;
-}
-
-/** Who we are, with another home: ssh asks this file, not HOME. */
-function passwordFile(path: string, home: string): string {
-  const lines = readFileSync('/etc/passwd', 'utf8').split('\n');
-  const moved = lines.map((line) => {
-    const fields = line.split(':');
-    return fields[2] === String(process.getuid?.())
-      ? [...fields.slice(0, 5), home, '/bin/bash'].join(':')
-      : line;
-  });
-  writeFileSync(path, moved.join('\n'));
-  return path;
-}
-
-function operatorEnvironment(
-  home: Pick<Scratch, 'path'>,
-  bin: Pick<Scratch, 'path'>,
-): Readonly<Record<string, string>> {
-  for (const [name, program] of [
-    ['sshbh', PROGRAMS.sshbh],
-    ['spa-client', PROGRAMS.spaClient],
-  ] as const) {
-    writeFileSync(bin.path(name), `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`);
-    chmodSync(bin.path(name), 0o755);
-  }
-  return {
-    HOME: home.path(),
-    SHELL: '/bin/bash',
-    XDG_STATE_HOME: home.path('.local', 'state'),
-    XDG_CONFIG_HOME: home.path('.config'),
-    XDG_CACHE_HOME: home.path('.cache'),
-    // Nobody's agent.
-    SSH_AUTH_SOCK: '',
-    GIT_CONFIG_NOSYSTEM: '1',
-    PATH: `${bin.path()}:${process.env.PATH ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`,
-  };
 }
