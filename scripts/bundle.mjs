@@ -8,8 +8,8 @@
  *
  *     tsc -b && node scripts/bundle.mjs
  *
- * A module that is imported dynamically is in the same script and runs when it is asked for. openpgp stays the package
- * that npm installs.
+ * A module that is imported dynamically is in the same script and runs when it is asked for. openpgp, yaml and ajv stay
+ * packages that npm installs.
  */
 import { createHash } from 'node:crypto';
 import { readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ import { Script } from 'node:vm';
 import { build } from 'esbuild';
 
 const OUT = fileURLToPath(new URL('../packages/spa-client/dist/src/bin/', import.meta.url));
-const PROGRAMS = ['sshbh', 'spa-client'];
+const PROGRAMS = ['sshbh', 'spa-client', 'spa-keys'];
 /** Somebody may be starting the program just now: it is read in a moment. */
 const KEEP_MS = 60_000;
 
@@ -33,7 +33,7 @@ const { outputFiles } = await build({
   supported: { 'dynamic-import': false },
   platform: 'node',
   target: 'node20.19',
-  external: ['openpgp'],
+  external: ['openpgp', 'yaml', 'ajv'],
   // Modules look for files relative to themselves; the script stands for those of dist/src/cli, which are as deep.
   define: { 'import.meta.url': 'importMetaUrl' },
   logLevel: 'warning',

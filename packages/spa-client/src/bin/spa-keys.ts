@@ -1,0 +1,4 @@
+#!/usr/bin/env node
+import { runSpaKeys } from '../cli/keys/spa-keys.ts';
+
+void runSpaKeys();

@@ -1,0 +1,82 @@
+import { UsageError } from 'spa-host';
+import type { Verb } from '../verbs.ts';
+
+/** All verbs of `spa-keys`, in the order in which a fleet needs them. */
+export const KEYS_VERBS: readonly Verb[] = [
+  {
+    name: 'init',
+    usage: '[options]',
+    help: 'start a roster: an empty one, or from a GnuPG home or a host with fwknop',
+    run: later,
+  },
+  {
+    name: 'add',
+    usage: 'operator|bastion NAME [options]',
+    help: 'enter somebody, or a bastion, with a key that is made or imported',
+    run: later,
+  },
+  {
+    name: 'challenge',
+    usage: 'NAME [options]',
+    help: 'a text to be signed by whoever says that a key is his',
+    run: later,
+  },
+  {
+    name: 'prove',
+    usage: 'FILE [options]',
+    help: 'sign such a text with your key',
+    run: later,
+  },
+  {
+    name: 'plan',
+    usage: '[options]',
+    help: 'what is missing, expired, revoked or weak',
+    run: later,
+  },
+  {
+    name: 'sign',
+    usage: '[options]',
+    help: 'make the certifications that are missing, and sign the roster',
+    run: later,
+  },
+  {
+    name: 'verify',
+    usage: '[options]',
+    help: 'for CI: everything needed is there and valid',
+    run: later,
+  },
+  {
+    name: 'bundle',
+    usage: '[options] [NAME...]',
+    help: 'the files of each bastion and each operator',
+    run: later,
+  },
+  {
+    name: 'push',
+    usage: '[options] [BASTION...]',
+    help: 'bring the bastions their files, all at once or not at all',
+    run: later,
+  },
+  {
+    name: 'revoke',
+    usage: 'OPERATOR --reason WHY [options]',
+    help: 'shut somebody out, now',
+    run: later,
+  },
+  {
+    name: 'rotate',
+    usage: 'NAME [options]',
+    help: 'a new key, while the old one still counts for a while',
+    run: later,
+  },
+  {
+    name: 'audit',
+    usage: '[options]',
+    help: 'who certified whom, when, and until when',
+    run: later,
+  },
+];
+
+async function later(): Promise<number> {
+  throw new UsageError('this version cannot do that yet');
+}
