@@ -5,6 +5,7 @@ import { KeyError, SpaError } from 'spa-core';
 import { ConfigError, ExitCode, UsageError } from 'spa-host';
 import { defaultUsername } from '../compose.ts';
 import { homeDirectory } from '../home.ts';
+import { FolderBusyError } from '../roster/folder-busy-error.ts';
 import { SendError } from '../send.ts';
 import { SshError } from '../ssh-settings.ts';
 
@@ -88,6 +89,7 @@ export function exitCodeOf(error: unknown, codes: FailureCodes): number | null {
   if (error instanceof UsageError) return ExitCode.usage;
   if (error instanceof ConfigError || error instanceof KeyError) return ExitCode.config;
   if (error instanceof SpaError) return ExitCode.config;
+  if (error instanceof FolderBusyError) return ExitCode.busy;
   if (error instanceof SendError || error instanceof SshError) return codes.connection;
   return null;
 }

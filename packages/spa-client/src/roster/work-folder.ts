@@ -1,0 +1,32 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ConfigError } from 'spa-host';
+
+/**
+ * Where in `folder` a run keeps what is half done: its lock and the changes that it is about to make. Not for git, which is
+ * told so.
+ */
+export function workFolderOf(folder: string): string {
+  return join(folder, '.spa-keys');
+}
+
+/** The same, made if it is not there (mode 0700). @throws ConfigError if that cannot be done. */
+export function makeWorkFolder(folder: string): string {
+  const path = workFolderOf(folder);
+  try {
+    mkdirSync(path, { mode: 0o700 });
+    writeFileSync(join(path, '.gitignore'), '*\n', { mode: 0o600 });
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (code !== 'EEXIST') throw new ConfigError({ file: path }, `cannot be made: ${REASONS[code] ?? code}`);
+  }
+  return path;
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'the folder that it belongs into is not there',
+  ENOTDIR: 'what it belongs into is no folder',
+  EACCES: 'permission denied',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'the disk is full',
+};
