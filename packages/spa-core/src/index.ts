@@ -71,6 +71,16 @@ export {
 } from './proto-port.ts';
 export { type AccessRequest, formatAccessRequest, parseAccessRequest } from './request.ts';
 export { type Access, accessOf, isEnrolled } from './roster/access.ts';
+export {
+  BASTION_ROSTER_MAX_LENGTH,
+  type BastionRoster,
+  BastionRosterError,
+  bastionRosterOf,
+  type EnrolledKey,
+  type EnrolledOperator,
+  formatBastionRoster,
+  parseBastionRoster,
+} from './roster/bastion-roster.ts';
 export type {
   CertificationStanding,
   KeyState,
