@@ -10,6 +10,20 @@ export {
 export { decodeBase64, encodeBase64 } from './base64.ts';
 export type { Brand } from './brand.ts';
 export {
+  type AddedSignature,
+  armorCertificates,
+  mergeCertificates,
+  onlyCertifiedBy,
+  type RawCertificate,
+  type RawKey,
+  type RawPacket,
+  type RawSignature,
+  type RawSubkey,
+  type RawUser,
+  readRawCertificates,
+  withSignatures,
+} from './certificate-packets.ts';
+export {
   type Certification,
   type CertificationState,
   certificationsOf,
@@ -105,5 +119,6 @@ export type {
 export { type KeyHolder, keysOf, type WantedCertification, wantedCertifications } from './roster/wanted.ts';
 export { planSealing, type SealingPlan } from './sealing-plan.ts';
 export { ANONYMOUS_RECIPIENT } from './session-key.ts';
+export type { SignatureFields } from './signature-packets.ts';
 export { decryptsWith } from './symmetric.ts';
 export { type KeyUse, type Validity, validityOf } from './validity.ts';
