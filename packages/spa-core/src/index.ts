@@ -52,6 +52,7 @@ export {
   SecretKey,
   unlockSecretKey,
 } from './openpgp-keys.ts';
+export { writeMpi, writePacket } from './openpgp-packets.ts';
 export type { SealingFiles } from './openpgp-seal.ts';
 export {
   beginOpening,

@@ -12,6 +12,14 @@ export {
   listFingerprints,
   signAndEncrypt,
 } from './gnupg.ts';
+export {
+  type AgentHash,
+  type AgentKey,
+  connectGpgAgent,
+  type GnupgSecretKey,
+  GpgAgent,
+  listSecretKeys,
+} from './gpg-agent.ts';
 export { nearest, probablyMeant } from './nearest.ts';
 export {
   type CommandLine,
