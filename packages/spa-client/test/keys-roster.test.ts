@@ -120,7 +120,7 @@ t.test('every mistake is said with its line, and what to write instead', (t) => 
     ['groups:', 'operators:', '25: is no YAML that can be read: a name stands here for the second time'],
     ['groups:', 'gruops:', '25: gruops: there is no such setting; did you mean groups?'],
     ['[oncall]', '[oncall', '13: is no YAML that can be read: '],
-    ['[oncall]', '&x [oncall]\n    regions: *x #', '13: operators.alice.regions: *x stands for another value; write the value itself here'],
+    ['roles: [oncall]\n    regions: [us-east-1]', 'roles: &x [us-east-1]\n    regions: *x', '13: operators.alice.regions: *x stands for another value; write the value itself here'],
     [/authority: \{.*\n/, '', '4: topology: authority needs one; write authority: with name: and fingerprint:, or topology: mutual'],
   ];
   for (const [from, to, complaint] of table) {

@@ -98,6 +98,7 @@ export {
 } from './roster/bastion-roster.ts';
 export type {
   CertificationStanding,
+  KeyFault,
   KeyState,
   Plan,
   UnwantedCertification,

@@ -32,6 +32,9 @@ export interface KeyState extends KeyHolder {
   readonly expiresAtSeconds: number | null;
 }
 
+/** Why a key is not fit. */
+export type KeyFault = Pick<KeyState, 'state' | 'reason'>;
+
 /** How it stands with a certification that is wanted. */
 export interface CertificationStanding extends WantedCertification {
   /** As `CertificationState`, and: `ok`, `missing`, `expiring`, `key` (one of both keys is not fit, see its own entry). */
