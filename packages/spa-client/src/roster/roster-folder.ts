@@ -15,7 +15,7 @@ import { readSettled } from './change-set.ts';
 import { parseRoster, ROSTER_FILE } from './roster-file.ts';
 
 /** Detached signature of the roster's exact octets, beside it. */
-export const SIGNATURE_FILE = `${ROSTER_FILE}.asc`;
+export const SIGNATURE_FILE: string = `${ROSTER_FILE}.asc`;
 
 /** A roster with the certificates that it names. */
 export interface RosterFolder {
