@@ -1,5 +1,13 @@
-import type { SignaturePacket, User } from 'openpgp';
-import type { Certificate } from './openpgp-keys.ts';
+import type { RawCertificate, RawSignature, RawUser } from './certificate-packets.ts';
+import { ownersWord, selfSignaturesOf, TYPE } from './self-signatures.ts';
+import type { SignatureFields } from './signature-packets.ts';
+import {
+  isMadeBy,
+  isWeakDigest,
+  type Signed,
+  signedUser,
+  type VerifiedSignatures,
+} from './signature-verification.ts';
 import { validityOf } from './validity.ts';
 
 /**
@@ -20,7 +28,7 @@ export type CertificationState =
 
 /** Somebody's signature that a user ID belongs to a certificate (RFC 9580 section 5.2.1.4). */
 export interface Certification {
-  readonly certifier: Certificate;
+  readonly certifier: RawCertificate;
   readonly userId: string;
   readonly state: CertificationState;
   /** False: made for its maker's own use (gpg's `--lsign-key`), which gpg does not export unless told to. */
@@ -32,21 +40,22 @@ export interface Certification {
 }
 
 /**
- * The valid certifications of `certificate` by `candidates`: who vouches for it. One entry for each user ID and maker, the
+ * The valid certifications of `raw` by `candidates`: who vouches for it. One entry for each user ID and maker, the
  * longest-lasting of several.
  *
  *     const vouchers = await certifiersOf(operator, [bastion, authority], nowSeconds);
  *     const isTrusted = vouchers.some(({ certifier }) => certifier.fingerprint === authority.fingerprint);
  *
  * Candidates are certificates whose fingerprints the caller trusts: a certification proves no more than that its maker made
- * it. Whether `certificate` itself is expired or revoked is another question: see {@link validityOf}.
+ * it. Whether `raw` itself is expired or revoked is another question: see {@link validityOf}.
  */
 export async function certifiersOf(
-  certificate: Certificate,
-  candidates: readonly Certificate[],
+  raw: RawCertificate,
+  candidates: readonly RawCertificate[],
   nowSeconds: number,
+  verified: VerifiedSignatures | null = null,
 ): Promise<readonly Certification[]> {
-  const all = await certificationsOf(certificate, candidates, nowSeconds);
+  const all = await certificationsOf(raw, candidates, nowSeconds, verified);
   const best = new Map<string, Certification>();
   for (const certification of all) {
     if (certification.state !== 'valid') continue;
@@ -58,135 +67,108 @@ export async function certifiersOf(
 }
 
 /**
- * All certifications of `certificate` that `candidates` made, also those that do not count, in the certificate's order.
+ * All certifications of `raw` that `candidates` made, also those that do not count, in the certificate's order.
  *
  * A signature that does not verify is nobody's, and is left out; so is one by a subkey, and one that is dated after
- * `nowSeconds`. Self-signatures are no certifications. Those by others than `candidates` cost nothing.
+ * `nowSeconds`. Self-signatures are no certifications. Those by others than `candidates` cost nothing, and next to nothing those
+ * that `verified` remembers.
  */
 export async function certificationsOf(
-  certificate: Certificate,
-  candidates: readonly Certificate[],
+  raw: RawCertificate,
+  candidates: readonly RawCertificate[],
   nowSeconds: number,
+  verified: VerifiedSignatures | null = null,
 ): Promise<readonly Certification[]> {
-  const others = candidates.filter((candidate) => candidate.fingerprint !== certificate.fingerprint);
-  const makers = await Promise.all(
-    others.map(async (certifier) => {
-      const validity = await validityOf(certifier, 'certify', nowSeconds);
-      return { certifier, mayCertify: validity.state === 'valid' };
-    }),
-  );
-  const users = certificate.openpgpKey().users;
-  const found = await Promise.all(
-    users.flatMap((user) => makers.map((maker) => certificationsBy(maker, user, nowSeconds))),
-  );
-  return found.flat();
+  const makers = byKeyId(raw, candidates);
+  const { users } = selfSignaturesOf(raw, verified);
+  const found: Certification[] = [];
+  for (const signedUser of users) {
+    const isOwners = ownersWord(signedUser, nowSeconds) !== null;
+    const look: Look = { raw, user: signedUser.user, isOwners, makers, nowSeconds, verified };
+    found.push(...(await certificationsOn(look)));
+  }
+  return found;
 }
 
-interface Maker {
-  readonly certifier: Certificate;
-  readonly mayCertify: boolean;
+/** Certificates by the key ID of their primary key: two may have the same. */
+type Makers = ReadonlyMap<string, readonly RawCertificate[]>;
+
+interface Look {
+  readonly raw: RawCertificate;
+  readonly user: RawUser;
+  readonly isOwners: boolean;
+  readonly makers: Makers;
+  readonly nowSeconds: number;
+  readonly verified: VerifiedSignatures | null;
 }
 
-async function certificationsBy(
-  { certifier, mayCertify }: Maker,
-  user: User,
-  nowSeconds: number,
-): Promise<readonly Certification[]> {
-  const { userID } = user;
-  if (userID === null) return [];
-  const { enums } = await import('openpgp');
-  const certifications = await madeBy(
-    certifier,
-    user,
-    user.otherCertifications,
-    enums.signature.certGeneric,
-    nowSeconds,
-  );
+interface Made {
+  readonly certifier: RawCertificate;
+  readonly fields: SignatureFields;
+}
+
+function byKeyId(raw: RawCertificate, candidates: readonly RawCertificate[]): Makers {
+  const makers = new Map<string, RawCertificate[]>();
+  for (const candidate of candidates) {
+    if (candidate.fingerprint === raw.fingerprint) continue;
+    const known = makers.get(candidate.primary.keyId);
+    if (known === undefined) makers.set(candidate.primary.keyId, [candidate]);
+    else known.push(candidate);
+  }
+  return makers;
+}
+
+async function certificationsOn(look: Look): Promise<readonly Certification[]> {
+  const { raw, user, isOwners, nowSeconds, verified } = look;
+  const { userId } = user;
+  if (userId === null) return [];
+  const signed = signedUser(raw.primary, user);
+  const certifications = await madeOf(look, TYPE.certifications, signed);
   if (certifications.length === 0) return [];
-  const revocations = await madeBy(
-    certifier,
-    user,
-    user.revocationSignatures,
-    enums.signature.certRevocation,
-    nowSeconds,
-  );
-  const revokedAt = Math.max(Number.NEGATIVE_INFINITY, ...revocations.map(createdSeconds));
-  const isOwners = await isOwnersUserId(user, nowSeconds);
-  const weak: ReadonlySet<number | null> = new Set([
-    enums.hash.md5,
-    enums.hash.sha1,
-    enums.hash.ripemd,
-  ] as number[]);
-  const stateOf = (signature: SignaturePacket): CertificationState => {
-    if (createdSeconds(signature) <= revokedAt) return 'revoked';
-    if (nowSeconds >= (expirySeconds(signature) ?? Number.POSITIVE_INFINITY)) return 'expired';
-    if (weak.has(signature.hashAlgorithm)) return 'weak';
-    if (signature.signatureType === enums.signature.certPersona) return 'unchecked';
-    if (!mayCertify) return 'certifier';
+  const revocations = await madeOf(look, [TYPE.certificationRevocation], signed);
+  const revokedAt = new Map<RawCertificate, number>();
+  for (const { certifier, fields } of revocations) {
+    revokedAt.set(certifier, Math.max(revokedAt.get(certifier) ?? 0, createdSeconds(fields)));
+  }
+  const stateOf = ({ certifier, fields }: Made): CertificationState => {
+    if (createdSeconds(fields) <= (revokedAt.get(certifier) ?? Number.NEGATIVE_INFINITY)) return 'revoked';
+    if (nowSeconds >= (fields.expiresAtSeconds ?? Number.POSITIVE_INFINITY)) return 'expired';
+    if (isWeakDigest(fields.hash)) return 'weak';
+    if (fields.type === TYPE.persona) return 'unchecked';
+    if (validityOf(certifier, 'certify', nowSeconds, verified).state !== 'valid') return 'certifier';
     return isOwners ? 'valid' : 'user-id';
   };
-  return certifications.map((signature) => ({
-    certifier,
-    userId: userID.userID,
-    state: stateOf(signature),
-    isExportable: signature.exportable !== false,
-    madeAtSeconds: createdSeconds(signature),
-    expiresAtSeconds: expirySeconds(signature),
+  return certifications.map((made) => ({
+    certifier: made.certifier,
+    userId,
+    state: stateOf(made),
+    isExportable: made.fields.isExportable,
+    madeAtSeconds: createdSeconds(made.fields),
+    expiresAtSeconds: made.fields.expiresAtSeconds,
   }));
 }
 
-/** Those of `signatures` over the user ID that `certifier`'s primary key really made, and not in the future. */
-async function madeBy(
-  certifier: Certificate,
-  user: User,
-  signatures: readonly SignaturePacket[],
-  type: Parameters<SignaturePacket['verify']>[1],
-  nowSeconds: number,
-): Promise<readonly SignaturePacket[]> {
-  const { keyPacket } = certifier.openpgpKey();
-  const signed = { userID: user.userID, key: user.mainKey.keyPacket };
-  const openpgp = await import('openpgp');
-  // What is weak or expired is told from what is false by the caller. A packet's own functions want all settings.
-  const config = { ...openpgp.config, rejectHashAlgorithms: new Set<never>() };
-  const verified = await Promise.all(
-    signatures.map(async (signature) => {
-      if (signature.issuerKeyID.toHex().toUpperCase() !== certifier.keyIds[0]) return false;
-      if (signature.created === null || createdSeconds(signature) > nowSeconds) return false;
-      try {
-        await signature.verify(keyPacket, type, signed, signature.created, false, config);
-        return true;
-      } catch {
-        return false;
-      }
-    }),
-  );
-  return signatures.filter((_, index) => verified[index]);
-}
-
-/** True if the owner has signed the user ID, and not revoked it. */
-async function isOwnersUserId(user: User, nowSeconds: number): Promise<boolean> {
-  try {
-    return await user.verify(dateOf(nowSeconds));
-  } catch {
-    return false;
+/** Those signatures on the user ID that a candidate's primary key really made, and not in the future. */
+async function madeOf(look: Look, types: readonly number[], signed: Signed): Promise<readonly Made[]> {
+  const { user, makers, nowSeconds, verified } = look;
+  const claimed: (Made & { readonly signature: RawSignature })[] = [];
+  for (const signature of user.signatures) {
+    const { fields } = signature;
+    if (fields === null || !types.includes(fields.type) || createdSeconds(fields) > nowSeconds) continue;
+    for (const certifier of makers.get(fields.issuerKeyId ?? '') ?? []) {
+      claimed.push({ certifier, fields, signature });
+    }
   }
+  const isMade = await Promise.all(
+    claimed.map(({ certifier, signature }) => isMadeBy(certifier.primary, signature, signed, verified)),
+  );
+  return claimed.filter((_, index) => isMade[index]);
 }
 
-function createdSeconds({ created }: SignaturePacket): number {
-  return Math.floor((created?.getTime() ?? 0) / 1000);
-}
-
-function expirySeconds(signature: SignaturePacket): number | null {
-  const expiry = signature.getExpirationTime();
-  return typeof expiry === 'number' ? null : Math.floor(expiry.getTime() / 1000);
+function createdSeconds({ createdAtSeconds }: SignatureFields): number {
+  return createdAtSeconds ?? Number.POSITIVE_INFINITY;
 }
 
 function endOf({ expiresAtSeconds }: Certification): number {
   return expiresAtSeconds ?? Number.POSITIVE_INFINITY;
-}
-
-/** The library takes dates; the time itself still comes from the caller. */
-function dateOf(seconds: number) {
-  // biome-ignore lint/style/noRestrictedGlobals: no clock is read, a number is converted.
-  return new Date(seconds * 1000);
 }

@@ -122,5 +122,6 @@ export { type KeyHolder, keysOf, type WantedCertification, wantedCertifications 
 export { planSealing, type SealingPlan } from './sealing-plan.ts';
 export { ANONYMOUS_RECIPIENT } from './session-key.ts';
 export type { SignatureFields } from './signature-packets.ts';
+export type { VerifiedSignatures } from './signature-verification.ts';
 export { decryptsWith } from './symmetric.ts';
 export { type KeyUse, type Validity, validityOf } from './validity.ts';

@@ -27,31 +27,41 @@ export interface SignatureFields {
   readonly embedded: Buffer | null;
   /** True if its maker wants it refused by who does not understand all of it, as we do not. */
   readonly isBeyondUs: boolean;
-  /** Where the part ends that is signed. */
+  /** Where in the octets of the packet its body begins, and with it the part that is signed. */
+  readonly start: number;
+  /** Where that part ends. */
   readonly hashedEnd: number;
   /** Where the left 16 bits of the digest are; the numbers of the signature follow. */
   readonly digestStart: number;
 }
 
-/** What the body of a signature packet says; null if it is of another version, or broken. */
-export function readSignatureFields(body: Buffer): SignatureFields | null {
-  if (body.length < 10 || body[0] !== 4) return null;
-  const hashedEnd = 6 + body.readUInt16BE(4);
-  if (hashedEnd + 2 > body.length) return null;
-  const digestStart = hashedEnd + 2 + body.readUInt16BE(hashedEnd);
-  if (digestStart + 4 > body.length) return null;
+/** What a signature packet says whose body goes from `start` to the end; null if it is of another version, or broken. */
+export function readSignatureFields(octets: Buffer, start: number): SignatureFields | null {
+  if (octets.length < start + 10 || octets[start] !== 4) return null;
+  const hashedEnd = start + 6 + octets.readUInt16BE(start + 4);
+  if (hashedEnd + 2 > octets.length) return null;
+  const digestStart = hashedEnd + 2 + octets.readUInt16BE(hashedEnd);
+  if (digestStart + 4 > octets.length) return null;
   const said: Said = { ...NOTHING };
-  if (!readSubpackets(body, 6, hashedEnd, said, HASHED)) return null;
-  if (!readSubpackets(body, hashedEnd + 2, digestStart, said, UNHASHED)) return null;
-  const { createdAtSeconds, lifetimeSeconds, ...rest } = said;
+  if (!readSubpackets(octets, start + 6, hashedEnd, said, HASHED)) return null;
+  if (!readSubpackets(octets, hashedEnd + 2, digestStart, said, UNHASHED)) return null;
+  const { createdAtSeconds, lifetimeSeconds } = said;
   return {
-    type: body[1] ?? 0,
-    algorithm: body[2] ?? 0,
-    hash: body[3] ?? 0,
+    type: octets[start + 1] ?? 0,
+    algorithm: octets[start + 2] ?? 0,
+    hash: octets[start + 3] ?? 0,
     createdAtSeconds,
     expiresAtSeconds:
       createdAtSeconds === null || lifetimeSeconds === 0 ? null : createdAtSeconds + lifetimeSeconds,
-    ...rest,
+    isExportable: said.isExportable,
+    issuerKeyId: said.issuerKeyId,
+    keyFlags: said.keyFlags,
+    keyLifetimeSeconds: said.keyLifetimeSeconds,
+    isPrimaryUserId: said.isPrimaryUserId,
+    revocationReason: said.revocationReason,
+    embedded: said.embedded,
+    isBeyondUs: said.isBeyondUs,
+    start,
     hashedEnd,
     digestStart,
   };
@@ -81,7 +91,10 @@ export const SUBPACKET = {
 
 type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
 type Said = Mutable<
-  Omit<SignatureFields, 'type' | 'algorithm' | 'hash' | 'expiresAtSeconds' | 'hashedEnd' | 'digestStart'>
+  Omit<
+    SignatureFields,
+    'type' | 'algorithm' | 'hash' | 'expiresAtSeconds' | 'start' | 'hashedEnd' | 'digestStart'
+  >
 > & { lifetimeSeconds: number };
 
 const NOTHING: Readonly<Said> = {

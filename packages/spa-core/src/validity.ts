@@ -1,5 +1,14 @@
-import type { PublicKey, Subkey } from 'openpgp';
-import type { Certificate } from './openpgp-keys.ts';
+import type { RawCertificate, RawKey } from './certificate-packets.ts';
+import {
+  createdSeconds,
+  latestOf,
+  ownersWord,
+  type SelfSignatures,
+  selfSignaturesOf,
+} from './self-signatures.ts';
+import type { SignatureFields } from './signature-packets.ts';
+import type { VerifiedSignatures } from './signature-verification.ts';
+import { ALGORITHM, rsaBits } from './verifying-keys.ts';
 
 /** What a certificate's keys are wanted for. */
 export type KeyUse = 'certify' | 'encrypt' | 'sign';
@@ -13,78 +22,159 @@ export type Validity =
   | { readonly state: 'unusable'; readonly reason: string };
 
 /**
- * Whether `certificate` can be used at `nowSeconds`: its primary key to certify, or the (sub)key that a packet would be
- * encrypted to or signed with. `reason` is one line. Who vouches for it is another question: see `certifiersOf`.
+ * Whether `raw` can be used at `nowSeconds`: its primary key to certify, or the (sub)key that a packet would be encrypted to or
+ * signed with, which is the newest. `reason` is one line. Who vouches for it is another question: see `certifiersOf`.
  */
-export async function validityOf(
-  certificate: Certificate,
+export function validityOf(
+  raw: RawCertificate,
   use: KeyUse,
   nowSeconds: number,
-): Promise<Validity> {
-  const key = certificate.openpgpKey();
-  const now = dateOf(nowSeconds);
-  if (await key.isRevoked(undefined, undefined, now)) return { state: 'revoked' };
-  try {
-    const part = await USES[use](key, now);
-    return { state: 'valid', expiresAtSeconds: await expiryOf(key, part, now) };
-  } catch (error) {
-    return (await outOfTime(key, use, nowSeconds)) ?? { state: 'unusable', reason: oneLine(error) };
-  }
+  verified: VerifiedSignatures | null = null,
+): Validity {
+  const known = VALIDITIES[use].get(raw);
+  if (known?.nowSeconds === nowSeconds) return known.validity;
+  const validity = look(raw, use, nowSeconds, verified);
+  VALIDITIES[use].set(raw, { nowSeconds, validity });
+  return validity;
 }
 
-type LibraryDate = ReturnType<typeof dateOf>;
-type KeyPart = PublicKey | Subkey;
+/** The (sub)keys of `raw` that could sign at some time, the newest first, if it is not revoked. */
+export function signingKeysOf(
+  raw: RawCertificate,
+  nowSeconds: number,
+  verified: VerifiedSignatures | null = null,
+): readonly UsablePart[] {
+  const own = selfSignaturesOf(raw, verified);
+  return isRevoked(own.revocations, nowSeconds) ? [] : partsOf(raw, own, 'sign', nowSeconds);
+}
 
-/** The library's way to the part that is used. A date that is null leaves expiry out. They throw if there is none. */
-const USES: Readonly<Record<KeyUse, (key: PublicKey, date: LibraryDate | null) => Promise<KeyPart>>> = {
-  certify: async (key, date) => {
-    // The library takes null here as it does for the others; its types do not say so.
-    await key.verifyPrimaryKey(date as LibraryDate);
-    const { selfCertification } = await key.getPrimaryUser(date as LibraryDate);
-    const [flags] = selfCertification.keyFlags ?? [];
-    if (flags !== undefined && (flags & MAY_CERTIFY) === 0) throw new Error('its key may not certify');
-    return key;
-  },
-  encrypt: (key, date) => key.getEncryptionKey(undefined, date),
-  sign: (key, date) => key.getSigningKey(undefined, date),
+/** A (sub)key that may be used for something, as far as its times allow. */
+export interface UsablePart {
+  readonly key: RawKey;
+  /** Seconds since 1970; null: never. A subkey ends with its primary key at the latest. */
+  readonly expiresAtSeconds: number | null;
+}
+
+/** One certificate is asked for by everybody whom it certified. */
+const VALIDITIES: Readonly<
+  Record<KeyUse, WeakMap<RawCertificate, { readonly nowSeconds: number; readonly validity: Validity }>>
+> = { certify: new WeakMap(), encrypt: new WeakMap(), sign: new WeakMap() };
+
+const SECOND = 1;
+const NO_USER_ID = 'it has no user ID that its owner signed';
+
+function look(
+  raw: RawCertificate,
+  use: KeyUse,
+  nowSeconds: number,
+  verified: VerifiedSignatures | null,
+): Validity {
+  const own = selfSignaturesOf(raw, verified);
+  if (isRevoked(own.revocations, nowSeconds)) return { state: 'revoked' };
+  const weakness = weaknessOf(raw.primary);
+  if (weakness !== null) return { state: 'unusable', reason: weakness };
+  if (primaryWord(raw, own, nowSeconds) === null) return { state: 'unusable', reason: NO_USER_ID };
+  const parts = partsOf(raw, own, use, nowSeconds);
+  const isNow = ({ key, expiresAtSeconds }: UsablePart): boolean =>
+    key.createdAtSeconds <= nowSeconds && nowSeconds < (expiresAtSeconds ?? Number.POSITIVE_INFINITY);
+  const valid = parts.find(isNow);
+  if (valid !== undefined) return { state: 'valid', expiresAtSeconds: valid.expiresAtSeconds };
+  const [newest] = parts;
+  if (newest === undefined) return { state: 'unusable', reason: UNUSABLE[use] };
+  const { createdAtSeconds } = newest.key;
+  if (createdAtSeconds > nowSeconds) return { state: 'not-yet-valid', createdAtSeconds };
+  return { state: 'expired', expiresAtSeconds: newest.expiresAtSeconds ?? nowSeconds };
+}
+
+const UNUSABLE: Readonly<Record<KeyUse, string>> = {
+  certify: 'its key may not certify',
+  encrypt: 'it has no valid key to encrypt to',
+  sign: 'it has no valid key to sign with',
 };
 
-/** Key flag (RFC 9580 section 5.2.3.29). */
-const MAY_CERTIFY = 0x01;
+/** Key flags (RFC 9580 section 5.2.3.29). */
+const FLAGS: Readonly<Record<KeyUse, number>> = { certify: 0x01, sign: 0x02, encrypt: 0x0c };
 
-/** Only time stands in the way: the part has expired, or is not there yet. */
-async function outOfTime(key: PublicKey, use: KeyUse, nowSeconds: number): Promise<Validity | null> {
-  try {
-    const part = await USES[use](key, null);
-    const createdAtSeconds = secondsOf(part.getCreationTime());
-    if (createdAtSeconds > nowSeconds) return { state: 'not-yet-valid', createdAtSeconds };
-    const expiresAtSeconds = await expiryOf(key, part, null);
-    return expiresAtSeconds === null ? null : { state: 'expired', expiresAtSeconds };
-  } catch {
-    return null;
-  }
+/** Algorithms that can be used so, and that nobody calls weak. */
+const ALGORITHMS: Readonly<Record<KeyUse, readonly number[]>> = {
+  certify: [1, 3, 19, 22, 27, 28],
+  sign: [1, 3, 19, 22, 27, 28],
+  encrypt: [1, 2, 18, 25, 26],
+};
+
+const RSA_MIN_BITS = 2047;
+
+function weaknessOf(key: RawKey): string | null {
+  const bits = rsaBits(key);
+  if (bits !== null && bits < RSA_MIN_BITS) return `its RSA key of ${bits} bits is too short`;
+  return key.algorithm === ALGORITHM.dsa ? 'its key is DSA, which is too weak' : null;
 }
 
-/** A subkey ends with its primary key at the latest. */
-async function expiryOf(key: PublicKey, part: KeyPart, date: LibraryDate | null): Promise<number | null> {
-  const ends = [
-    await key.getExpirationTime(),
-    part === key ? null : await (part as Subkey).getExpirationTime(date as LibraryDate),
-  ];
-  const seconds = ends.flatMap((end) => (end === null || typeof end === 'number' ? [] : [secondsOf(end)]));
-  return seconds.length === 0 ? null : Math.min(...seconds);
+/** The parts for `use` whose times are not looked at, the newest first. */
+function partsOf(
+  raw: RawCertificate,
+  own: SelfSignatures,
+  use: KeyUse,
+  nowSeconds: number,
+): readonly UsablePart[] {
+  const word = primaryWord(raw, own, nowSeconds);
+  if (word === null) return [];
+  const primary = { key: raw.primary, expiresAtSeconds: endOf(raw.primary, word) };
+  const isForIt = (key: RawKey, flags: number | null): boolean =>
+    ALGORITHMS[use].includes(key.algorithm) && ((flags ?? 0) & FLAGS[use]) !== 0 && weaknessOf(key) === null;
+  // Of a primary key that does not say what it is for, it goes without saying.
+  const ownParts = isForIt(raw.primary, word.keyFlags ?? FLAGS.certify) ? [primary] : [];
+  if (use === 'certify') return ownParts;
+  const subkeys = own.subkeys.flatMap(({ subkey: { key }, bindings, revocations }): readonly UsablePart[] => {
+    const binding = wordAt(bindings, key, nowSeconds);
+    if (binding === null || isRevoked(revocations, nowSeconds) || !isForIt(key, binding.keyFlags)) return [];
+    if (use === 'sign' && !binding.isSignedBack) return [];
+    return [{ key, expiresAtSeconds: earliest(primary.expiresAtSeconds, endOf(key, binding)) }];
+  });
+  return [...subkeys.toSorted((a, b) => b.key.createdAtSeconds - a.key.createdAtSeconds), ...ownParts];
 }
 
-function oneLine(error: unknown): string {
-  return (error as Error).message.replaceAll(/\s+/g, ' ');
+/** What the owner says of his primary key, with the user ID that he calls the first; null if he says nothing. */
+export function primaryWord(
+  { primary }: RawCertificate,
+  { users }: SelfSignatures,
+  nowSeconds: number,
+): SignatureFields | null {
+  // Before a key was made its owner's first word counts, so that "not yet" can be told from "not at all".
+  const at = Math.max(nowSeconds, primary.createdAtSeconds + SECOND);
+  const words = users
+    .filter(({ user }) => user.userId !== null)
+    .flatMap((user) => ownersWord(user, at) ?? []);
+  const [first] = words.toSorted(
+    (a, b) => Number(b.isPrimaryUserId) - Number(a.isPrimaryUserId) || createdSeconds(b) - createdSeconds(a),
+  );
+  return first ?? null;
 }
 
-function secondsOf(date: LibraryDate): number {
-  return Math.floor(date.getTime() / 1000);
+function wordAt<One extends SignatureFields>(
+  signatures: readonly One[],
+  key: RawKey,
+  nowSeconds: number,
+): One | null {
+  return latestOf(signatures, Math.max(nowSeconds, key.createdAtSeconds + SECOND));
 }
 
-/** The library takes dates; the time itself still comes from the caller. */
-function dateOf(seconds: number) {
-  // biome-ignore lint/style/noRestrictedGlobals: no clock is read, a number is converted.
-  return new Date(seconds * 1000);
+function endOf(key: RawKey, { keyLifetimeSeconds }: SignatureFields): number | null {
+  return keyLifetimeSeconds === null ? null : key.createdAtSeconds + keyLifetimeSeconds;
+}
+
+function earliest(a: number | null, b: number | null): number | null {
+  if (a === null) return b;
+  return b === null ? a : Math.min(a, b);
+}
+
+/** Codes that do not say that the key may be in other hands (RFC 9580 section 5.2.3.31): superseded, retired. */
+const SOFT_REASONS: readonly number[] = [1, 3];
+
+/** True if it was taken back by then, or at any time for a reason that makes all before it doubtful. */
+export function isRevoked(revocations: readonly SignatureFields[], nowSeconds: number): boolean {
+  return revocations.some((one) => {
+    const isSoft = SOFT_REASONS.includes(one.revocationReason?.code ?? 0);
+    return !isSoft || createdSeconds(one) <= nowSeconds;
+  });
 }

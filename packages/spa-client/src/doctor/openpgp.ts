@@ -1,8 +1,8 @@
 import {
-  Certificate,
   type Certification,
   certificationsOf,
-  readCertificates,
+  type RawCertificate,
+  readRawCertificates,
   readSecretKeys,
   type Validity,
   validityOf,
@@ -50,7 +50,7 @@ async function checkCertificate(role: Role, examination: Examination): Promise<O
   try {
     const certificate = await READERS[role](settings);
     const nowSeconds = Math.floor(examination.nowMs() / 1000);
-    const validity = await validityOf(certificate, role === 'signer' ? 'sign' : 'encrypt', nowSeconds);
+    const validity = validityOf(certificate, role === 'signer' ? 'sign' : 'encrypt', nowSeconds);
     return { findings: [judge(role, certificate, validity, nowSeconds, settings)] };
   } catch (error) {
     return { findings: [complain(role, error)] };
@@ -58,8 +58,8 @@ async function checkCertificate(role: Role, examination: Examination): Promise<O
 }
 
 async function checkCertification({ bastion: { settings }, nowMs }: Examination): Promise<Outcome> {
-  let signer: Certificate;
-  let recipient: Certificate;
+  let signer: RawCertificate;
+  let recipient: RawCertificate;
   try {
     [signer, recipient] = await Promise.all([READERS.signer(settings), READERS.recipient(settings)]);
   } catch {
@@ -76,17 +76,18 @@ async function checkCertification({ bastion: { settings }, nowMs }: Examination)
 }
 
 /** No passphrase is needed to look at a certificate, and none is asked for. */
-const READERS: Readonly<Record<Role, (settings: Settings) => Promise<Certificate>>> = {
+const READERS: Readonly<Record<Role, (settings: Settings) => Promise<RawCertificate>>> = {
   signer: async (settings) => {
     const { gpgSignerKeyFile: file, gpgSigner: keyId } = settings;
     if (file === undefined) return fromHome(settings, 'GPG_SIGNER', keyId);
     const [key] = await readSecretKeys(readPrivateFile(file));
-    return new Certificate(mustBeThere(file, key).openpgpKey().toPublic());
+    const certificate = mustBeThere(file, key).openpgpKey().toPublic();
+    return mustBeThere(file, readRawCertificates(certificate.write())[0]);
   },
   recipient: async (settings) => {
     const { gpgRecipientKeyFile: file, gpgRecipient: keyId } = settings;
     if (file === undefined) return fromHome(settings, 'GPG_RECIPIENT', keyId);
-    const [certificate] = await readCertificates(readGuardedFile(file).data);
+    const [certificate] = readRawCertificates(readGuardedFile(file).data);
     return mustBeThere(file, certificate);
   },
 };
@@ -95,12 +96,12 @@ async function fromHome(
   settings: Settings,
   keyword: string,
   keyId: string | undefined,
-): Promise<Certificate> {
+): Promise<RawCertificate> {
   if (keyId === undefined) {
     throw new ConfigError({ file: keyword }, 'is not set; write the full fingerprint of the key');
   }
   const exported = await exportOneWithLocalCertifications(homeOf(settings), keyId);
-  const [certificate] = await readCertificates(exported);
+  const [certificate] = readRawCertificates(exported);
   return mustBeThere(keyId, certificate);
 }
 
@@ -115,12 +116,12 @@ function mustBeThere<Key>(file: string, key: Key | undefined): Key {
 
 function judge(
   role: Role,
-  certificate: Certificate,
+  certificate: RawCertificate,
   validity: Validity,
   nowSeconds: number,
   settings: Settings,
 ): Finding {
-  const who = `${certificate.userIds[0] ?? 'no user ID'} ${certificate.fingerprint}`;
+  const who = `${certificate.users[0]?.userId ?? 'no user ID'} ${certificate.fingerprint}`;
   const renew = RENEWALS[role](certificate, settings);
   switch (validity.state) {
     case 'valid': {
@@ -140,7 +141,7 @@ function judge(
   }
 }
 
-const RENEWALS: Readonly<Record<Role, (certificate: Certificate, settings: Settings) => string>> = {
+const RENEWALS: Readonly<Record<Role, (certificate: RawCertificate, settings: Settings) => string>> = {
   signer: ({ fingerprint }, settings) => {
     const gpg = gpgCommand(settings);
     return `run: ${gpg} --quick-set-expire ${fingerprint} 2y, and for subkeys ${gpg} --quick-set-expire ${fingerprint} 2y '*'; then give the bastion what ${gpg} --armor --export ${fingerprint} prints`;
@@ -156,8 +157,8 @@ const REPLACEMENTS: Readonly<Record<Role, string>> = {
 
 function recipientsFinding(
   certifications: readonly Certification[],
-  signer: Certificate,
-  recipient: Certificate,
+  signer: RawCertificate,
+  recipient: RawCertificate,
   settings: Settings,
 ): Finding {
   const valid = certifications.find(({ state }) => state === 'valid');
@@ -174,7 +175,7 @@ function recipientsFinding(
 }
 
 /** The bastion certifies in its own home: only what it exported and we imported is known here. */
-function signersFinding(certifications: readonly Certification[], signer: Certificate): Finding {
+function signersFinding(certifications: readonly Certification[], signer: RawCertificate): Finding {
   const valid = certifications.find(({ state }) => state === 'valid');
   if (valid !== undefined) {
     return ok('certification', `your key is certified by the bastion's (${scope(valid)})`);

@@ -1,0 +1,206 @@
+import { constants, hash, verify } from 'node:crypto';
+import { type RawKey, type RawSignature, type RawUser, withKeyPrefix } from './certificate-packets.ts';
+import { readMpi } from './openpgp-packets.ts';
+import type { SignatureFields } from './signature-packets.ts';
+import { type VerifyingKey, verifyingKey } from './verifying-keys.ts';
+
+/**
+ * A memory of signatures that have been verified, so that none is verified twice. A digest is of the maker's key, of all that was
+ * signed and of the signature; who can write into the memory can make a false signature count.
+ */
+export interface VerifiedSignatures {
+  has(digest: string): boolean;
+  add(digest: string): void;
+}
+
+/** What is signed, before the signature's own part: see {@link signedKey}, {@link signedUser}, {@link signedSubkey}. */
+export interface Signed {
+  readonly octets: Buffer;
+  readonly digest: Buffer;
+}
+
+/** A key itself: what a revocation of it or a direct signature is over (RFC 9580 section 5.2.4). */
+export function signedKey({ body }: RawKey): Signed {
+  return signedOf(withKeyPrefix(body));
+}
+
+/** A user ID of a key: what a certification is over. */
+export function signedUser(primary: RawKey, user: RawUser): Signed {
+  const prefix = Buffer.of(user.userId === null ? 0xd1 : 0xb4, 0, 0, 0, 0);
+  prefix.writeUInt32BE(user.body.length, 1);
+  return signedOf(Buffer.concat([withKeyPrefix(primary.body), prefix, user.body]));
+}
+
+/** A subkey of a key. */
+export function signedSubkey(primary: RawKey, { body }: RawKey): Signed {
+  return signedOf(Buffer.concat([withKeyPrefix(primary.body), withKeyPrefix(body)]));
+}
+
+/** A document, as it is. */
+export function signedDocument(octets: Buffer): Signed {
+  return signedOf(octets);
+}
+
+/** True if `maker` made `signature` over `signed`. Whether it has expired or is weak is not looked at. */
+export async function isMadeBy(
+  maker: RawKey,
+  signature: RawSignature,
+  signed: Signed,
+  verified: VerifiedSignatures | null,
+): Promise<boolean> {
+  const { fields, octets } = signature;
+  if (fields === null || fields.isBeyondUs) return false;
+  const digest = verified === null ? '' : memoryDigest(maker, octets, fields, signed);
+  if (verified?.has(digest)) return true;
+  const prepared = prepare(maker, octets, fields, signed);
+  if (prepared === null || !(await verifyElsewhere(prepared))) return false;
+  verified?.add(digest);
+  return true;
+}
+
+/** As {@link isMadeBy}, while the caller waits: for the few that a key makes of itself. */
+export function isMadeByNow(
+  maker: RawKey,
+  { octets, fields }: RawSignature,
+  signed: Signed,
+  verified: VerifiedSignatures | null,
+): boolean {
+  if (fields === null || fields.isBeyondUs) return false;
+  const digest = verified === null ? '' : memoryDigest(maker, octets, fields, signed);
+  if (verified?.has(digest)) return true;
+  const prepared = prepare(maker, octets, fields, signed);
+  if (prepared === null || !verifyHere(prepared)) return false;
+  verified?.add(digest);
+  return true;
+}
+
+/** Numbers of digests (RFC 9580 section 9.5), as Node calls them. */
+const DIGESTS: Readonly<Record<number, string>> = {
+  1: 'md5',
+  2: 'sha1',
+  3: 'ripemd160',
+  8: 'sha256',
+  9: 'sha384',
+  10: 'sha512',
+  11: 'sha224',
+  12: 'sha3-256',
+  14: 'sha3-512',
+};
+
+/** True of a digest that nobody should believe any more. */
+export function isWeakDigest(number: number): boolean {
+  return number <= 3;
+}
+
+/** What comes behind the hashed part (RFC 9580 section 5.2.4). */
+export function trailerOf(hashedLength: number): Buffer {
+  const trailer = Buffer.of(4, 0xff, 0, 0, 0, 0);
+  trailer.writeUInt32BE(hashedLength, 2);
+  return trailer;
+}
+
+function signedOf(octets: Buffer): Signed {
+  return { octets, digest: hash('sha256', octets, 'buffer') };
+}
+
+/** The hashed part tells its own length, the rest are digests of one length: no two signatures have the same octets here. */
+function memoryDigest(maker: RawKey, octets: Buffer, fields: SignatureFields, signed: Signed): string {
+  const { start, hashedEnd, digestStart } = fields;
+  const hashedLength = hashedEnd - start;
+  const all = Buffer.allocUnsafe(64 + hashedLength + octets.length - digestStart);
+  all.set(keyDigest(maker), 0);
+  all.set(signed.digest, 32);
+  octets.copy(all, 64, start, hashedEnd);
+  octets.copy(all, 64 + hashedLength, digestStart);
+  return hash('sha256', all, 'base64url');
+}
+
+const KEY_DIGESTS = new WeakMap<RawKey, Buffer>();
+
+function keyDigest(key: RawKey): Buffer {
+  const known = KEY_DIGESTS.get(key);
+  if (known !== undefined) return known;
+  const digest = hash('sha256', key.body, 'buffer');
+  KEY_DIGESTS.set(key, digest);
+  return digest;
+}
+
+/** What Node's `verify` is called with. */
+interface Prepared {
+  /** Null: `data` is what was signed. */
+  readonly digest: string | null;
+  readonly data: Buffer;
+  readonly key: Parameters<typeof verify>[2];
+  readonly signature: Buffer;
+}
+
+/** Null if it cannot be a signature by that key. */
+function prepare(maker: RawKey, octets: Buffer, fields: SignatureFields, signed: Signed): Prepared | null {
+  const { start, hashedEnd, digestStart, algorithm } = fields;
+  const digestName = DIGESTS[fields.hash];
+  const verifying = verifyingKey(maker);
+  if (digestName === undefined || verifying === null || algorithm !== maker.algorithm) return null;
+  const trailer = trailerOf(hashedEnd - start);
+  const data = Buffer.concat([signed.octets, octets.subarray(start, hashedEnd), trailer]);
+  const digest = hash(digestName, data, 'buffer');
+  if (digest[0] !== octets[digestStart] || digest[1] !== octets[digestStart + 1]) return null;
+  const signature = nativeSignature(verifying, octets.subarray(digestStart + 2));
+  if (signature === null) return null;
+  switch (verifying.kind) {
+    case 'rsa':
+      return {
+        digest: digestName,
+        data,
+        key: { key: verifying.key, padding: constants.RSA_PKCS1_PADDING },
+        signature,
+      };
+    case 'ecdsa':
+      return {
+        digest: digestName,
+        data,
+        key: { key: verifying.key, dsaEncoding: 'ieee-p1363' },
+        signature,
+      };
+    case 'ed25519':
+      return { digest: null, data: digest, key: { key: verifying.key }, signature };
+  }
+}
+
+/** The numbers of a signature (RFC 9580 section 5.2.3) as Node wants them. */
+function nativeSignature(verifying: VerifyingKey, numbers: Buffer): Buffer | null {
+  if (verifying.kind === 'ed25519' && !verifying.isLegacy) return numbers.length === 64 ? numbers : null;
+  const first = readMpi(numbers);
+  if (first === null) return null;
+  const size = verifying.kind === 'ed25519' ? 32 : verifying.bytes;
+  if (verifying.kind === 'rsa') return first.rest.length > 0 ? null : padded([first.value], size);
+  const second = readMpi(first.rest);
+  return second === null || second.rest.length > 0 ? null : padded([first.value, second.value], size);
+}
+
+function padded(numbers: readonly Buffer[], size: number): Buffer | null {
+  const all = Buffer.alloc(numbers.length * size);
+  for (const [index, number] of numbers.entries()) {
+    if (number.length > size) return null;
+    all.set(number, (index + 1) * size - number.length);
+  }
+  return all;
+}
+
+/** On a thread of Node's, so that many use all processors. */
+function verifyElsewhere({ digest, data, key, signature }: Prepared): Promise<boolean> {
+  return new Promise((resolve) => {
+    try {
+      verify(digest, data, key, signature, (error, isGood) => resolve(error === null && isGood));
+    } catch {
+      resolve(false);
+    }
+  });
+}
+
+function verifyHere({ digest, data, key, signature }: Prepared): boolean {
+  try {
+    return verify(digest, data, key, signature);
+  } catch {
+    return false;
+  }
+}
