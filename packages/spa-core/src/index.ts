@@ -103,6 +103,7 @@ export type {
   Plan,
   UnwantedCertification,
 } from './roster/plan.ts';
+export { isCleanPlan, isSoundPlan, type PlanOptions, planRoster } from './roster/plan-roster.ts';
 export type {
   AccessRule,
   Authority,

@@ -1,0 +1,259 @@
+import type { RawCertificate } from '../certificate-packets.ts';
+import { type Certification, type CertificationState, certificationsOf } from '../certification.ts';
+import type { Fingerprint } from '../openpgp-keys.ts';
+import type { VerifiedSignatures } from '../signature-verification.ts';
+import { type KeyUse, validityOf } from '../validity.ts';
+import { accessOf, isEnrolled } from './access.ts';
+import type { CertificationStanding, KeyFault, KeyState, Plan, UnwantedCertification } from './plan.ts';
+import type { Party, PartyKey, Roster } from './roster.ts';
+import { type KeyHolder, keysOf, type WantedCertification, wantedCertifications } from './wanted.ts';
+
+/** What {@link planRoster} goes by. */
+export interface PlanOptions {
+  readonly nowSeconds: number;
+  /** Signatures that were verified before; null: all are verified. */
+  readonly verified: VerifiedSignatures | null;
+  /** Why there is no certificate of a key, where more is known than that. */
+  readonly faults?: ReadonlyMap<Fingerprint, KeyFault>;
+}
+
+/**
+ * How it stands with `roster`, whose certificates are in `certificates`: each key that counts, each certification that is wanted,
+ * and those that nobody wants (any more).
+ */
+export async function planRoster(
+  roster: Roster,
+  certificates: ReadonlyMap<Fingerprint, RawCertificate>,
+  options: PlanOptions,
+): Promise<Plan> {
+  const { nowSeconds } = options;
+  const parties = partiesOf(roster);
+  const keys = parties
+    .filter((party) => party.kind !== 'operator' || isEnrolled(party, nowSeconds))
+    .flatMap((party) => keysOf(party, nowSeconds).map((key) => ({ party, key })))
+    .map((holder) => keyState(holder, certificates.get(holder.key.fingerprint), roster, options));
+  const unfit = new Set(keys.filter(({ state }) => !FIT.has(state)).map(({ key }) => key.fingerprint));
+  const found = await findAll(parties, certificates, options);
+  const wanted = wantedCertifications(roster, nowSeconds);
+  return {
+    nowSeconds,
+    access: accessOf(roster, nowSeconds),
+    keys,
+    certifications: wanted.map((one) => standing(one, found, unfit, roster, nowSeconds)),
+    unwanted: unwantedOf(wanted, found, nowSeconds),
+  };
+}
+
+/** True if there is nothing to do: no key and no certification is missing, at fault, or about to end. */
+export function isCleanPlan({ keys, certifications }: Plan): boolean {
+  return keys.every(({ state }) => state === 'ok') && certifications.every(({ state }) => state === 'ok');
+}
+
+/** True if everything works today: what is about to end still does. */
+export function isSoundPlan({ keys, certifications }: Plan): boolean {
+  const isSound = ({ state }: { readonly state: string }): boolean => state === 'ok' || state === 'expiring';
+  return keys.every(isSound) && certifications.every(isSound);
+}
+
+const DAY_SECONDS = 86_400;
+const FIT: ReadonlySet<KeyState['state']> = new Set(['ok', 'expiring'] as const);
+
+function partiesOf({ authority, operators, bastions }: Roster): readonly Party[] {
+  return [...(authority === null ? [] : [authority]), ...operators, ...bastions];
+}
+
+/** What a party's key must be good for. */
+const USES: Readonly<Record<Party['kind'], readonly KeyUse[]>> = {
+  authority: ['certify'],
+  operator: ['certify', 'sign'],
+  bastion: ['certify', 'encrypt'],
+};
+
+function keyState(
+  holder: KeyHolder,
+  raw: RawCertificate | undefined,
+  { certifications: { renewDays } }: Roster,
+  { nowSeconds, verified, faults }: PlanOptions,
+): KeyState {
+  if (raw === undefined) {
+    const fault = faults?.get(holder.key.fingerprint) ?? {
+      state: 'missing',
+      reason: 'its certificate is not here',
+    };
+    return { ...holder, ...fault, expiresAtSeconds: null };
+  }
+  const ends = USES[holder.party.kind].flatMap((use) => {
+    const validity = validityOf(raw, use, nowSeconds, verified);
+    return 'expiresAtSeconds' in validity && validity.expiresAtSeconds !== null
+      ? [validity.expiresAtSeconds]
+      : [];
+  });
+  const expiresAtSeconds = ends.length === 0 ? null : Math.min(...ends);
+  const fault = faultOf(raw, nowSeconds, verified);
+  if (fault !== null) return { ...holder, ...fault, expiresAtSeconds };
+  const unusable = USES[holder.party.kind].flatMap((use) => {
+    const validity = validityOf(raw, use, nowSeconds, verified);
+    return validity.state === 'unusable' ? [validity.reason] : [];
+  });
+  if (unusable[0] !== undefined)
+    return { ...holder, state: 'unusable', reason: unusable[0], expiresAtSeconds };
+  // A key that retires anyway need not be prolonged.
+  const isDue =
+    isWithin(expiresAtSeconds, nowSeconds + renewDays * DAY_SECONDS) && holder.key === holder.party.key;
+  if (!isDue) return { ...holder, state: 'ok', reason: '', expiresAtSeconds };
+  return {
+    ...holder,
+    state: 'expiring',
+    reason: `it ends in ${Math.floor(((expiresAtSeconds ?? 0) - nowSeconds) / DAY_SECONDS)} days`,
+    expiresAtSeconds,
+  };
+}
+
+function isWithin(endSeconds: number | null, limitSeconds: number): boolean {
+  return endSeconds !== null && endSeconds <= limitSeconds;
+}
+
+/** Certifications of a key, by their maker's fingerprint. */
+type Found = ReadonlyMap<
+  Fingerprint,
+  { readonly holder: KeyHolder; readonly by: ReadonlyMap<Fingerprint, MadeBy> }
+>;
+
+interface MadeBy {
+  readonly certifier: Party;
+  readonly certifications: readonly Certification[];
+}
+
+/** Of all keys of all parties, also of those that count no longer. */
+async function findAll(
+  parties: readonly Party[],
+  certificates: ReadonlyMap<Fingerprint, RawCertificate>,
+  { nowSeconds, verified }: PlanOptions,
+): Promise<Found> {
+  const holders = parties.flatMap((party) => {
+    const keys: readonly PartyKey[] = party.retiring === null ? [party.key] : [party.key, party.retiring];
+    return keys.map((key) => ({ party, key }));
+  });
+  const owners = new Map(holders.map(({ party, key }) => [key.fingerprint, party]));
+  const candidates = holders.flatMap(({ key }) => certificates.get(key.fingerprint) ?? []);
+  const byKeyId = new Map<string, RawCertificate[]>();
+  for (const candidate of candidates) {
+    const { keyId } = candidate.primary;
+    byKeyId.set(keyId, [...(byKeyId.get(keyId) ?? []), candidate]);
+  }
+  const found = new Map<Fingerprint, { holder: KeyHolder; by: Map<Fingerprint, MadeBy> }>();
+  for (const holder of holders) {
+    const raw = certificates.get(holder.key.fingerprint);
+    if (raw === undefined) continue;
+    const by = new Map<Fingerprint, MadeBy & { readonly certifications: Certification[] }>();
+    for (const one of await certificationsOf(raw, makersOf(raw, byKeyId), nowSeconds, verified)) {
+      const { fingerprint } = one.certifier;
+      const certifier = owners.get(fingerprint);
+      if (certifier === undefined) continue;
+      const known = by.get(fingerprint);
+      if (known === undefined) by.set(fingerprint, { certifier, certifications: [one] });
+      else known.certifications.push(one);
+    }
+    found.set(holder.key.fingerprint, { holder, by });
+  }
+  return found;
+}
+
+/** Who may have signed it, by the key IDs that its signatures name: few, where the roster has many. */
+function makersOf(
+  { users }: RawCertificate,
+  byKeyId: ReadonlyMap<string, readonly RawCertificate[]>,
+): readonly RawCertificate[] {
+  const keyIds = new Set<string>();
+  for (const { signatures } of users) {
+    for (const { fields } of signatures) if (fields?.issuerKeyId) keyIds.add(fields.issuerKeyId);
+  }
+  return [...keyIds].flatMap((keyId) => byKeyId.get(keyId) ?? []);
+}
+
+/** What the state of the best certification means for one that is wanted. */
+const STANDINGS: Readonly<Record<CertificationState, CertificationStanding['state']>> = {
+  valid: 'ok',
+  certifier: 'key',
+  expired: 'expired',
+  revoked: 'revoked',
+  unchecked: 'missing',
+  'user-id': 'key',
+  weak: 'weak',
+};
+
+function standing(
+  wanted: WantedCertification,
+  found: Found,
+  unfit: ReadonlySet<Fingerprint>,
+  { certifications: { isExportable, days, renewDays } }: Roster,
+  nowSeconds: number,
+): CertificationStanding {
+  const { certifier, subject, expiresAtSeconds } = wanted;
+  const made = found.get(subject.key.fingerprint)?.by.get(certifier.key.fingerprint)?.certifications ?? [];
+  // One that its maker keeps for himself does not travel, and is as good as none where others need it.
+  const best = bestOf(made.filter((one) => one.isExportable || !isExportable));
+  if (unfit.has(certifier.key.fingerprint) || unfit.has(subject.key.fingerprint)) {
+    return { ...wanted, state: 'key', found: best };
+  }
+  if (best === null) return { ...wanted, state: 'missing', found: bestOf(made) };
+  if (best.state !== 'valid') return { ...wanted, state: STANDINGS[best.state], found: best };
+  // Otherwise one that is made for fewer days than that would always be due.
+  const noticeDays = Math.min(renewDays, (days ?? Number.POSITIVE_INFINITY) / 2);
+  const couldLastLonger =
+    best.expiresAtSeconds !== null && best.expiresAtSeconds < (expiresAtSeconds ?? Number.POSITIVE_INFINITY);
+  const isDue = isWithin(best.expiresAtSeconds, nowSeconds + noticeDays * DAY_SECONDS);
+  return { ...wanted, state: isDue && couldLastLonger ? 'expiring' : 'ok', found: best };
+}
+
+/** A valid one, the longest-lasting; otherwise the newest; null of none. */
+function bestOf(made: readonly Certification[]): Certification | null {
+  let best: Certification | null = null;
+  for (const one of made) if (best === null || isBetter(one, best)) best = one;
+  return best;
+}
+
+function isBetter(one: Certification, other: Certification): boolean {
+  const isValid = one.state === 'valid';
+  if (isValid !== (other.state === 'valid')) return isValid;
+  if (!isValid) return one.madeAtSeconds > other.madeAtSeconds;
+  return (
+    (one.expiresAtSeconds ?? Number.POSITIVE_INFINITY) > (other.expiresAtSeconds ?? Number.POSITIVE_INFINITY)
+  );
+}
+
+function unwantedOf(
+  wanted: readonly WantedCertification[],
+  found: Found,
+  nowSeconds: number,
+): readonly UnwantedCertification[] {
+  const pairs = new Map<Fingerprint, Set<Party>>();
+  for (const { certifier, subject } of wanted) {
+    const { fingerprint } = subject.key;
+    const makers = pairs.get(fingerprint) ?? new Set();
+    pairs.set(fingerprint, makers.add(certifier.party));
+  }
+  const unwanted: UnwantedCertification[] = [];
+  for (const { holder, by } of found.values()) {
+    for (const [fingerprint, { certifier, certifications }] of by) {
+      if (certifier === holder.party) continue;
+      const isWanted =
+        pairs.get(holder.key.fingerprint)?.has(certifier) &&
+        keysOf(certifier, nowSeconds).some((key) => key.fingerprint === fingerprint);
+      const best = isWanted ? null : bestOf(certifications);
+      if (best?.state === 'valid') unwanted.push({ certifier, subject: holder, certification: best });
+    }
+  }
+  return unwanted;
+}
+
+/** Until certificate-faults.ts is there. */
+function faultOf(
+  raw: RawCertificate,
+  nowSeconds: number,
+  verified: VerifiedSignatures | null,
+): KeyFault | null {
+  const { state, ...rest } = validityOf(raw, 'certify', nowSeconds, verified);
+  if (state === 'revoked' || state === 'expired') return { state, reason: `it is ${state}` };
+  return state === 'unusable' && 'reason' in rest ? { state, reason: String(rest.reason) } : null;
+}
