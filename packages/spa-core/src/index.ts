@@ -29,6 +29,16 @@ export {
   certificationsOf,
   certifiersOf,
 } from './certification.ts';
+export {
+  type CertificationTerms,
+  type CertifyingKey,
+  certify,
+  REVOCATION_REASONS,
+  type RevocationTerms,
+  revokeCertificate,
+  revokeCertification,
+} from './certify.ts';
+export { certifyingKey } from './certifying-key.ts';
 export { DIGEST_NAMES, type DigestName, digestLength, parseDigestName } from './digest.ts';
 export { SpaError, type SpaErrorCode } from './errors.ts';
 export type { PacketKind } from './framing.ts';
@@ -36,6 +46,7 @@ export { HmacKey, SymmetricKey } from './keys.ts';
 export * from './limits.ts';
 export { decodeMessage, encodeMessage, isUsername, type Message, randomDigits } from './message.ts';
 export { ACCESS_TYPES, type AccessType, type MessageTypeRow } from './message-type.ts';
+export type { HashName } from './native-keys.ts';
 export {
   checkRecipient,
   type OpenPgpOpeningKeys,

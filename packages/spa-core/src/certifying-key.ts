@@ -1,0 +1,136 @@
+import { constants, createPrivateKey, createPublicKey, hash, type KeyObject, sign } from 'node:crypto';
+import { readRawCertificates } from './certificate-packets.ts';
+import type { CertifyingKey } from './certify.ts';
+import { type HashName, rsaJwk } from './native-keys.ts';
+import { KeyError, type SecretKey } from './openpgp-keys.ts';
+import { writeMpi } from './openpgp-packets.ts';
+import { ALGORITHM, curveOf, verifyingKey } from './verifying-keys.ts';
+
+/**
+ * The primary key of `secret` as what certifies: RSA, Ed25519 or ECDSA with a curve of NIST's.
+ * @throws KeyError if it is locked, if only its subkeys are here, or if it is of another kind.
+ */
+export function certifyingKey(secret: SecretKey): CertifyingKey {
+  const { fingerprint } = secret;
+  if (secret.isLocked)
+    throw new KeyError(`the secret key ${fingerprint} is locked; its passphrase is needed`);
+  const packet = secret.openpgpKey().keyPacket as unknown as SecretPacket;
+  const { algorithm, privateParams } = packet;
+  if (privateParams === null || privateParams === undefined) {
+    throw new KeyError(`of ${fingerprint} only subkeys are here; its primary key certifies`);
+  }
+  const native = nativeKey(secret, packet);
+  if (native === null) {
+    throw new KeyError(
+      `the secret key ${fingerprint} (algorithm ${algorithm}) cannot certify here; let gpg do it`,
+    );
+  }
+  return { fingerprint, algorithm, sign: (octets, digest) => signWith(native, octets, digest) };
+}
+
+/** What the library's key packets hold besides what its types say. */
+interface SecretPacket {
+  readonly algorithm: number;
+  readonly publicParams: Readonly<Record<'n' | 'e' | 'Q', Uint8Array>>;
+  readonly privateParams?: Readonly<Record<'d' | 'p' | 'q' | 'u' | 'seed', Uint8Array>> | null;
+}
+
+interface NativeKey {
+  readonly kind: 'rsa' | 'ecdsa' | 'ed25519';
+  readonly isLegacy: boolean;
+  readonly key: KeyObject;
+}
+
+/** The names and sizes (of a coordinate, in octets) of NIST's curves, by their object identifiers. */
+const NIST_CURVES: Readonly<Record<string, { readonly crv: string; readonly bytes: number }>> = {
+  '2a8648ce3d030107': { crv: 'P-256', bytes: 32 },
+  '2b81040022': { crv: 'P-384', bytes: 48 },
+  '2b81040023': { crv: 'P-521', bytes: 66 },
+};
+
+/** Null if Node does not sign with it, or if its two halves do not belong together. */
+function nativeKey(secret: SecretKey, packet: SecretPacket): NativeKey | null {
+  const [raw] = readRawCertificates(secret.openpgpKey().toPublic().write());
+  const verifying = raw === undefined ? null : verifyingKey(raw.primary);
+  if (raw === undefined || verifying === null) return null;
+  const jwk = JWKS[packet.algorithm]?.(packet, curveOf(raw.primary) ?? '') ?? null;
+  if (jwk === null) return null;
+  const key = createPrivateKey({ key: jwk, format: 'jwk' });
+  // A signature by a key with another public half would betray the secret one.
+  if (!createPublicKey(key).equals(verifying.key)) return null;
+  return { kind: verifying.kind, isLegacy: packet.algorithm === ALGORITHM.eddsaLegacy, key };
+}
+
+type Jwk = Record<string, string>;
+
+const JWKS: Readonly<Record<number, (packet: SecretPacket, curve: string) => Jwk | null>> = {
+  [ALGORITHM.rsa]: rsa,
+  [ALGORITHM.rsaSignOnly]: rsa,
+  [ALGORITHM.ecdsa]: ({ publicParams, privateParams }, curve) => {
+    const row = NIST_CURVES[curve];
+    if (row === undefined || !privateParams) return null;
+    const { crv, bytes } = row;
+    const point = Buffer.from(publicParams.Q);
+    const [x, y] = [point.subarray(1, 1 + bytes), point.subarray(1 + bytes)];
+    const d = padded(privateParams.d, bytes);
+    return { kty: 'EC', crv, x: base64Url(x), y: base64Url(y), d: base64Url(d) };
+  },
+  [ALGORITHM.eddsaLegacy]: ed25519,
+  [ALGORITHM.ed25519]: ed25519,
+};
+
+function rsa({ publicParams, privateParams }: SecretPacket): Jwk | null {
+  return privateParams ? rsaJwk({ ...publicParams, ...privateParams }) : null;
+}
+
+/** Node takes the public half from `x` without a look: it is computed from the seed, to be compared. */
+function ed25519({ privateParams }: SecretPacket): Jwk | null {
+  if (!privateParams) return null;
+  const seed = padded(privateParams.seed, 32);
+  const der = Buffer.concat([ED25519_PKCS8, seed]);
+  return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ format: 'jwk' }) as Jwk;
+}
+
+/** RFC 8410, up to the seed. */
+const ED25519_PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
+
+function padded(octets: Uint8Array, size: number): Buffer {
+  return Buffer.concat([Buffer.alloc(Math.max(0, size - octets.length)), octets]);
+}
+
+async function signWith(
+  { kind, isLegacy, key }: NativeKey,
+  octets: Buffer,
+  digest: HashName,
+): Promise<Buffer> {
+  switch (kind) {
+    case 'rsa':
+      return writeMpi(await signElsewhere(digest, octets, { key, padding: constants.RSA_PKCS1_PADDING }));
+    case 'ecdsa':
+      return twoMpis(await signElsewhere(digest, octets, { key, dsaEncoding: 'ieee-p1363' }));
+    case 'ed25519': {
+      const made = await signElsewhere(null, hash(digest, octets, 'buffer'), { key });
+      return isLegacy ? twoMpis(made) : made;
+    }
+  }
+}
+
+function twoMpis(made: Buffer): Buffer {
+  const half = made.length / 2;
+  return Buffer.concat([writeMpi(made.subarray(0, half)), writeMpi(made.subarray(half))]);
+}
+
+/** On a thread of Node's, so that many use all processors. */
+function signElsewhere(
+  digest: string | null,
+  data: Buffer,
+  key: Exclude<Parameters<typeof sign>[2], KeyObject>,
+): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    sign(digest, data, key, (error, made) => (error === null ? resolve(made) : reject(error)));
+  });
+}
+
+function base64Url(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64url');
+}
