@@ -111,10 +111,11 @@ export type {
   CertificationStanding,
   KeyFault,
   KeyState,
+  MadeCertification,
   Plan,
   UnwantedCertification,
 } from './roster/plan.ts';
-export { isCleanPlan, isSoundPlan, type PlanOptions, planRoster } from './roster/plan-roster.ts';
+export { auditRoster, isCleanPlan, isSoundPlan, type PlanOptions, planRoster } from './roster/plan-roster.ts';
 export type {
   AccessRule,
   Authority,

@@ -4,7 +4,7 @@ import type { Fingerprint } from '../openpgp-keys.ts';
 import type { VerifiedSignatures } from '../signature-verification.ts';
 import { type KeyUse, validityOf } from '../validity.ts';
 import { accessOf, isEnrolled } from './access.ts';
-import type { CertificationStanding, KeyFault, KeyState, Plan, UnwantedCertification } from './plan.ts';
+import type { CertificationStanding, KeyFault, KeyState, MadeCertification, Plan } from './plan.ts';
 import type { Party, PartyKey, Roster } from './roster.ts';
 import { type KeyHolder, keysOf, type WantedCertification, wantedCertifications } from './wanted.ts';
 
@@ -53,6 +53,20 @@ export function isCleanPlan({ keys, certifications }: Plan): boolean {
 export function isSoundPlan({ keys, certifications }: Plan): boolean {
   const isSound = ({ state }: { readonly state: string }): boolean => state === 'ok' || state === 'expiring';
   return keys.every(isSound) && certifications.every(isSound);
+}
+
+/** All certifications among the roster's keys, also those that do not count (any more), by subject. */
+export async function auditRoster(
+  roster: Roster,
+  certificates: ReadonlyMap<Fingerprint, RawCertificate>,
+  options: PlanOptions,
+): Promise<readonly MadeCertification[]> {
+  const found = await findAll(partiesOf(roster), certificates, options);
+  return [...found.values()].flatMap(({ holder, by }) =>
+    [...by.values()].flatMap(({ certifier, certifierKey, certifications }) =>
+      certifications.map((certification) => ({ certifier, certifierKey, subject: holder, certification })),
+    ),
+  );
 }
 
 const DAY_SECONDS = 86_400;
@@ -121,6 +135,7 @@ type Found = ReadonlyMap<
 
 interface MadeBy {
   readonly certifier: Party;
+  readonly certifierKey: PartyKey;
   readonly certifications: readonly Certification[];
 }
 
@@ -134,7 +149,7 @@ async function findAll(
     const keys: readonly PartyKey[] = party.retiring === null ? [party.key] : [party.key, party.retiring];
     return keys.map((key) => ({ party, key }));
   });
-  const owners = new Map(holders.map(({ party, key }) => [key.fingerprint, party]));
+  const owners = new Map(holders.map((holder) => [holder.key.fingerprint, holder]));
   const candidates = holders.flatMap(({ key }) => certificates.get(key.fingerprint) ?? []);
   const byKeyId = new Map<string, RawCertificate[]>();
   for (const candidate of candidates) {
@@ -148,10 +163,11 @@ async function findAll(
     const by = new Map<Fingerprint, MadeBy & { readonly certifications: Certification[] }>();
     for (const one of await certificationsOf(raw, makersOf(raw, byKeyId), nowSeconds, verified)) {
       const { fingerprint } = one.certifier;
-      const certifier = owners.get(fingerprint);
-      if (certifier === undefined) continue;
+      const owner = owners.get(fingerprint);
+      if (owner === undefined) continue;
       const known = by.get(fingerprint);
-      if (known === undefined) by.set(fingerprint, { certifier, certifications: [one] });
+      if (known === undefined)
+        by.set(fingerprint, { certifier: owner.party, certifierKey: owner.key, certifications: [one] });
       else known.certifications.push(one);
     }
     found.set(holder.key.fingerprint, { holder, by });
@@ -226,22 +242,23 @@ function unwantedOf(
   wanted: readonly WantedCertification[],
   found: Found,
   nowSeconds: number,
-): readonly UnwantedCertification[] {
+): readonly MadeCertification[] {
   const pairs = new Map<Fingerprint, Set<Party>>();
   for (const { certifier, subject } of wanted) {
     const { fingerprint } = subject.key;
     const makers = pairs.get(fingerprint) ?? new Set();
     pairs.set(fingerprint, makers.add(certifier.party));
   }
-  const unwanted: UnwantedCertification[] = [];
+  const unwanted: MadeCertification[] = [];
   for (const { holder, by } of found.values()) {
-    for (const [fingerprint, { certifier, certifications }] of by) {
+    for (const [fingerprint, { certifier, certifierKey, certifications }] of by) {
       if (certifier === holder.party) continue;
       const isWanted =
         pairs.get(holder.key.fingerprint)?.has(certifier) &&
         keysOf(certifier, nowSeconds).some((key) => key.fingerprint === fingerprint);
       const best = isWanted ? null : bestOf(certifications);
-      if (best?.state === 'valid') unwanted.push({ certifier, subject: holder, certification: best });
+      if (best?.state === 'valid')
+        unwanted.push({ certifier, certifierKey, subject: holder, certification: best });
     }
   }
   return unwanted;

@@ -1,6 +1,6 @@
 import type { Certification } from '../certification.ts';
 import type { Access } from './access.ts';
-import type { Party } from './roster.ts';
+import type { Party, PartyKey } from './roster.ts';
 import type { KeyHolder, WantedCertification } from './wanted.ts';
 
 /**
@@ -43,9 +43,13 @@ export interface CertificationStanding extends WantedCertification {
   readonly found: Certification | null;
 }
 
-/** A certification that counts, and that the roster does not ask for. */
-export interface UnwantedCertification {
+/** A certification by one of the roster's keys, of another's key. */
+export interface MadeCertification {
   readonly certifier: Party;
+  readonly certifierKey: PartyKey;
   readonly subject: KeyHolder;
   readonly certification: Certification;
 }
+
+/** One that counts, and that the roster does not ask for. */
+export type UnwantedCertification = MadeCertification;
