@@ -4,6 +4,7 @@ import {
   type Fingerprint,
   KeyError,
   type KeyFault,
+  keysOf,
   type Party,
   type PartyKey,
   type RawCertificate,
@@ -12,6 +13,7 @@ import {
 } from 'spa-core';
 import { ConfigError } from 'spa-host';
 import { readSettled } from './change-set.ts';
+import type { RosterSignatureState } from './plan-json.ts';
 import { parseRoster, ROSTER_FILE } from './roster-file.ts';
 
 /** Detached signature of the roster's exact octets, beside it. */
@@ -43,6 +45,28 @@ export async function readRosterFolder(path: string): Promise<RosterFolder> {
     const roster = parseRoster(file, text);
     return { path, roster, text, signature: readSignature(path), ...readCertificates(path, roster) };
   });
+}
+
+/** What of a roster's signature: `missing` and `wrong` mean that `spa-keys sign` is due. */
+export async function rosterSignatureState(
+  folder: RosterFolder,
+  nowSeconds: number,
+): Promise<RosterSignatureState> {
+  if (folder.roster.authority === null) return 'none';
+  if (folder.signature === null) return 'missing';
+  return (await verifyRosterSignature(folder, nowSeconds)) === null ? 'wrong' : 'good';
+}
+
+/** Who signed the roster as it is, and when; null: nobody whose word counts. */
+export async function verifyRosterSignature(
+  { text, signature, roster, certificates }: RosterFolder,
+  nowSeconds: number,
+): Promise<{ readonly signer: Fingerprint; readonly signedAtSeconds: number } | null> {
+  if (signature === null || roster.authority === null) return null;
+  const signers = keysOf(roster.authority, nowSeconds).flatMap(
+    (key) => certificates.get(key.fingerprint) ?? [],
+  );
+  return verifyDetached(Buffer.from(text), signature, signers, nowSeconds);
 }
 
 /** The roster's text. @throws ConfigError if there is none */
@@ -110,4 +134,14 @@ function readCertificate(
     if (!(error instanceof KeyError) && (error as NodeJS.ErrnoException).code === undefined) throw error;
     return { state: 'unusable', reason: `${certificateFile}: ${(error as Error).message}` };
   }
+}
+
+/** Until detached-signature.ts is there. */
+async function verifyDetached(
+  _octets: Buffer,
+  _signature: string,
+  _certificates: readonly RawCertificate[],
+  _nowSeconds: number,
+): Promise<{ readonly signer: Fingerprint; readonly signedAtSeconds: number } | null> {
+  return null;
 }

@@ -31,7 +31,7 @@ export const KEYS_VERBS: readonly Verb[] = [
     name: 'plan',
     usage: '[options]',
     help: 'what is missing, expired, revoked or weak',
-    run: later,
+    run: async (argv) => (await import('./plan.ts')).planVerb(argv),
   },
   {
     name: 'sign',
@@ -43,7 +43,7 @@ export const KEYS_VERBS: readonly Verb[] = [
     name: 'verify',
     usage: '[options]',
     help: 'for CI: everything needed is there and valid',
-    run: later,
+    run: async (argv) => (await import('./verify.ts')).verifyVerb(argv),
   },
   {
     name: 'bundle',
@@ -73,7 +73,7 @@ export const KEYS_VERBS: readonly Verb[] = [
     name: 'audit',
     usage: '[options]',
     help: 'who certified whom, when, and until when',
-    run: later,
+    run: async (argv) => (await import('./audit.ts')).auditVerb(argv),
   },
 ];
 

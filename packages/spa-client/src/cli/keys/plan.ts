@@ -1,0 +1,61 @@
+import { isCleanPlan } from 'spa-core';
+import { ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
+import { planFolder } from '../../roster/plan-folder.ts';
+import { formatPlanJson } from '../../roster/plan-json.ts';
+import { formatPlanTable } from '../../roster/plan-table.ts';
+import { readRosterFolder, rosterSignatureState } from '../../roster/roster-folder.ts';
+import { paintFor } from '../colour.ts';
+import { print } from '../program.ts';
+import {
+  HELP_OPTION,
+  JSON_OPTION,
+  ROSTER_OPTION,
+  rosterPath,
+  SECRETS_OPTIONS,
+  secretsPath,
+} from './common-options.ts';
+
+/**
+ * `spa-keys plan`: what is missing, expired, revoked or weak.
+ * @throws ConfigError, UsageError
+ */
+export async function planVerb(argv: readonly string[]): Promise<number> {
+  const { values, positionals } = parseCommandLine(OPTIONS, argv);
+  if (values.help) return print(help());
+  if (positionals.length > 0)
+    throw new UsageError(`what is "${positionals[0]}"? spa-keys plan takes options only`);
+  const nowSeconds = Math.floor(Date.now() / 1000);
+  const folder = await readRosterFolder(rosterPath(values));
+  const { roster } = folder;
+  const plan = await planFolder(folder, secretsPath(values, roster.name), nowSeconds);
+  const signature = await rosterSignatureState(folder, nowSeconds);
+  if (values.json) print(formatPlanJson(roster, plan, signature));
+  else print(formatPlanTable(roster, plan, signature, paintFor(1)));
+  const isSigned = signature === 'good' || signature === 'none';
+  return isCleanPlan(plan) && isSigned ? ExitCode.ok : ExitCode.failure;
+}
+
+const [SECRETS_OPTION] = SECRETS_OPTIONS;
+const OPTIONS = [
+  ROSTER_OPTION,
+  SECRETS_OPTION,
+  JSON_OPTION,
+  HELP_OPTION,
+] as const satisfies readonly Option[];
+
+function help(): string {
+  return `spa-keys plan: what is missing, expired, about to expire, revoked or weak
+
+Usage: spa-keys plan [options]
+
+  spa-keys plan
+  spa-keys plan --json | jq -r '.keys[] | select(.state != "ok") | "\\(.name): \\(.reason)"'
+
+${formatOptions(OPTIONS)}
+
+Of each party that may open a door it looks at the key, and at the certifications that the roster's topology asks for. It
+changes nothing but its memory of signatures that were verified, in the folder of the secrets: the next run is faster by it.
+
+Exit status: 0 there is nothing to do, 1 there is, 64 the command line is wrong, 78 the roster is wrong.
+`;
+}
