@@ -39,6 +39,7 @@ export {
   revokeCertification,
 } from './certify.ts';
 export { certifyingKey } from './certifying-key.ts';
+export { type DocumentSignature, signDetached, verifyDetached } from './detached-signature.ts';
 export { DIGEST_NAMES, type DigestName, digestLength, parseDigestName } from './digest.ts';
 export { SpaError, type SpaErrorCode } from './errors.ts';
 export type { PacketKind } from './framing.ts';
