@@ -10,6 +10,7 @@ import { describeCounters, describeFlush, describeList, describeRevocation } fro
 import { describeFailure, UnavailableError } from './failure.ts';
 import { listAllRules } from './firewall/all-rules.ts';
 import { formatHelp, type Options, readOptions, type Task } from './options.ts';
+import { describeRoster } from './roster/describe.ts';
 import { serve } from './serve.ts';
 import { startInBackground } from './system/background.ts';
 import { createStderrLog, type Log, printable, teeLog } from './system/log.ts';
@@ -62,10 +63,12 @@ async function serveInForeground(options: Options): Promise<number> {
 }
 
 async function checkConfiguration({ source }: Options): Promise<number> {
-  const { config, stanzas, warnings } = await loadConfiguration(source);
+  const { config, stanzas, roster, warnings } = await loadConfiguration(source);
   for (const line of warnings) complain(line);
   const count = stanzas.length === 1 ? '1 stanza' : `${stanzas.length} stanzas`;
-  return print(`configuration OK: ${count} in ${config.accessFile}, UDP port ${config.udpPort}\n`);
+  print(`configuration OK: ${count} in ${config.accessFile}, UDP port ${config.udpPort}\n`);
+  if (roster !== null) print(`${describeRoster(roster)}${roster.isNew ? ' (not yet)' : ''}\n`);
+  return ExitCode.ok;
 }
 
 async function showStatus({ source }: Options): Promise<number> {

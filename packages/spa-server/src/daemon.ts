@@ -7,6 +7,7 @@ import type { ControlAnswer, ControlRequest, CountersAnswer } from './control/pr
 import { type ControlSocket, controlPath, listenControl } from './control/socket.ts';
 import { type Candidate, createGate, type Gate, type Glimpse, type Ignored } from './decision/gate.ts';
 import { createRecentPackets } from './decision/recent-packets.ts';
+import { barredSigners, signersOf } from './decision/signers.ts';
 import type { Stanza } from './decision/stanza.ts';
 import type { Authentic, Datagram, Verdict } from './decision/verdict.ts';
 import { UnavailableError } from './failure.ts';
@@ -20,6 +21,8 @@ import { createMemoryReplayStore } from './replay/memory.ts';
 import { ReplayError, type ReplayStore } from './replay/replay-store.ts';
 import { MARK_AHEAD_SECONDS } from './replay/two-stores.ts';
 import { type Counter, createReport, type Report } from './report.ts';
+import { describeRoster } from './roster/describe.ts';
+import type { LoadedRoster } from './roster/load-roster.ts';
 import type { Log } from './system/log.ts';
 import { createTurnstile, type DropReason, type Turnstile, type Work } from './transport/turnstile.ts';
 import { listenUdp, RECEIVE_BUFFER_BYTES, type UdpListener } from './transport/udp.ts';
@@ -39,6 +42,8 @@ const WATCH_MS = 1_000;
 export interface DaemonParts {
   readonly config: ServerConfig;
   readonly stanzas: readonly Stanza[];
+  /** That the stanzas were narrowed by; null: there is none. */
+  readonly roster: LoadedRoster | null;
   readonly log: Log;
   /** Everything but the firewall and the replay store: nothing is opened, nothing remembered. */
   readonly dryRun: boolean;
@@ -54,13 +59,17 @@ export interface DaemonPorts {
   readonly runFolder?: string;
 }
 
+/** What a daemon goes by. */
+export type Configured = Pick<DaemonParts, 'config' | 'stanzas' | 'roster'>;
+
 /** A daemon that listens. */
 export interface Daemon {
   /**
-   * Goes on with another configuration; open doors and remembered messages stay.
+   * Goes on with another configuration; open doors and remembered messages stay. Only the doors of those are closed whom the
+   * new one, with its roster or its `SPA_CERTIFIED_BY`, does not let in any more.
    * @throws FirewallError and then the configuration is the same as before.
    */
-  reload(config: ServerConfig, stanzas: readonly Stanza[]): Promise<void>;
+  reload(next: Configured): Promise<void>;
   /** Who asks the daemon something is answered when `work` is done, well or not. */
   delayAnswers(work: Promise<unknown>): void;
   /** Ends: what was begun is finished, then firewall and store are left in order. @throws FirewallError */
@@ -136,6 +145,7 @@ class RunningDaemon implements Daemon {
   #busy: Promise<unknown> = Promise.resolve();
   #config: ServerConfig;
   #stanzas: readonly Stanza[];
+  #roster: LoadedRoster | null;
   #gate: Gate;
   #recent = createRecentPackets(RECENT_PACKETS);
   /** What the kernel had dropped when it was last asked. */
@@ -149,6 +159,7 @@ class RunningDaemon implements Daemon {
     this.#ports = ports;
     this.#config = parts.config;
     this.#stanzas = parts.stanzas;
+    this.#roster = parts.roster;
     this.#gate = createGate(parts.stanzas);
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
@@ -172,6 +183,7 @@ class RunningDaemon implements Daemon {
       this.#control = await this.#listenControl();
       const flush = this.#config.firewall.flushAtInit;
       await this.#keeper.start(policyOf(this.#config, this.#stanzas), { flush });
+      await this.#closeDoorsOfOthers([]);
     } finally {
       started();
     }
@@ -220,8 +232,8 @@ class RunningDaemon implements Daemon {
     if (this.#packets === this.#parts.packetLimit) void this.close();
   }
 
-  async reload(config: ServerConfig, stanzas: readonly Stanza[]): Promise<void> {
-    if (this.#closing === null) await this.#begin(this.#reload(config, stanzas));
+  async reload(next: Configured): Promise<void> {
+    if (this.#closing === null) await this.#begin(this.#reload(next));
   }
 
   delayAnswers(work: Promise<unknown>): void {
@@ -312,17 +324,47 @@ class RunningDaemon implements Daemon {
     return work.finally(() => this.#inFlight.delete(work));
   }
 
-  async #reload(config: ServerConfig, stanzas: readonly Stanza[]): Promise<void> {
+  async #reload({ config, stanzas, roster }: Configured): Promise<void> {
     for (const keyword of needsRestart(this.#config, config)) {
       this.#parts.log.warning(`${keyword} has changed: restart the daemon for it`);
     }
     const { udpPort, listenAddress, runFolder, replayStore, firewall } = this.#config;
     const next = { ...config, udpPort, listenAddress, runFolder, replayStore, firewall };
     await this.#keeper.change(policyOf(next, stanzas));
+    const before = this.#stanzas;
     this.#config = next;
     this.#stanzas = stanzas;
+    this.#roster = roster;
     this.#gate = createGate(stanzas);
     this.#recent = createRecentPackets(RECENT_PACKETS);
+    await this.#closeDoorsOfOthers(before);
+  }
+
+  /**
+   * Takes away what those hold whom the stanzas do not let in, if it is they who say who is let in: by a roster, or by
+   * certifications. Packets that are on their way, and were judged by the stanzas of `before`, get nothing either.
+   */
+  async #closeDoorsOfOthers(before: readonly Stanza[]): Promise<void> {
+    const stanzas = this.#stanzas;
+    if (stanzas.every(({ signers }) => signers === null)) return;
+    const earlier = signersOf(before);
+    for (const signer of barredSigners(
+      [...earlier.keys(), ...this.#keeper.operators()],
+      stanzas,
+      nowSeconds(),
+    )) {
+      const name = earlier.get(signer)?.find((terms) => terms.name !== null)?.name ?? null;
+      this.#parts.log.warning(
+        `${name === null ? signer : `${name} (${signer})`} may not come in any more: closing the doors, not the connections`,
+      );
+      try {
+        await this.#keeper.revoke({ by: 'operator', fingerprint: signer }, { cut: null });
+      } catch (error) {
+        // They are nobody's any more, and the keeper goes on until they are closed.
+        if (!(error instanceof FirewallError)) throw error;
+        this.#parts.log.error(error.message);
+      }
+    }
   }
 
   /** Without it doors open all the same. */
@@ -346,6 +388,7 @@ class RunningDaemon implements Daemon {
       keeper: this.#keeper,
       firewall: this.#ports.firewall,
       counters: () => this.#counters(),
+      roster: () => (this.#roster === null ? null : describeRoster(this.#roster)),
       protectedPorts: async () => protectedPorts(this.#config, this.#stanzas),
     });
   }

@@ -39,10 +39,14 @@ export interface Counter {
 }
 
 const DENIALS: Readonly<Record<DenyReason, string>> = {
+  'not-certified': 'the key of its signer is not certified as the stanza requires (SPA_CERTIFIED_BY)',
+  'signer-expired': 'the key of its signer, or the certification of it, has expired (SPA_CERTIFIED_BY)',
+  'not-enrolled': 'its signer is not on the roster, or not any more (SPA_ROSTER)',
   user: 'the stanza requires another user name (REQUIRE_USERNAME)',
   'source-required': 'it names no address, which the stanza requires (REQUIRE_SOURCE_ADDRESS)',
   'port-restricted': 'the stanza forbids one of the ports (RESTRICT_PORTS)',
   'port-not-open': 'the stanza does not open all of the ports (OPEN_PORTS)',
+  'port-not-enrolled': 'the roster does not give its signer all of the ports (SPA_ROSTER)',
 };
 
 const UNCLAIMED: Readonly<Record<Exclude<Claim, 'claimed'>, string>> = {
@@ -163,6 +167,7 @@ function request({ message }: Authentic): string {
 
 function describe(from: Sender, opened: Authentic): string {
   const signer = opened.signer === null ? '' : `, signed by ${opened.signer}`;
-  const { id, message, stanzaNumber } = opened;
-  return `user ${message.username}${signer}, stanza #${stanzaNumber}, packet ${id.slice(0, 16)} from ${from.source}`;
+  const { id, message, stanzaNumber, operatorName } = opened;
+  const operator = operatorName === null ? '' : `, operator ${operatorName}`;
+  return `user ${message.username}${operator}${signer}, stanza #${stanzaNumber}, packet ${id.slice(0, 16)} from ${from.source}`;
 }

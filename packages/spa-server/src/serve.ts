@@ -1,8 +1,11 @@
+import { ConfigError } from 'spa-host';
 import { type Configuration, loadConfiguration } from './config/load.ts';
 import type { ServerConfig } from './config/server-config.ts';
 import { type Daemon, startDaemon } from './daemon.ts';
 import { describeFailure, UnavailableError } from './failure.ts';
 import type { Options } from './options.ts';
+import { writeAccepted } from './roster/accepted.ts';
+import { describeRoster } from './roster/describe.ts';
 import type { Log } from './system/log.ts';
 import { keepSmall } from './system/memory.ts';
 import {
@@ -30,14 +33,16 @@ export interface Surroundings {
 export async function serve(options: Options, surroundings: Surroundings): Promise<void> {
   keepSmall();
   claimProcessName();
-  const { config, stanzas, warnings } = await loadConfiguration(options.source);
+  const { config, stanzas, roster, warnings } = await loadConfiguration(options.source);
   const log = surroundings.openLog(config);
   mustBeAlone(config.pidFile);
   log.info('Starting spa-server');
   tellOfDead(config.pidFile, log);
   for (const line of warnings) log.warning(line);
   const { dryRun, packetLimit } = options;
-  const starting = startDaemon({ config, stanzas, log, dryRun, packetLimit });
+  if (!dryRun) remember(config, roster);
+  if (roster !== null) log.info(describeRoster(roster));
+  const starting = startDaemon({ config, stanzas, roster, log, dryRun, packetLimit });
   const stopFailed = obeySignals(starting, options, log);
   const [daemon] = await Promise.all([starting, warmUp(stanzas, Math.floor(Date.now() / 1000))]);
   comeFirst();
@@ -96,14 +101,32 @@ async function reload(starting: Promise<Daemon>, options: Options, log: Log): Pr
   const daemon = await starting.catch(startFailed);
   if (daemon === undefined) return;
   try {
-    const { config, stanzas, warnings }: Configuration = await loadConfiguration(options.source);
-    for (const line of warnings) log.warning(line);
-    await daemon.reload(config, stanzas);
+    const next: Configuration = await loadConfiguration(options.source);
+    for (const line of next.warnings) log.warning(line);
+    await daemon.reload(next);
+    if (next.roster !== null) log.info(describeRoster(next.roster));
+    if (!options.dryRun) rememberOrSay(next, log);
     log.info('The new configuration is in force.');
   } catch (error) {
     const failure = describeFailure(error);
     if (failure === null) throw error;
     log.error(`${failure.line}; the old configuration stays in force`);
+  }
+}
+
+/** From now on no older roster is accepted. @throws ConfigError */
+function remember(config: ServerConfig, roster: Configuration['roster']): void {
+  if (config.roster === null || roster === null || !roster.isNew) return;
+  writeAccepted(config.roster.stateFile, roster.accepted);
+}
+
+/** That a roster is in force matters more than that it is remembered: it may be there to keep somebody out. */
+function rememberOrSay({ config, roster }: Configuration, log: Log): void {
+  try {
+    remember(config, roster);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    log.error(`${error.message}; the roster is in force, but an older one would be accepted`);
   }
 }
 

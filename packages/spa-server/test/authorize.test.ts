@@ -206,6 +206,7 @@ function authenticOf(message: Partial<Message>, signedAtSeconds: number | null):
     signer: null,
     signedAtSeconds,
     stanzaNumber: 1,
+    operatorName: null,
   };
 }
 

@@ -14,7 +14,7 @@ import {
 import { askDaemon, controlPath, listenControl } from '../src/control/socket.ts';
 import { parseSelector } from '../src/grants/selector.ts';
 
-const ANSWER: ControlAnswer = { counters: [{ what: 'a line\nof "words"', count: 7 }] };
+const ANSWER: ControlAnswer = { counters: [{ what: 'a line\nof "words"', count: 7 }], roster: null };
 
 t.test('who asks is answered, by a socket that only its owner may use', async (t) => {
   const { path, asked } = await listen(t, async () => ANSWER);

@@ -123,17 +123,20 @@ async function startAskable(t: Test, left?: Left, beforeClaim: () => Promise<voi
   const log = createReadableLog();
   const replay = createMemoryReplayStore({ floorSeconds: 0 });
   const stanzas = [stanzaOf({ keys: [keys.opening] })];
-  const daemon = await startDaemon({ config, stanzas, log, dryRun: false, packetLimit: null }, async () => ({
-    firewall: createMemoryFirewall({ now: Date.now, kernel }),
-    replay: {
-      ...replay,
-      claim: async (message) => {
-        await beforeClaim();
-        return replay.claim(message);
+  const daemon = await startDaemon(
+    { config, stanzas, roster: null, log, dryRun: false, packetLimit: null },
+    async () => ({
+      firewall: createMemoryFirewall({ now: Date.now, kernel }),
+      replay: {
+        ...replay,
+        claim: async (message) => {
+          await beforeClaim();
+          return replay.claim(message);
+        },
       },
-    },
-    runFolder: folder,
-  }));
+      runFolder: folder,
+    }),
+  );
   t.teardown(() => daemon.close());
   const opened = (): number => log.lines.filter((line) => line.startsWith('info: opened')).length;
   const send = async (): Promise<void> => {

@@ -66,7 +66,7 @@ t.test('a message that was denied is burnt', async (t) => {
   const packet = await sealOf(messageOf({}), keys.sealing);
   await send(packet);
   await log.has(/denied .*OPEN_PORTS/);
-  await daemon.reload(config, [stanza]);
+  await daemon.reload({ config, stanzas: [stanza], roster: null });
   await send(packet);
   await log.has(/denied .*replay/);
   t.equal(kernel.doors.size, 0);
@@ -218,12 +218,12 @@ t.test('a reload changes stanzas and protected ports while packets come; doors s
   const both = [stanzaOf({ keys: [keys.opening], openPorts: portsOf('tcp/22,tcp/443') })];
   const work: Promise<void>[] = [];
   for (let i = 0; i < 20; i++) {
-    work.push(daemon.reload(config, i % 2 === 0 ? both : [stanza]));
+    work.push(daemon.reload({ config, stanzas: i % 2 === 0 ? both : [stanza], roster: null }));
     await send(await sealOf(messageOf({}), keys.sealing));
   }
   await Promise.all(work);
   await until('all packets', () => log.matching(/opened tcp\/22/).length === 21);
-  await daemon.reload(config, both);
+  await daemon.reload({ config, stanzas: both, roster: null });
   t.same(kernel.policy?.protectedPorts, portsOf('tcp/22,tcp/443'));
   t.equal(kernel.doors.size, 1);
   await send(await sealOf(messageOf({ request: { source: null, ports: portsOf('tcp/443') } }), keys.sealing));
@@ -240,7 +240,10 @@ t.test('a reload that the firewall refuses changes nothing', async (t) => {
   const { daemon, log, send, config } = await startGate(t, { firewall: { ...firewall, install } });
   isBroken = true;
   const other = stanzaOf({ keys: [keys.opening], openPorts: portsOf('tcp/443') });
-  await t.rejects(daemon.reload({ ...config, maxPacketAgeSeconds: 1 }, [other]), FirewallError);
+  await t.rejects(
+    daemon.reload({ config: { ...config, maxPacketAgeSeconds: 1 }, stanzas: [other], roster: null }),
+    FirewallError,
+  );
   await send(await sealOf(messageOf({}), keys.sealing));
   await log.has(/opened tcp\/22/);
 });
@@ -252,13 +255,17 @@ t.test('a daemon that has ended puts no rules in place again', async (t) => {
   });
   await daemon.close();
   kernel.policy = null;
-  await daemon.reload(config, [stanza]);
+  await daemon.reload({ config, stanzas: [stanza], roster: null });
   t.equal(kernel.policy, null);
 });
 
 t.test('a reload that needs a restart says so, and keeps the port', async (t) => {
   const { daemon, log, send, config } = await startGate(t, {});
-  await daemon.reload({ ...config, udpPort: config.udpPort + 1, replayStore: '/elsewhere' }, [stanza]);
+  await daemon.reload({
+    config: { ...config, udpPort: config.udpPort + 1, replayStore: '/elsewhere' },
+    stanzas: [stanza],
+    roster: null,
+  });
   t.equal(log.matching(/^warning: (UDPSERV_PORT|REPLAY_STORE) has changed: restart the daemon/).length, 2);
   await send(await sealOf(messageOf({}), keys.sealing));
   await log.has(/opened/);
@@ -385,7 +392,7 @@ function partsOf({
   config: ServerConfig;
   log?: ReturnType<typeof createReadableLog>;
 }) {
-  return { config, stanzas: [stanza], log, dryRun: false, packetLimit: null };
+  return { config, stanzas: [stanza], roster: null, log, dryRun: false, packetLimit: null };
 }
 
 async function configOf(t: Test): Promise<ServerConfig> {

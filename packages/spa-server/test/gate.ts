@@ -44,6 +44,7 @@ export function stanzaOf(changes: Partial<Stanza>): Stanza {
     maxTimeoutSeconds: 300,
     requireSourceAddress: false,
     requireUsername: null,
+    signers: null,
     ...changes,
   };
 }

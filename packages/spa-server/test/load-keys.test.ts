@@ -10,6 +10,7 @@ import { loadKeys } from '../src/keys/load-keys.ts';
 
 const skip = lackingPrograms('gpg');
 
+const CONTEXT = { nowSeconds: Math.floor(Date.now() / 1000), warn: () => {} };
 const PASSPHRASE = 'correct horse battery';
 
 /** A folder that is gone after the test, and a GnuPG home in it. */
@@ -75,7 +76,7 @@ t.test('keys of a GnuPG home', { skip }, async (t) => {
 
   const load = async (...lines: readonly string[]): Promise<Stanza | undefined> => {
     const { value } = parseAccessConfig('access.conf', ['SOURCE ANY', ...lines].join('\n'));
-    return (await loadKeys(value, { directory: home, program: 'gpg' }))[0];
+    return (await loadKeys(value, { directory: home, program: 'gpg' }, CONTEXT))[0];
   };
 
   t.test('the key that opens and those who may sign are found by whatever names them', async (t) => {
@@ -165,7 +166,7 @@ t.test('keys of a GnuPG home', { skip }, async (t) => {
     const countCalls = async (count: number): Promise<number> => {
       writeFileSync(calls, '');
       const { value } = parseAccessConfig('access.conf', `${text}\n`.repeat(count));
-      const stanzas = await loadKeys(value, { directory: home, program });
+      const stanzas = await loadKeys(value, { directory: home, program }, CONTEXT);
       t.equal(stanzas.length, count);
       t.match(stanzas.at(-1)?.keys, [{ certificates: [{ fingerprint: alice }, { fingerprint: bob }] }]);
       return readFileSync(calls, 'utf8').length;

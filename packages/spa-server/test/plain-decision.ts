@@ -41,7 +41,11 @@ async function decideByKeys(
   clock: Clock,
 ): Promise<Verdict> {
   try {
-    const opened: Authentic = { ...(await openPacket(packet, keys, clock)), stanzaNumber: stanza.number };
+    const opened: Authentic = {
+      ...(await openPacket(packet, keys, clock)),
+      stanzaNumber: stanza.number,
+      operatorName: null,
+    };
     return authorize(opened, datagram.source, stanza, clock);
   } catch (error) {
     return ignored(error);

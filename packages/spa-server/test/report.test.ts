@@ -12,6 +12,7 @@ const opened: Authentic = {
   signer: null,
   signedAtSeconds: null,
   stanzaNumber: 2,
+  operatorName: null,
 };
 
 t.test('an opened door says which, for whom, until when, and who asked', async (t) => {

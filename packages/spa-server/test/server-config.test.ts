@@ -32,6 +32,7 @@ t.test('an empty file gives the defaults', async (t) => {
     pidFile: '/run/fwknop/fwknopd.pid',
     runFolder: '/run/fwknop',
     replayStore: '/var/lib/spa-server/replay',
+    roster: null,
     gnupg: { directory: '/root/.gnupg', program: 'gpg' },
     syslog: { identity: 'spa-server', facility: 'daemon' },
     verbosity: 0,

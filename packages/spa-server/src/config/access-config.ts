@@ -38,7 +38,7 @@ import {
 } from './values.ts';
 
 /** A stanza whose OpenPGP keys are still names: of keys in a GnuPG home, or of files. */
-export interface StanzaText extends Omit<Stanza, 'keys'> {
+export interface StanzaText extends Omit<Stanza, 'keys' | 'signers'> {
   readonly source: ConfigPlace;
   /** Null: no packet of AES opens here. */
   readonly symmetric: SymmetricKey | null;
@@ -46,6 +46,9 @@ export interface StanzaText extends Omit<Stanza, 'keys'> {
   /** Null: no packet of OpenPGP opens here. */
   readonly openpgp: OpenPgpText | null;
 }
+
+/** Who certifies: the bastion's own key, or the certificate with that fingerprint. */
+export type Certifier = 'bastion' | Fingerprint;
 
 /** What a stanza says of its OpenPGP keys. */
 export interface OpenPgpText {
@@ -61,6 +64,8 @@ export interface OpenPgpText {
   readonly remoteIds: Stated<readonly string[]> | null;
   readonly fingerprints: Stated<readonly Fingerprint[]> | null;
   readonly signerCertFile: Stated<string> | null;
+  /** `SPA_CERTIFIED_BY`: whose certification a signer needs, of one of them; null: he needs none. */
+  readonly certifiedBy: Stated<readonly Certifier[]> | null;
 }
 
 /**
@@ -109,6 +114,7 @@ const KEYWORDS = {
   GPG_REMOTE_ID: readKeyIds,
   GPG_FINGERPRINT_ID: readFingerprints,
   GPG_SIGNER_CERT_FILE: readPath,
+  SPA_CERTIFIED_BY: readCertifiers,
 
   ACCESS_EXPIRE: refused(NO_EXPIRY),
   ACCESS_EXPIRE_EPOCH: refused(NO_EXPIRY),
@@ -217,10 +223,16 @@ function inOrder<T>(a: Stated<T>, b: Stated<T>): readonly [Stated<T>, Stated<T>]
 function readOpenPgp(settings: AccessSettings): OpenPgpText | null {
   const { GPG_DECRYPT_ID: decryptId, GPG_DECRYPT_KEY_FILE: decryptKeyFile } = settings;
   if (decryptId === undefined && decryptKeyFile === undefined) {
-    const stray = settings.GPG_DECRYPT_PW ?? settings.GPG_FINGERPRINT_ID ?? settings.GPG_REMOTE_ID;
-    if (stray === undefined && settings.GPG_SIGNER_CERT_FILE === undefined) return null;
+    const { GPG_DECRYPT_PW, GPG_FINGERPRINT_ID, GPG_REMOTE_ID, GPG_SIGNER_CERT_FILE } = settings;
+    const stray =
+      GPG_DECRYPT_PW ??
+      GPG_FINGERPRINT_ID ??
+      GPG_REMOTE_ID ??
+      GPG_SIGNER_CERT_FILE ??
+      settings.SPA_CERTIFIED_BY;
+    if (stray === undefined) return null;
     throw new ConfigError(
-      (stray ?? settings.GPG_SIGNER_CERT_FILE)?.place ?? { file: '' },
+      stray.place,
       "this needs the bastion's own key; write GPG_DECRYPT_ID (a fingerprint in GPG_HOME_DIR) or GPG_DECRYPT_KEY_FILE",
     );
   }
@@ -234,6 +246,7 @@ function readOpenPgp(settings: AccessSettings): OpenPgpText | null {
     remoteIds: settings.GPG_REMOTE_ID ?? null,
     fingerprints: settings.GPG_FINGERPRINT_ID ?? null,
     signerCertFile: settings.GPG_SIGNER_CERT_FILE ?? null,
+    certifiedBy: settings.SPA_CERTIFIED_BY ?? null,
   };
 }
 
@@ -275,6 +288,13 @@ function mustHaveKeys(
     throw new ConfigError(
       inOrder(symmetric, hmac)[1].place,
       'the two keys of this stanza are equal; write two different ones',
+    );
+  }
+  const { SPA_CERTIFIED_BY: certified } = settings;
+  if (certified !== undefined && (symmetric !== null || openpgp?.requireSignature === false)) {
+    throw new ConfigError(
+      certified.place,
+      `nobody signs the packets that ${symmetric === null ? 'GPG_DISABLE_SIG' : 'KEY'} lets in; remove one of the two lines`,
     );
   }
   if (hmac === null && settings.HMAC_DIGEST_TYPE !== undefined) {
@@ -376,6 +396,18 @@ function readFingerprints(value: string, place: ConfigPlace): readonly Fingerpri
     throw new ConfigError(
       place,
       `${quote(item)} is no fingerprint; write the 40 hexadecimal digits that gpg --list-keys shows`,
+    );
+  });
+}
+
+function readCertifiers(value: string, place: ConfigPlace): readonly Certifier[] {
+  return readList(value).map((item) => {
+    if (item.toLowerCase() === 'bastion') return 'bastion';
+    const fingerprint = parseFingerprint(item);
+    if (fingerprint !== null) return fingerprint;
+    throw new ConfigError(
+      place,
+      `${quote(item)} is nobody who certifies; write bastion (its own key), or all 40 digits of the authority's fingerprint`,
     );
   });
 }

@@ -1,11 +1,15 @@
 import { formatProtoPorts, type IpNetwork, type OpeningKeys } from 'spa-core';
+import type { SignerTerms } from '../decision/signers.ts';
 import type { Stanza } from '../decision/stanza.ts';
+import { timeText } from '../roster/describe.ts';
+import type { LoadedRoster } from '../roster/load-roster.ts';
 import type { Configuration } from './load.ts';
 import { protectedPorts, type ServerConfig } from './server-config.ts';
 
 /** All settings that are in force, one `NAME: value` a line, then those of each stanza. Keys are not shown. */
-export function formatConfiguration({ config, stanzas }: Configuration): string {
-  const blocks = [configLines(config, stanzas), ...stanzas.map(stanzaLines)];
+export function formatConfiguration({ config, stanzas, roster }: Configuration): string {
+  const lines = [...configLines(config, stanzas), ...rosterLines(config, roster)];
+  const blocks = [lines, ...stanzas.map(stanzaLines)];
   return blocks.map((lines) => lines.map(([name, value]) => `${name}: ${value}\n`).join('')).join('\n');
 }
 
@@ -43,6 +47,23 @@ function configLines(config: ServerConfig, stanzas: readonly Stanza[]): readonly
   ];
 }
 
+/** What is in parentheses is no setting, but what the roster itself says. */
+function rosterLines({ roster: config }: ServerConfig, loaded: LoadedRoster | null): readonly Line[] {
+  if (config === null || loaded === null) return [['SPA_ROSTER', NOT_SET]];
+  const { roster, accepted, isNew } = loaded;
+  const since = isNew ? 'not yet' : timeText(accepted.acceptedAtSeconds);
+  return [
+    ['SPA_ROSTER', config.file.value],
+    ['SPA_ROSTER_SIGNER_CERT_FILE', config.signerCertFile.value],
+    ['SPA_ROSTER_SIGNER', config.signers?.value.join(', ') ?? NOT_SET],
+    ['(roster)', `${roster.roster}, version ${roster.version}, issued ${timeText(roster.issuedAtSeconds)}`],
+    ['(roster is for)', `${roster.bastion.name}, ${roster.bastion.fingerprints.join(', ')}`],
+    ['(roster signed by)', accepted.signer],
+    ['(roster accepted)', since],
+    ['(roster operators)', roster.operators.length],
+  ];
+}
+
 function stanzaLines(stanza: Stanza): readonly Line[] {
   return [
     [`SOURCE (${stanza.number})`, formatSources(stanza.sources)],
@@ -53,6 +74,7 @@ function stanzaLines(stanza: Stanza): readonly Line[] {
     ['REQUIRE_SOURCE_ADDRESS', yesNo(stanza.requireSourceAddress)],
     ['REQUIRE_USERNAME', stanza.requireUsername ?? NOT_SET],
     ...stanza.keys.flatMap(keyLines),
+    ...[...(stanza.signers ?? [])].map(signerLine),
     ...hmacLines(stanza.keys[0]?.hmac ?? null),
   ];
 }
@@ -68,6 +90,27 @@ function keyLines(keys: OpeningKeys): readonly Line[] {
     ['GPG_DISABLE_SIG', yesNo(!keys.requireSignature)],
     ['GPG_FINGERPRINT_ID', fingerprints.length === 0 ? NOT_SET : fingerprints.join(', ')],
   ];
+}
+
+function signerLine([fingerprint, terms]: readonly [string, SignerTerms]): Line {
+  const { name, enrolledUntilSeconds, openPorts } = terms;
+  const parts = [
+    ...(name === null ? [] : [name]),
+    ...certifiedText(terms),
+    ...(name === null ? [] : [`on the roster ${untilText(enrolledUntilSeconds)}`]),
+    ...(openPorts === null ? [] : [formatProtoPorts(openPorts), `${terms.maxTimeoutSeconds} s`]),
+  ];
+  return [`(signer ${fingerprint})`, parts.join(', ')];
+}
+
+/** Nothing of who needs no certification. */
+function certifiedText({ isCertified, certifiedUntilSeconds }: SignerTerms): readonly string[] {
+  if (!isCertified) return ['not certified'];
+  return Number.isFinite(certifiedUntilSeconds) ? [`certified ${untilText(certifiedUntilSeconds)}`] : [];
+}
+
+function untilText(seconds: number): string {
+  return Number.isFinite(seconds) ? `until ${timeText(seconds)}` : 'without end';
 }
 
 function hmacLines(hmac: OpeningKeys['hmac']): readonly Line[] {

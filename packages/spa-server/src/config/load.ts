@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { ConfigError, readPrivateFile } from 'spa-host';
+import { ConfigError, type ConfigPlace, readPrivateFile } from 'spa-host';
 import type { Stanza } from '../decision/stanza.ts';
 import { loadKeys } from '../keys/load-keys.ts';
+import { enrol, mustAllSign } from '../roster/enrol.ts';
+import { type LoadedRoster, loadRoster } from '../roster/load-roster.ts';
 import { parseAccessConfig } from './access-config.ts';
 import type { Statement } from './keywords.ts';
 import { type Parsed, parseServerConfig, type ServerConfig } from './server-config.ts';
@@ -17,22 +19,35 @@ export interface ConfigSource {
 export interface Configuration {
   readonly config: ServerConfig;
   readonly stanzas: readonly Stanza[];
+  /** Null: there is none. It may come into force, and has to be remembered then. */
+  readonly roster: LoadedRoster | null;
   /** One line each, for the operator. */
   readonly warnings: readonly string[];
 }
 
 /**
- * Reads fwknopd.conf, access.conf and the keys that it names.
+ * Reads fwknopd.conf, access.conf, the keys that it names, and the roster. It changes nothing.
  * @throws ConfigError: the first thing that is wrong.
  */
 export async function loadConfiguration(source: ConfigSource): Promise<Configuration> {
-  const { value: config, warnings } = loadServerConfig(source);
+  const server = loadServerConfig(source);
+  const config = server.value;
   const access = parseAccessConfig(
     config.accessFile,
     decodeText(config.accessFile, readPrivateFile(config.accessFile)),
   );
-  const stanzas = await loadKeys(access.value, config.gnupg);
-  return { config, stanzas, warnings: [...warnings, ...access.warnings] };
+  const warnings = [...server.warnings, ...access.warnings];
+  const warn = (line: string): void => {
+    warnings.push(line);
+  };
+  const context = { nowSeconds: Math.floor(Date.now() / 1000), warn };
+  if (config.roster !== null) mustAllSign(access.value);
+  const stanzas = await loadKeys(access.value, config.gnupg, context);
+  if (config.roster === null) return { config, stanzas, roster: null, warnings };
+  const { file } = config.roster;
+  const roster = await loadRoster(config.roster, context);
+  const warnAt = (line: string): void => warn(`${formatPlace(file.place)} ${line}`);
+  return { config, stanzas: enrol(stanzas, roster.roster, file.place, warnAt), roster, warnings };
 }
 
 /** Reads fwknopd.conf alone: enough to find a running daemon. @throws ConfigError */
@@ -55,4 +70,8 @@ function decodeText(path: string, data: Buffer): string {
   const text = data.toString('utf8');
   if (text.includes('\0')) throw new ConfigError({ file: path }, 'this is no text file; name another');
   return text;
+}
+
+function formatPlace({ file, line, keyword }: ConfigPlace): string {
+  return `${file}:${line === undefined ? '' : `${line}:`}${keyword === undefined ? '' : ` ${keyword}:`}`;
 }

@@ -1,10 +1,12 @@
 import { basename, dirname, join } from 'node:path';
 import {
+  type Fingerprint,
   type IpAddress,
   PACKET_AGE_MAX_SECONDS,
   PACKET_MAX_LENGTH,
   PACKET_MIN_LENGTH,
   type ProtoPort,
+  parseFingerprint,
   SPA_PORT,
 } from 'spa-core';
 import { ConfigError, type ConfigPlace, type GnupgHome, parseConfigLines } from 'spa-host';
@@ -16,6 +18,7 @@ import {
   parseIptablesChain,
 } from '../firewall/iptables-chain.ts';
 import { type NftChain, parseNftChain } from '../firewall/nft-place.ts';
+import type { RosterConfig } from '../roster/load-roster.ts';
 import {
   findRepeated,
   ignored,
@@ -32,6 +35,7 @@ import {
   quote,
   readAddress,
   readBoolean,
+  readList,
   readName,
   readPath,
   readProgram,
@@ -69,6 +73,8 @@ export interface ServerConfig {
   readonly replayStore: string;
   /** Where stanzas without a `GPG_HOME_DIR` of their own have their keys. */
   readonly gnupg: GnupgHome;
+  /** Null: there is no roster. */
+  readonly roster: RosterConfig | null;
   readonly syslog: SyslogTarget;
   /** 0: no debug lines. */
   readonly verbosity: number;
@@ -106,6 +112,8 @@ export function parseServerConfig(
     program: settings.GPG_EXE?.value ?? 'gpg',
   };
   const runFolder = settings.FWKNOP_RUN_DIR?.value ?? DEFAULTS.FWKNOP_RUN_DIR;
+  const replayStore =
+    settings.REPLAY_STORE?.value ?? chooseReplayStore(settings.DIGEST_FILE?.value, runFolder);
   const value: ServerConfig = {
     udpPort: chooseUdpPort(settings),
     listenAddress: settings.LISTEN_ADDRESS?.value ?? null,
@@ -115,8 +123,9 @@ export function parseServerConfig(
     accessFile: settings.ACCESS_FILE?.value ?? '/etc/fwknop/access.conf',
     pidFile: settings.FWKNOP_PID_FILE?.value ?? join(runFolder, 'fwknopd.pid'),
     runFolder,
-    replayStore: settings.REPLAY_STORE?.value ?? chooseReplayStore(settings.DIGEST_FILE?.value, runFolder),
+    replayStore,
     gnupg,
+    roster: chooseRoster(settings, replayStore),
     syslog: {
       identity: settings.SYSLOG_IDENTITY?.value ?? 'spa-server',
       facility: settings.SYSLOG_FACILITY?.value ?? 'daemon',
@@ -263,6 +272,9 @@ const KEYWORDS = {
   REPLAY_STORE: readPath,
   GPG_HOME_DIR: readPath,
   GPG_EXE: readProgram,
+  SPA_ROSTER: readPath,
+  SPA_ROSTER_SIGNER_CERT_FILE: readPath,
+  SPA_ROSTER_SIGNER: readSigners,
 
   SYSLOG_IDENTITY: readName,
   SYSLOG_FACILITY: oneOf({
@@ -370,6 +382,29 @@ function chooseNftAttach({ NFT_MODE, NFT_ATTACH_CHAIN }: ServerSettings): NftCha
   return NFT_ATTACH_CHAIN?.value ?? null;
 }
 
+/** What was accepted is remembered beside the packets that were. */
+function chooseRoster(
+  {
+    SPA_ROSTER: file,
+    SPA_ROSTER_SIGNER_CERT_FILE: signerCertFile,
+    SPA_ROSTER_SIGNER: signers,
+  }: ServerSettings,
+  replayStore: string,
+): RosterConfig | null {
+  if (file === undefined) {
+    const stray = signerCertFile ?? signers;
+    if (stray === undefined) return null;
+    throw new ConfigError(stray.place, 'there is no roster; write SPA_ROSTER too, or remove the line');
+  }
+  if (signerCertFile === undefined) {
+    throw new ConfigError(
+      file.place,
+      "who may sign it? write SPA_ROSTER_SIGNER_CERT_FILE too, a file with the authority's certificate",
+    );
+  }
+  return { file, signerCertFile, signers: signers ?? null, stateFile: `${replayStore}-roster.json` };
+}
+
 function chooseReplayStore(digestFile: string | undefined, runFolder: string): string {
   const beside = digestFile === undefined ? runFolder : dirname(digestFile);
   return /^(\/var)?\/run(\/|$)/.test(beside) ? DURABLE_REPLAY_STORE : join(beside, 'spa-replay');
@@ -447,4 +482,15 @@ function readIptablesChain(value: string, place: ConfigPlace): IptablesChain {
     place,
     `${quote(value)} is not understood; write ACCEPT, filter, INPUT, 1, FWKNOP_INPUT, 1`,
   );
+}
+
+function readSigners(value: string, place: ConfigPlace): readonly Fingerprint[] {
+  return readList(value).map((item) => {
+    const fingerprint = parseFingerprint(item);
+    if (fingerprint !== null) return fingerprint;
+    throw new ConfigError(
+      place,
+      `${quote(item)} is no fingerprint; write all 40 hexadecimal digits of the authority's`,
+    );
+  });
 }

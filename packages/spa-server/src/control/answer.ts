@@ -17,6 +17,8 @@ export interface Answerer {
   /** Ports to which connections may be cut, whoever's door they came through. */
   protectedPorts(): Promise<readonly ProtoPort[]>;
   counters(): Promise<CountersAnswer['counters']>;
+  /** The roster in force, in one line; null: there is none, or nobody knows. */
+  roster(): string | null;
 }
 
 /** Does what is asked, and says what came of it; failures that the operator can do something about are answers too. */
@@ -32,14 +34,14 @@ export async function answerControl(request: ControlRequest, answerer: Answerer)
 
 async function fulfil(
   request: ControlRequest,
-  { keeper, firewall, counters, protectedPorts }: Answerer,
+  { keeper, firewall, counters, roster, protectedPorts }: Answerer,
 ): Promise<ControlAnswer> {
   const remaining = keeper.remainingSeconds.bind(keeper);
   switch (request.do) {
     case 'list':
       return listAnswer(firewall.name, await keeper.list(), remaining);
     case 'counters':
-      return { counters: await counters() };
+      return { counters: await counters(), roster: roster() };
     case 'revoke': {
       const revocation = await keeper.revoke(request.which, {
         cut: request.cut ? await protectedPorts() : null,

@@ -40,6 +40,7 @@ async function answerDirectly(
       keeper,
       firewall,
       counters: async () => kernelCounters(await firewall.counters()),
+      roster: () => null,
       protectedPorts: async () => {
         const { stanzas } = await loadConfiguration(source);
         return protectedPorts(config, stanzas);

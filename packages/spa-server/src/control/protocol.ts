@@ -31,6 +31,8 @@ export interface RevokeAnswer {
 /** What was counted, in the words for the operator. */
 export interface CountersAnswer {
   readonly counters: readonly { readonly what: string; readonly count: number }[];
+  /** The roster in force, in one line; null: there is none. */
+  readonly roster: string | null;
 }
 
 /** Why there is no answer. */

@@ -38,8 +38,13 @@ export function describeFlush({ closed }: RevokeAnswer): string {
 }
 
 /** What `--status` prints besides. */
-export function describeCounters({ counters }: CountersAnswer): string {
-  return text(counters.map(({ what, count: number }) => `${String(number).padStart(8)} ${what}`));
+export function describeCounters({ counters, roster }: CountersAnswer): string {
+  // A daemon that was started before an update says nothing of it.
+  const following = typeof roster === 'string' ? [`Follows the ${roster}.`] : [];
+  return text([
+    ...following,
+    ...counters.map(({ what, count: number }) => `${String(number).padStart(8)} ${what}`),
+  ]);
 }
 
 const CONNECTIONS_LIVE = 'Connections that were made through them live on; --revoke with --cut ends them.';

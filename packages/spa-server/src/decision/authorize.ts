@@ -1,4 +1,5 @@
 import type { IpAddress, Message, ProtoPort } from 'spa-core';
+import { refusalOf, type SignerTerms, termsOf } from './signers.ts';
 import type { Stanza } from './stanza.ts';
 import type { Authentic, DenyReason, Verdict } from './verdict.ts';
 
@@ -9,20 +10,22 @@ export interface Clock {
 }
 
 /**
- * What the stanza that opened a packet gives for it: age both ways, user, source, ports, then the time it gets.
- * Who signed was settled when it was opened: only certificates of the stanza count there.
+ * What the stanza that opened a packet gives for it: age both ways, signer, user, source, ports, then the time it gets.
+ * Who signed was settled when it was opened, only certificates of the stanza count there; what is left of the signer is
+ * whether he still counts now, and what he gets.
  */
 export function authorize(opened: Authentic, packetSource: IpAddress, stanza: Stanza, clock: Clock): Verdict {
   const { message } = opened;
   const differenceSeconds = outdatedBy(opened, clock);
   if (differenceSeconds !== 0) return { kind: 'outdated', differenceSeconds, opened };
-  const reason = denyReason(message, stanza);
+  const terms = termsOf(stanza, opened.signer);
+  const reason = refusalOf(terms, clock.nowSeconds) ?? denyReason(message, stanza, terms);
   if (reason !== null) return { kind: 'deny', reason, opened };
   const grant = {
     id: opened.id,
     address: message.request.source ?? packetSource,
     ports: message.request.ports,
-    timeoutSeconds: timeoutOf(message, stanza),
+    timeoutSeconds: Math.min(timeoutOf(message, stanza), timeLeft(terms, clock)),
   };
   return { kind: 'grant', grant, opened };
 }
@@ -36,7 +39,7 @@ function outdatedBy(opened: Authentic, clock: Clock): number {
   return 0;
 }
 
-function denyReason(message: Message, stanza: Stanza): DenyReason | null {
+function denyReason(message: Message, stanza: Stanza, terms: SignerTerms): DenyReason | null {
   const { request, username } = message;
   if (stanza.requireUsername !== null && stanza.requireUsername !== username) return 'user';
   if (stanza.requireSourceAddress && request.source === null) return 'source-required';
@@ -44,6 +47,10 @@ function denyReason(message: Message, stanza: Stanza): DenyReason | null {
   const { openPorts } = stanza;
   if (openPorts !== null && !request.ports.every((port) => includesPort(openPorts, port))) {
     return 'port-not-open';
+  }
+  const enrolled = terms.openPorts;
+  if (enrolled !== null && !request.ports.every((port) => includesPort(enrolled, port))) {
+    return 'port-not-enrolled';
   }
   return null;
 }
@@ -56,4 +63,10 @@ function includesPort(ports: readonly ProtoPort[], wanted: ProtoPort): boolean {
 function timeoutOf(message: Message, stanza: Stanza): number {
   const wanted = message.clientTimeoutSeconds ?? 0;
   return wanted > 0 ? Math.min(wanted, stanza.maxTimeoutSeconds) : stanza.accessTimeoutSeconds;
+}
+
+/** No door outlives whoever opened it. */
+function timeLeft(terms: SignerTerms, { nowSeconds }: Clock): number {
+  const end = Math.min(terms.certifiedUntilSeconds, terms.enrolledUntilSeconds);
+  return Math.min(terms.maxTimeoutSeconds, end - nowSeconds);
 }

@@ -19,6 +19,7 @@ import {
 } from 'spa-core';
 import { authorize, type Clock } from './authorize.ts';
 import { type Entry, entriesOf, type Group, groupOf, type Opener, type Ring } from './openers.ts';
+import { termsOf } from './signers.ts';
 import { indexBySource } from './source-index.ts';
 import type { Stanza } from './stanza.ts';
 import type { Datagram, IgnoreCode, Verdict } from './verdict.ts';
@@ -136,7 +137,13 @@ async function decide(candidate: Candidate, clock: Clock): Promise<Verdict> {
       continue;
     }
     const { stanza } = entry;
-    const verdict = authorize({ ...opened, stanzaNumber: stanza.number }, source, stanza, clock);
+    const operatorName = termsOf(stanza, opened.signer).name;
+    const verdict = authorize(
+      { ...opened, stanzaNumber: stanza.number, operatorName },
+      source,
+      stanza,
+      clock,
+    );
     if (verdict.kind === 'grant') return verdict;
     refusal ??= verdict;
   }

@@ -1,4 +1,5 @@
 import type { IpNetwork, OpeningKeys, ProtoPort } from 'spa-core';
+import type { SignerTerms } from './signers.ts';
 
 /** One access block: from where, with which keys, for which doors. */
 export interface Stanza {
@@ -18,4 +19,6 @@ export interface Stanza {
   /** The message must name a real address instead of 0.0.0.0. */
   readonly requireSourceAddress: boolean;
   readonly requireUsername: string | null;
+  /** By fingerprint what each signer gets, who is not there nothing; null: all signers get the same. */
+  readonly signers: ReadonlyMap<string, SignerTerms> | null;
 }

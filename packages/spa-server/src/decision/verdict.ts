@@ -11,12 +11,25 @@ export interface Datagram {
 /** Why a packet that proved nothing is passed over. `no-stanza`: no stanza is for its source. */
 export type IgnoreCode = SpaErrorCode | 'no-stanza';
 
-/** Why an authentic packet gets nothing. */
-export type DenyReason = 'user' | 'source-required' | 'port-restricted' | 'port-not-open';
+/**
+ * Why an authentic packet gets nothing. Of its signer: `not-certified` nobody who has to certified his key, `signer-expired` his
+ * key or its certification has ended, `not-enrolled` the roster does not name him, or not any more.
+ */
+export type DenyReason =
+  | 'not-certified'
+  | 'signer-expired'
+  | 'not-enrolled'
+  | 'user'
+  | 'source-required'
+  | 'port-restricted'
+  | 'port-not-open'
+  | 'port-not-enrolled';
 
 /** An authentic packet, and the stanza whose keys opened it. */
 export interface Authentic extends OpenedPacket {
   readonly stanzaNumber: number;
+  /** What the roster calls the signer; null: no roster names him. */
+  readonly operatorName: string | null;
 }
 
 /** What becomes of a packet. */

@@ -244,6 +244,12 @@ export class Doorkeeper {
     return doors.map((door) => ({ ...door, grants: this.#ledger.grantsOf(door, this.#now()) }));
   }
 
+  /** The fingerprints of those who hold live grants, as far as they are known, each once. */
+  operators(): readonly string[] {
+    const grants = this.#ledger.grants({ by: 'all' }, this.#now());
+    return [...new Set(grants.flatMap(({ operator }) => operator ?? []))];
+  }
+
   /** How long a grant lives still, in seconds. */
   remainingSeconds({ endsAt }: Pick<LiveGrant, 'endsAt'>): number {
     return Math.max(0, Math.floor((endsAt - this.#now()) / 1000));

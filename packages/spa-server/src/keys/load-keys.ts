@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import {
-  type Certificate,
+  Certificate,
   KeyError,
   type OpeningKeys,
   readCertificates,
@@ -12,26 +12,41 @@ import {
   ConfigError,
   type ConfigPlace,
   exportOneCertificate,
+  exportOneWithLocalCertifications,
   exportSecretKey,
   type GnupgHome,
   readGuardedFile,
   readPrivateFile,
 } from 'spa-host';
-import type { OpenPgpText, StanzaText } from '../config/access-config.ts';
+import type { Certifier, OpenPgpText, StanzaText } from '../config/access-config.ts';
 import type { Stated } from '../config/keywords.ts';
+import type { SignerTerms } from '../decision/signers.ts';
 import type { Stanza } from '../decision/stanza.ts';
+import { certifiedTerms } from './certified-signers.ts';
 
 /**
  * The stanzas with the keys that they name. Who may sign is settled here, by full fingerprint: no key that comes into
  * the key ring later is trusted because its ID looks alike. What stanzas have in common is read once.
- * @throws ConfigError naming the line whose key is missing, ambiguous, locked or unreadable.
+ * @throws ConfigError naming the line whose key is missing, ambiguous, locked, unreadable or not certified.
  */
 export async function loadKeys(
   stanzas: readonly StanzaText[],
   defaultHome: GnupgHome,
+  { nowSeconds, warn }: LoadingContext,
 ): Promise<readonly Stanza[]> {
-  const once = createOnce();
-  return Promise.all(stanzas.map((stanza) => loadStanza(stanza, defaultHome, once)));
+  const load: Loading = { defaultHome, once: createOnce(), nowSeconds, warn };
+  return Promise.all(stanzas.map((stanza) => loadStanza(stanza, load)));
+}
+
+/** When keys are loaded, and who is told what is not as it should be and still no error, in one line each. */
+export interface LoadingContext {
+  readonly nowSeconds: number;
+  readonly warn: (line: string) => void;
+}
+
+interface Loading extends LoadingContext {
+  readonly defaultHome: GnupgHome;
+  readonly once: Once;
 }
 
 /** The result of `work`, which is done once for all that have the same name. */
@@ -50,23 +65,72 @@ function createOnce(): Once {
   };
 }
 
-async function loadStanza(text: StanzaText, defaultHome: GnupgHome, once: Once): Promise<Stanza> {
+async function loadStanza(text: StanzaText, loading: Loading): Promise<Stanza> {
+  const { defaultHome, once } = loading;
   const { source: _, symmetric, hmac, openpgp, ...rest } = text;
   const keys: OpeningKeys[] = [];
+  let signers: Stanza['signers'] = null;
   if (symmetric !== null) keys.push({ kind: 'aes', key: symmetric, hmac });
   if (openpgp !== null) {
     const home: GnupgHome = {
       directory: openpgp.homeDirectory ?? defaultHome.directory,
       program: openpgp.program ?? defaultHome.program,
     };
-    const [secretKey, certificates] = await Promise.all([
+    const [secretKey, named] = await Promise.all([
       loadSecretKey(openpgp, home, once),
       loadSigners(openpgp, home, once),
     ]);
+    const certifiers = await loadCertifiers(openpgp, secretKey, home, once);
+    const certificates = withoutCertifiers(named, certifiers, openpgp);
+    signers = await loadTerms(openpgp, certificates, certifiers, loading);
     const { requireSignature } = openpgp;
     keys.push({ kind: 'openpgp', secretKeys: [secretKey], certificates, requireSignature, hmac });
   }
-  return { ...rest, keys };
+  return { ...rest, keys, signers };
+}
+
+async function loadTerms(
+  { certifiedBy }: OpenPgpText,
+  certificates: readonly Certificate[],
+  certifiers: readonly Certificate[],
+  { nowSeconds, warn }: LoadingContext,
+): Promise<ReadonlyMap<string, SignerTerms> | null> {
+  if (certifiedBy === null) return null;
+  const { place } = certifiedBy;
+  return at(place, certifiedTerms({ place, certificates, certifiers }, nowSeconds, warn));
+}
+
+/** Those of `SPA_CERTIFIED_BY`; none without it. */
+async function loadCertifiers(
+  text: OpenPgpText,
+  secretKey: SecretKey,
+  home: GnupgHome,
+  once: Once,
+): Promise<readonly Certificate[]> {
+  const { certifiedBy, signerCertFile } = text;
+  if (certifiedBy === null) return [];
+  const { place } = certifiedBy;
+  const load = async (certifier: Certifier): Promise<Certificate> => {
+    if (certifier === 'bastion') return new Certificate(secretKey.openpgpKey().toPublic());
+    if (signerCertFile === null) return certificateOfHome(home, { value: certifier, place }, text, once);
+    const ring = await ringOf(signerCertFile, once);
+    return certificateOfRing(ring, signerCertFile.value, { value: certifier, place });
+  };
+  return unique(await Promise.all(certifiedBy.value.map(load)));
+}
+
+/** A file of which no signer is named holds the authority's certificate too, and it is there to certify only. */
+function withoutCertifiers(
+  certificates: readonly Certificate[],
+  certifiers: readonly Certificate[],
+  { remoteIds, fingerprints, signerCertFile }: OpenPgpText,
+): readonly Certificate[] {
+  if (remoteIds !== null || fingerprints !== null) return certificates;
+  const others = certificates.filter(({ fingerprint }) =>
+    certifiers.every((certifier) => certifier.fingerprint !== fingerprint),
+  );
+  if (others.length > 0 || signerCertFile === null) return others;
+  throw new ConfigError(signerCertFile.place, 'nobody is in this file but who certifies; add the operators');
 }
 
 async function loadSecretKey(text: OpenPgpText, home: GnupgHome, once: Once): Promise<SecretKey> {
@@ -143,21 +207,25 @@ async function loadSigners(text: OpenPgpText, home: GnupgHome, once: Once): Prom
     return both(
       text,
       await Promise.all([
-        resolveAll(text.remoteIds, (id) => certificateOfHome(home, id, once)),
-        resolveAll(text.fingerprints, (id) => certificateOfHome(home, id, once)),
+        resolveAll(text.remoteIds, (id) => certificateOfHome(home, id, text, once)),
+        resolveAll(text.fingerprints, (id) => certificateOfHome(home, id, text, once)),
       ]),
     );
   }
   const file = text.signerCertFile;
-  const ring = await at(
-    file.place,
-    once(['signers', file.value], async () => readCertificates(readSignerFile(file.value))),
-  );
+  const ring = await ringOf(file, once);
   const lists = await Promise.all([
     resolveAll(text.remoteIds, async (id) => certificateOfRing(ring, file.value, id)),
     resolveAll(text.fingerprints, async (id) => certificateOfRing(ring, file.value, id)),
   ]);
   return lists.every((list) => list === null) ? unique(ring) : both(text, lists);
+}
+
+function ringOf(file: Stated<string>, once: Once): Promise<readonly Certificate[]> {
+  return at(
+    file.place,
+    once(['signers', file.value], async () => readCertificates(readSignerFile(file.value))),
+  );
 }
 
 /** The file is public, but who can write it decides who comes in. */
@@ -175,11 +243,18 @@ async function resolveAll(
   return unique(await Promise.all(ids.value.map((value) => resolve({ value, place: ids.place }))));
 }
 
-async function certificateOfHome(home: GnupgHome, id: Stated<string>, once: Once): Promise<Certificate> {
+/** Certifications that are for this home only are asked for if certifications matter. */
+async function certificateOfHome(
+  home: GnupgHome,
+  id: Stated<string>,
+  { certifiedBy }: OpenPgpText,
+  once: Once,
+): Promise<Certificate> {
+  const exportOne = certifiedBy === null ? exportOneCertificate : exportOneWithLocalCertifications;
   const [certificate] = await at(
     id.place,
-    once(['certificate', home, id.value], async () =>
-      readCertificates(await exportOneCertificate(home, id.value)),
+    once(['certificate', certifiedBy === null, home, id.value], async () =>
+      readCertificates(await exportOne(home, id.value)),
     ),
   );
   if (certificate === undefined) throw new ConfigError(id.place, `gpg exported nothing for ${id.value}`);
