@@ -9,6 +9,7 @@ export {
 } from './address.ts';
 export { decodeBase64, encodeBase64 } from './base64.ts';
 export type { Brand } from './brand.ts';
+export { type FaultOptions, faultOf } from './certificate-faults.ts';
 export {
   type AddedSignature,
   armorCertificates,

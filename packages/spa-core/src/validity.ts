@@ -104,7 +104,8 @@ const ALGORITHMS: Readonly<Record<KeyUse, readonly number[]>> = {
 
 const RSA_MIN_BITS = 2047;
 
-function weaknessOf(key: RawKey): string | null {
+/** Why nobody should rely on a key of that kind and size; null: nothing. */
+export function weaknessOf(key: RawKey): string | null {
   const bits = rsaBits(key);
   if (bits !== null && bits < RSA_MIN_BITS) return `its RSA key of ${bits} bits is too short`;
   return key.algorithm === ALGORITHM.dsa ? 'its key is DSA, which is too weak' : null;
