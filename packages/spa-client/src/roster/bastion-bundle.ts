@@ -1,0 +1,172 @@
+import {
+  armorCertificates,
+  type Bastion,
+  bastionRosterOf,
+  type Fingerprint,
+  formatBastionRoster,
+  formatProtoPort,
+  keysOf,
+  onlyCertifiedBy,
+  type Party,
+  type RawCertificate,
+} from 'spa-core';
+import {
+  type Admission,
+  admissionsTo,
+  asComment,
+  type BundleFile,
+  type BundleSource,
+  type LeftOut,
+  sha256,
+  withManifest,
+} from './bundle.ts';
+import { hmacKeyOf } from './hmac-keys.ts';
+
+/** What a bastion gets. */
+export interface BastionBundle {
+  readonly bastion: Bastion;
+  /** The roster's version and a digest of what is in it, as in `7-0123456789ab`: the name of the folder there. */
+  readonly release: string;
+  readonly files: readonly BundleFile[];
+  readonly leftOut: readonly LeftOut[];
+}
+
+/** Where it lies on the bastion. */
+export const DEFAULT_FOLDER = '/etc/fwknop/spa-keys';
+
+/** How a bastion's bundle is made. */
+export interface BastionBundleOptions {
+  /** The folder on the bastion, absolute. */
+  readonly folder: string;
+  /** Signs the bastion's roster, armored and detached; null: nobody does, and the bastion gets none. */
+  readonly signRoster: ((text: string) => Promise<string>) | null;
+}
+
+/**
+ * The files of `bastion`: who may open it and with which keys. The same roster gives the same release, whenever it is asked for.
+ */
+export async function bastionBundle(
+  source: BundleSource,
+  bastion: Bastion,
+  { folder, signRoster }: BastionBundleOptions,
+): Promise<BastionBundle> {
+  const { roster, plan } = source;
+  const { admitted, leftOut } = admissionsTo(source, bastion);
+  const isOurs = bastion.capabilities.includes('spa-server');
+  const certifiers: readonly Party[] =
+    roster.topology === 'mutual' || roster.authority === null ? [bastion] : [roster.authority];
+  const hasRoster = isOurs && signRoster !== null && roster.authority !== null;
+  const accessOfRelease = (release: string): string =>
+    accessConf(source, bastion, admitted, {
+      folder,
+      release: `${folder}/releases/${release}`,
+      certifiers: certifiers.map(({ key }) => key.fingerprint),
+      hasRoster,
+    });
+  const shared: readonly BundleFile[] = [
+    { path: 'keyring.asc', content: keyring(source, bastion, admitted, certifiers, hasRoster) },
+    { path: 'ownertrust.txt', content: ownertrust([...certifiers, bastion]) },
+  ];
+  const rosterText = (nowSeconds: number): string =>
+    formatBastionRoster(bastionRosterOf(roster, bastion, nowSeconds));
+  // When it was made is no part of what it says.
+  const meaning = [accessOfRelease('-'), ...shared.map(({ content }) => content), hasRoster ? rosterText(0) : ''];
+  const release = `${roster.version}-${sha256(meaning.map(sha256).join('')).slice(0, 12)}`;
+  const files = [{ path: 'access.conf', content: accessOfRelease(release) }, ...shared];
+  if (hasRoster && signRoster !== null) {
+    const content = rosterText(plan.nowSeconds);
+    files.push({ path: 'roster.json', content }, { path: 'roster.json.asc', content: await signRoster(content) });
+  }
+  const heading = `${bastion.name}, roster ${roster.name} version ${roster.version}, release ${release}`;
+  return { bastion, release, files: withManifest(files, asComment(heading)), leftOut };
+}
+
+interface Place {
+  readonly folder: string;
+  readonly release: string;
+  readonly certifiers: readonly Fingerprint[];
+  readonly hasRoster: boolean;
+}
+
+function accessConf(
+  { roster, plan, hmacMaster }: BundleSource,
+  bastion: Bastion,
+  admitted: readonly Admission[],
+  place: Place,
+): string {
+  const isOurs = bastion.capabilities.includes('spa-server');
+  const master = hmacMaster(bastion);
+  // Stock fwknopd opens a packet with any secret key that its home has: a second stanza would only run gpg again.
+  const bastionKeys = isOurs ? keysOf(bastion, plan.nowSeconds) : [bastion.key];
+  const heading = `# ${asComment(bastion.name)} in ${asComment(bastion.region)}: roster ${asComment(roster.name)}, version ${roster.version}
+# Written by spa-keys; what is changed here is lost with the next push.
+`;
+  const stanzas = admitted.flatMap(({ access, key, endsAtSeconds }) =>
+    bastionKeys.map((bastionKey) => {
+      const { operator, ports, timeoutSeconds } = access;
+      const more = key === operator.key ? '' : ', key that retires';
+      return [
+        `# operator ${asComment(operator.name)}${more}${bastionKey === bastion.key ? '' : ", the bastion's key that retires"}`,
+        'SOURCE ANY',
+        ...(isOurs ? ourKeys(place, bastionKey.fingerprint) : stockKeys(place, bastionKey.fingerprint)),
+        'GPG_REQUIRE_SIG Y',
+        `GPG_FINGERPRINT_ID ${key.fingerprint}`,
+        `HMAC_KEY_BASE64 ${hmacKeyOf(bastion, master, key.fingerprint)}`,
+        'REQUIRE_SOURCE_ADDRESS Y',
+        `OPEN_PORTS ${ports.map(formatProtoPort).join(', ')}`,
+        `FW_ACCESS_TIMEOUT ${timeoutSeconds}`,
+        `MAX_FW_TIMEOUT ${timeoutSeconds}`,
+        ...(endsAtSeconds === null ? [] : [`ACCESS_EXPIRE_EPOCH ${Math.floor(endsAtSeconds)}`]),
+        '',
+      ].join('\n');
+    }),
+  );
+  return [heading, ...stanzas].join('\n');
+}
+
+function ourKeys({ folder, release, certifiers, hasRoster }: Place, bastionKey: Fingerprint): readonly string[] {
+  return [
+    `GPG_DECRYPT_KEY_FILE ${folder}/secret/${bastionKey}.asc`,
+    `GPG_SIGNER_CERT_FILE ${release}/keyring.asc`,
+    `SPA_CERTIFIED_BY ${certifiers.join(', ')}`,
+    ...(hasRoster ? [`SPA_ROSTER ${release}/roster.json`] : []),
+  ];
+}
+
+function stockKeys({ release }: Place, bastionKey: Fingerprint): readonly string[] {
+  return [`GPG_HOME_DIR ${release}/gnupg`, `GPG_DECRYPT_ID ${bastionKey}`, 'GPG_ALLOW_NO_PW Y'];
+}
+
+/** Those who get in, the bastion itself and who certified them; of the certifications only those by these. */
+function keyring(
+  { plan, certificates, roster }: BundleSource,
+  bastion: Bastion,
+  admitted: readonly Admission[],
+  certifiers: readonly Party[],
+  hasRoster: boolean,
+): string {
+  const keyIds = certifiers.map(({ key }) => key.fingerprint.slice(-16));
+  const wanted = new Set<Fingerprint>([
+    ...[bastion, ...certifiers].flatMap((party) => keysOf(party, plan.nowSeconds)).map(({ fingerprint }) => fingerprint),
+    ...(hasRoster && roster.authority !== null ? [roster.authority.key.fingerprint] : []),
+    ...admitted.map(({ key }) => key.fingerprint),
+  ]);
+  return armorCertificates(certificatesOf(certificates, wanted).map((raw) => onlyCertifiedBy(raw, keyIds)));
+}
+
+/** Those of `wanted` that are there. */
+export function certificatesOf(
+  certificates: ReadonlyMap<Fingerprint, RawCertificate>,
+  wanted: Iterable<Fingerprint>,
+): readonly RawCertificate[] {
+  return [...wanted].flatMap((fingerprint) => certificates.get(fingerprint) ?? []);
+}
+
+/**
+ * Whom gpg takes at their word (`gpg --import-ownertrust`): ultimately, because "full" counts only for a key that is itself
+ * certified by one that is trusted ultimately, and stock fwknopd then refuses every signature.
+ */
+export function ownertrust(parties: readonly Party[]): string {
+  const fingerprints = new Set(parties.map(({ key }) => key.fingerprint));
+  return [...fingerprints].map((fingerprint) => `${fingerprint}:6:\n`).join('');
+}

@@ -1,0 +1,255 @@
+/**
+ * What runs on a bastion, in `sh`, for `push`, `revoke` and enrolment: always this text. What is to be done comes on its standard
+ * input: lines "WORD VALUE", an empty line, and for the task `install` a tape archive of the release.
+ *
+ *     FOLDER/secret/             the bastion's own GnuPG home: made here, read by nobody else, never replaced
+ *     FOLDER/releases/RELEASE/   what a push brought: access.conf, keyring.asc, ... and for stock fwknopd the GnuPG home
+ *     FOLDER/current             a symbolic link to the release in force, changed by one rename
+ *
+ * It says what it did on stdout, one line a fact, and what is wrong on stderr, and ends with: 0, 3 (an older roster), 4 (done, but
+ * the daemon was not told), 64 (not understood), 75 (another run is at it), 78 (what came is wrong, and the old is in force).
+ *
+ * It goes to the far shell as one quoted word: no single quote and no backslash may be in it.
+ */
+export const INSTALLER: string = `
+set -eu
+umask 077
+PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH LC_ALL=C
+
+die() { code=$1; shift; echo "$*" >&2; exit "$code"; }
+
+echo "spa-keys installer 1"
+task= folder= config= daemon= program= another= release= version= bastion= user_id= expires= first= operators=
+while IFS= read -r line; do
+  case $line in
+    "") break ;;
+    "task "*) task=\${line#* } ;;
+    "folder "*) folder=\${line#* } ;;
+    "config "*) config=\${line#* } ;;
+    "daemon "*) daemon=\${line#* } ;;
+    "program "*) program=\${line#* } ;;
+    "another "*) another=\${line#* } ;;
+    "release "*) release=\${line#* } ;;
+    "version "*) version=\${line#* } ;;
+    "user-id "*) user_id=\${line#* } ;;
+    "expires "*) expires=\${line#* } ;;
+    "first "*) first=\${line#* } ;;
+    "operator "*) operators="$operators \${line#* }" ;;
+    *) die 64 "this installer does not know: $line" ;;
+  esac
+done
+program=\${program:-/$daemon}
+for path in "$folder" "$config" "$program"; do
+  case $path in
+    *[!A-Za-z0-9/._-]* | *..*) die 64 "$path is no plain path" ;;
+    /*) ;;
+    *) die 64 "$path is no absolute path" ;;
+  esac
+done
+case $daemon in spa-server | fwknopd) ;; *) die 64 "which daemon?" ;; esac
+case $release in *[!0-9a-f-]*) die 64 "$release is no release" ;; esac
+case $version in *[!0-9]*) die 64 "$version is no version" ;; esac
+case $expires in *[!0-9]*) die 64 "$expires is no time" ;; esac
+case $operators in *[!0-9A-F" "]*) die 64 "$operators is no fingerprint" ;; esac
+test "$program" = "/$daemon" && program=$daemon
+command -v "$program" >/dev/null || die 78 "$program is not installed here"
+
+for path in "$folder" "$folder/releases" "$folder/secret"; do
+  mkdir -p "$path"
+  chmod 700 "$path"
+done
+cd "$folder"
+exec 9>lock
+flock -n 9 || die 75 "another run is at work in $folder"
+
+current=$(readlink current || true)
+current=\${current#releases/}
+
+secret_gpg() { gpg --homedir "$folder/secret" --batch --quiet --no-permission-warning --pinentry-mode loopback --passphrase "" "$@"; }
+own_keys() { secret_gpg --with-colons --list-secret-keys 2>/dev/null | grep -A1 "^sec:" | grep "^fpr:" | cut -d: -f10; }
+end_agents() { gpgconf --homedir "$1" --kill all >/dev/null 2>&1 || true; }
+
+# spa-server reads a file, and only this folder has the key.
+write_key_files() {
+  for key in $(own_keys); do
+    test -s "secret/$key.asc" && continue
+    secret_gpg --armor --export-secret-keys "$key" >"secret/.$key.new"
+    mv "secret/.$key.new" "secret/$key.asc"
+  done
+  end_agents "$folder/secret"
+}
+
+daemon_accepts() {
+  "$program" --exit-parse-config -c "$config" -a "$folder/releases/$1/access.conf" >"releases/$1/.check" 2>&1 && return 0
+  echo "$daemon refuses the new files, the old ones stay in force:" >&2
+  cat "releases/$1/.check" >&2
+  return 1
+}
+
+# Stock fwknopd asks gpg, so gpg is asked before it is too late: is every operator known and certified, is the own key there?
+gpg_accepts() {
+  ask() { gpg --homedir "$ring" --batch --quiet --no-autostart --no-permission-warning --with-colons --with-keygrip --list-keys "$@"; }
+  ring=$1
+  valid=" $(ask | while IFS=: read -r kind validity a b c d e f g field rest; do
+    case $kind in
+      pub) fit=$validity; part=primary ;;
+      sub) part=sub ;;
+      fpr) test $part = primary && case $fit in [fmu]) echo "$field" ;; esac; part=done ;;
+    esac
+  done | tr "[:space:]" " ") "
+  missing=$(grep "^GPG_FINGERPRINT_ID " "$2" | while read -r word key; do
+    case $valid in *" $key "*) ;; *) echo "$key" ;; esac
+  done)
+  test -z "$missing" || { echo "gpg here does not believe in" $missing "(not certified, or expired)" >&2; return 1; }
+  own=$(grep "^GPG_DECRYPT_ID " "$2" | cut -d" " -f2 | sort -u)
+  test -n "$own" || return 0
+  for grip in $(ask $own | grep "^grp:" | cut -d: -f10); do
+    test -s "secret/private-keys-v1.d/$grip.key" && return 0
+  done
+  echo "the secret key of this bastion is not in $folder/secret" >&2
+  return 1
+}
+
+swap_to() {
+  echo "$1" >reload-needed
+  sync
+  rm -f .current.*
+  ln -s "releases/$1" ".current.$$"
+  mv -T ".current.$$" current
+  sync
+}
+
+reload() {
+  if "$program" -S -c "$config" >/dev/null 2>&1; then
+    "$program" -R -c "$config" >.reload 2>&1 || { cat .reload >&2; die 4 "$daemon could not be told; restart it"; }
+    # Stock fwknopd that runs as a UDP server ends when it is told.
+    test "$daemon" = spa-server || sleep 1
+    "$program" -S -c "$config" >/dev/null 2>&1 || die 4 "$daemon ended when it was told; start it again"
+    echo "reloaded $daemon"
+  else
+    echo "stopped $daemon"
+  fi
+  rm -f reload-needed
+}
+
+# The file that the daemon reads is the admin own: it is changed only when that was asked for.
+check_config() {
+  if grep -E "^ACCESS_FILE[[:space:]:]+$folder/current/access.conf" "$config" >/dev/null 2>&1; then return 0; fi
+  if test "$first" = yes; then
+    test -e "$config" && { test -e "$config.before-spa-keys" || cp -p "$config" "$config.before-spa-keys"; }
+    { test -e "$config" && sed "s/^ACCESS_FILE/# &/" "$config"; echo "ACCESS_FILE $folder/current/access.conf"; } >"$config.new"
+    chmod 600 "$config.new"
+    mv "$config.new" "$config"
+    return 0
+  fi
+  echo "unused $config does not say: ACCESS_FILE $folder/current/access.conf"
+}
+
+remove_old() {
+  keep=$(cat "releases/$1/previous" 2>/dev/null || true)
+  for path in releases/*; do
+    name=\${path#releases/}
+    case $name in "$1" | "$keep" | "*") continue ;; esac
+    end_agents "$folder/$path/gnupg"
+    rm -rf "$path"
+  done
+}
+
+case $task in
+show)
+  echo "release $current"
+  test -n "$current" || exit 0
+  echo "previous $(cat "releases/$current/previous" 2>/dev/null || true)"
+  grep -v "^HMAC_KEY" "releases/$current/access.conf"
+  ;;
+enrol)
+  test -n "$user_id" || die 64 "a key for whom?"
+  made=$(own_keys | tail -n1)
+  end=0
+  test -z "$expires" || end=seconds=$((expires - $(date +%s)))
+  if test -z "$made" || test "$another" = yes; then
+    secret_gpg --quick-generate-key -- "$user_id" ed25519 cert,sign "$end" 2>.gpg || { cat .gpg >&2; die 78 "gpg makes no key"; }
+    made=$(own_keys | tail -n1)
+  fi
+  secret_gpg --with-colons --list-secret-keys "$made" | grep -q "^ssb:" ||
+    secret_gpg --quick-add-key "$made" cv25519 encrypt "$end" 2>.gpg || { cat .gpg >&2; die 78 "gpg makes no key"; }
+  write_key_files
+  echo "fingerprint $made"
+  secret_gpg --armor --export "$made"
+  end_agents "$folder/secret"
+  ;;
+install)
+  test -n "$release" && test -n "$version" || die 64 "which release?"
+  have=\${current%%-*}
+  if test -n "$have" && test "$version" -lt "$have"; then
+    die 3 "version $version of the roster is older than $have, which is in force here"
+  fi
+  if test "$release" = "$current"; then
+    echo "unchanged $release"
+    check_config
+    test -e reload-needed && reload
+    exit 0
+  fi
+  rm -rf releases/.draft-*
+  draft=$(mktemp -d releases/.draft-XXXXXX)
+  trap "rm -rf $folder/$draft" EXIT
+  tar -xf - --no-same-owner -C "$draft" || die 78 "what came is not whole; the old release stays in force"
+  (cd "$draft" && sha256sum --quiet --strict --check MANIFEST) >&2 ||
+    die 78 "what came is not what was sent; the old release stays in force"
+  if test -e "$draft/secret-key.asc"; then
+    secret_gpg --import "$draft/secret-key.asc" 2>.gpg || { cat .gpg >&2; die 78 "gpg refuses the secret key"; }
+    rm -f "$draft/secret-key.asc"
+  fi
+  test "$daemon" = fwknopd || write_key_files
+  if test "$daemon" = fwknopd; then
+    home=$folder/$draft/gnupg
+    mkdir "$home"
+    mkdir -p secret/private-keys-v1.d
+    ln -s "$folder/secret/private-keys-v1.d" "$home/private-keys-v1.d"
+    ring() { gpg --homedir "$home" --batch --quiet --no-autostart --no-permission-warning "$@"; }
+    ring --import-options import-local-sigs --import "$draft/keyring.asc" 2>.gpg &&
+      ring --import-ownertrust "$draft/ownertrust.txt" 2>.gpg &&
+      ring --check-trustdb 2>.gpg || { cat .gpg >&2; die 78 "gpg refuses the keys; the old release stays in force"; }
+    gpg_accepts "$home" "$draft/access.conf" || die 78 "the old release stays in force"
+    end_agents "$home"
+  fi
+  rm -rf "releases/$release"
+  mv "$draft" "releases/$release"
+  end_agents "$folder/secret"
+  daemon_accepts "$release" || { rm -rf "releases/$release"; exit 78; }
+  echo "$current" >"releases/$release/previous"
+  swap_to "$release"
+  echo "installed $release"
+  check_config
+  reload
+  remove_old "$release"
+  ;;
+rollback)
+  test -n "$current" || die 78 "nothing was ever pushed here"
+  previous=$(cat "releases/$current/previous" 2>/dev/null || true)
+  test -n "$previous" && test -e "releases/$previous/access.conf" || die 78 "there is no release before $current here"
+  daemon_accepts "$previous" || exit 78
+  swap_to "$previous"
+  echo "installed $previous"
+  reload
+  ;;
+cut)
+  test -n "$operators" || die 64 "whose doors?"
+  "$program" -S -c "$config" >/dev/null 2>&1 || { echo "stopped $daemon"; exit 0; }
+  if test "$daemon" = fwknopd; then
+    "$program" --fw-flush -c "$config" >.cut 2>&1 || { cat .cut >&2; die 4 "fwknopd did not flush its chains"; }
+    echo "flushed"
+  else
+    for key in $operators; do
+      "$program" --revoke "operator=$key" --cut -c "$config" >.cut 2>&1 || { cat .cut >&2; die 4 "the doors of $key may be open"; }
+      sed "s/^/cut /" .cut
+    done
+  fi
+  ;;
+*) die 64 "this installer does not know the task $task" ;;
+esac
+`;
+
+/** The version of the roster and twelve digits of what is in it, as in `7-0123456789ab`. */
+export const RELEASE_PATTERN: RegExp = /^\d{1,15}-[0-9a-f]{12}$/;
