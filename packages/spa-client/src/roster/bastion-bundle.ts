@@ -34,12 +34,20 @@ export interface BastionBundle {
 /** Where it lies on the bastion. */
 export const DEFAULT_FOLDER = '/etc/fwknop/spa-keys';
 
+/** How the rosters of bastions are signed. */
+export interface RosterSigning {
+  /** A version of the roster is the same text whenever it is made: when the authority signed it, in seconds since 1970. */
+  readonly issuedAtSeconds: number;
+  /** The authority's signature, armored and detached. */
+  readonly sign: (bastion: Bastion, text: string) => Promise<string>;
+}
+
 /** How a bastion's bundle is made. */
 export interface BastionBundleOptions {
   /** The folder on the bastion, absolute. */
   readonly folder: string;
-  /** Signs the bastion's roster, armored and detached; null: nobody does, and the bastion gets none. */
-  readonly signRoster: ((text: string) => Promise<string>) | null;
+  /** Null: nobody signs the bastion's roster, and it gets none. */
+  readonly signing: RosterSigning | null;
 }
 
 /**
@@ -48,34 +56,37 @@ export interface BastionBundleOptions {
 export async function bastionBundle(
   source: BundleSource,
   bastion: Bastion,
-  { folder, signRoster }: BastionBundleOptions,
+  { folder, signing }: BastionBundleOptions,
 ): Promise<BastionBundle> {
   const { roster, plan } = source;
   const { admitted, leftOut } = admissionsTo(source, bastion);
   const isOurs = bastion.capabilities.includes('spa-server');
   const certifiers: readonly Party[] =
     roster.topology === 'mutual' || roster.authority === null ? [bastion] : [roster.authority];
-  const hasRoster = isOurs && signRoster !== null && roster.authority !== null;
+  const bastionRoster =
+    isOurs && signing !== null && roster.authority !== null
+      ? formatBastionRoster(bastionRosterOf(roster, bastion, signing.issuedAtSeconds))
+      : null;
+  const certifierKeys = certifiers.flatMap((party) =>
+    keysOf(party, plan.nowSeconds).map(({ fingerprint }) => fingerprint),
+  );
   const accessOfRelease = (release: string): string =>
     accessConf(source, bastion, admitted, {
       folder,
       release: `${folder}/releases/${release}`,
-      certifiers: certifiers.map(({ key }) => key.fingerprint),
-      hasRoster,
+      certifiers: certifierKeys,
     });
   const shared: readonly BundleFile[] = [
-    { path: 'keyring.asc', content: keyring(source, bastion, admitted, certifiers, hasRoster) },
-    { path: 'ownertrust.txt', content: ownertrust([...certifiers, bastion]) },
+    { path: 'keyring.asc', content: keyring(source, bastion, admitted, certifierKeys) },
+    { path: 'ownertrust.txt', content: ownertrust([...certifierKeys, bastion.key.fingerprint]) },
+    ...(bastionRoster === null ? [] : [{ path: 'roster.json', content: bastionRoster }]),
+    ...(bastionRoster === null ? [] : authorityFile(source)),
   ];
-  const rosterText = (nowSeconds: number): string =>
-    formatBastionRoster(bastionRosterOf(roster, bastion, nowSeconds));
-  // When it was made is no part of what it says.
-  const meaning = [accessOfRelease('-'), ...shared.map(({ content }) => content), hasRoster ? rosterText(0) : ''];
+  const meaning = [accessOfRelease('-'), ...shared.map(({ content }) => content)];
   const release = `${roster.version}-${sha256(meaning.map(sha256).join('')).slice(0, 12)}`;
   const files = [{ path: 'access.conf', content: accessOfRelease(release) }, ...shared];
-  if (hasRoster && signRoster !== null) {
-    const content = rosterText(plan.nowSeconds);
-    files.push({ path: 'roster.json', content }, { path: 'roster.json.asc', content: await signRoster(content) });
+  if (bastionRoster !== null && signing !== null) {
+    files.push({ path: 'roster.json.asc', content: await signing.sign(bastion, bastionRoster) });
   }
   const heading = `${bastion.name}, roster ${roster.name} version ${roster.version}, release ${release}`;
   return { bastion, release, files: withManifest(files, asComment(heading)), leftOut };
@@ -85,7 +96,6 @@ interface Place {
   readonly folder: string;
   readonly release: string;
   readonly certifiers: readonly Fingerprint[];
-  readonly hasRoster: boolean;
 }
 
 function accessConf(
@@ -116,7 +126,7 @@ function accessConf(
         `OPEN_PORTS ${ports.map(formatProtoPort).join(', ')}`,
         `FW_ACCESS_TIMEOUT ${timeoutSeconds}`,
         `MAX_FW_TIMEOUT ${timeoutSeconds}`,
-        ...(endsAtSeconds === null ? [] : [`ACCESS_EXPIRE_EPOCH ${Math.floor(endsAtSeconds)}`]),
+        ...(endsAtSeconds === null || isOurs ? [] : [`ACCESS_EXPIRE_EPOCH ${Math.floor(endsAtSeconds)}`]),
         '',
       ].join('\n');
     }),
@@ -124,12 +134,11 @@ function accessConf(
   return [heading, ...stanzas].join('\n');
 }
 
-function ourKeys({ folder, release, certifiers, hasRoster }: Place, bastionKey: Fingerprint): readonly string[] {
+function ourKeys({ folder, release, certifiers }: Place, bastionKey: Fingerprint): readonly string[] {
   return [
     `GPG_DECRYPT_KEY_FILE ${folder}/secret/${bastionKey}.asc`,
     `GPG_SIGNER_CERT_FILE ${release}/keyring.asc`,
     `SPA_CERTIFIED_BY ${certifiers.join(', ')}`,
-    ...(hasRoster ? [`SPA_ROSTER ${release}/roster.json`] : []),
   ];
 }
 
@@ -139,19 +148,26 @@ function stockKeys({ release }: Place, bastionKey: Fingerprint): readonly string
 
 /** Those who get in, the bastion itself and who certified them; of the certifications only those by these. */
 function keyring(
-  { plan, certificates, roster }: BundleSource,
+  { plan, certificates }: BundleSource,
   bastion: Bastion,
   admitted: readonly Admission[],
-  certifiers: readonly Party[],
-  hasRoster: boolean,
+  certifiers: readonly Fingerprint[],
 ): string {
-  const keyIds = certifiers.map(({ key }) => key.fingerprint.slice(-16));
+  const keyIds = certifiers.map((fingerprint) => fingerprint.slice(-16));
   const wanted = new Set<Fingerprint>([
-    ...[bastion, ...certifiers].flatMap((party) => keysOf(party, plan.nowSeconds)).map(({ fingerprint }) => fingerprint),
-    ...(hasRoster && roster.authority !== null ? [roster.authority.key.fingerprint] : []),
+    ...keysOf(bastion, plan.nowSeconds).map(({ fingerprint }) => fingerprint),
+    ...certifiers,
     ...admitted.map(({ key }) => key.fingerprint),
   ]);
   return armorCertificates(certificatesOf(certificates, wanted).map((raw) => onlyCertifiedBy(raw, keyIds)));
+}
+
+/** Whose signature of a roster the bastion believes: the installer takes it only the first time. */
+function authorityFile({ roster, plan, certificates }: BundleSource): readonly BundleFile[] {
+  if (roster.authority === null) return [];
+  const keys = keysOf(roster.authority, plan.nowSeconds).map(({ fingerprint }) => fingerprint);
+  const raws = certificatesOf(certificates, keys).map((raw) => onlyCertifiedBy(raw, []));
+  return [{ path: 'authority.asc', content: armorCertificates(raws) }];
 }
 
 /** Those of `wanted` that are there. */
@@ -166,7 +182,6 @@ export function certificatesOf(
  * Whom gpg takes at their word (`gpg --import-ownertrust`): ultimately, because "full" counts only for a key that is itself
  * certified by one that is trusted ultimately, and stock fwknopd then refuses every signature.
  */
-export function ownertrust(parties: readonly Party[]): string {
-  const fingerprints = new Set(parties.map(({ key }) => key.fingerprint));
-  return [...fingerprints].map((fingerprint) => `${fingerprint}:6:\n`).join('');
+export function ownertrust(fingerprints: readonly Fingerprint[]): string {
+  return [...new Set(fingerprints)].map((fingerprint) => `${fingerprint}:6:\n`).join('');
 }

@@ -20,7 +20,7 @@ export PATH LC_ALL=C
 die() { code=$1; shift; echo "$*" >&2; exit "$code"; }
 
 echo "spa-keys installer 1"
-task= folder= config= daemon= program= another= release= version= bastion= user_id= expires= first= operators=
+task= folder= config= daemon= program= another= release= version= bastion= user_id= expires= first= operators= authority=
 while IFS= read -r line; do
   case $line in
     "") break ;;
@@ -35,6 +35,7 @@ while IFS= read -r line; do
     "user-id "*) user_id=\${line#* } ;;
     "expires "*) expires=\${line#* } ;;
     "first "*) first=\${line#* } ;;
+    "authority "*) authority=\${line#* } ;;
     "operator "*) operators="$operators \${line#* }" ;;
     *) die 64 "this installer does not know: $line" ;;
   esac
@@ -51,6 +52,7 @@ case $daemon in spa-server | fwknopd) ;; *) die 64 "which daemon?" ;; esac
 case $release in *[!0-9a-f-]*) die 64 "$release is no release" ;; esac
 case $version in *[!0-9]*) die 64 "$version is no version" ;; esac
 case $expires in *[!0-9]*) die 64 "$expires is no time" ;; esac
+case $authority in *[!0-9A-F," "]*) die 64 "$authority is no fingerprint" ;; esac
 case $operators in *[!0-9A-F" "]*) die 64 "$operators is no fingerprint" ;; esac
 test "$program" = "/$daemon" && program=$daemon
 command -v "$program" >/dev/null || die 78 "$program is not installed here"
@@ -80,10 +82,14 @@ write_key_files() {
   end_agents "$folder/secret"
 }
 
+# What the daemon will read after the swap: the same configuration, with the release for what is in force.
 daemon_accepts() {
-  "$program" --exit-parse-config -c "$config" -a "$folder/releases/$1/access.conf" >"releases/$1/.check" 2>&1 && return 0
+  check=releases/$1/.check.conf
+  sed "s#$folder/current/#$folder/releases/$1/#g" "$2" >"$check"
+  "$program" --exit-parse-config -c "$check" -a "$folder/releases/$1/access.conf" >"$check.said" 2>&1 && { rm -f "$check" "$check.said"; return 0; }
   echo "$daemon refuses the new files, the old ones stay in force:" >&2
-  cat "releases/$1/.check" >&2
+  cat "$check.said" >&2
+  rm -f "$check" "$check.said"
   return 1
 }
 
@@ -133,17 +139,33 @@ reload() {
   rm -f reload-needed
 }
 
-# The file that the daemon reads is the admin own: it is changed only when that was asked for.
-check_config() {
-  if grep -E "^ACCESS_FILE[[:space:]:]+$folder/current/access.conf" "$config" >/dev/null 2>&1; then return 0; fi
+says() { grep -E "^$1[[:space:]:]+$2[[:space:]]*$" "$config" >/dev/null 2>&1; }
+
+# The file that the daemon reads belongs to whoever runs the host: it is changed only when that was asked for.
+edited_config() {
+  if test "$first" = yes; then
+    {
+      test -e "$config" && sed -e "s/^ACCESS_FILE/# &/" -e "s/^SPA_ROSTER/# &/" "$config"
+      echo "ACCESS_FILE $folder/current/access.conf"
+      if test -e "$1/roster.json"; then
+        echo "SPA_ROSTER $folder/current/roster.json"
+        echo "SPA_ROSTER_SIGNER_CERT_FILE $folder/authority.asc"
+        echo "SPA_ROSTER_SIGNER $authority"
+      fi
+    } >"$config.new"
+    echo "$config.new"
+  else
+    echo "$config"
+  fi
+}
+take_config() {
   if test "$first" = yes; then
     test -e "$config" && { test -e "$config.before-spa-keys" || cp -p "$config" "$config.before-spa-keys"; }
-    { test -e "$config" && sed "s/^ACCESS_FILE/# &/" "$config"; echo "ACCESS_FILE $folder/current/access.conf"; } >"$config.new"
-    chmod 600 "$config.new"
     mv "$config.new" "$config"
-    return 0
   fi
-  echo "unused $config does not say: ACCESS_FILE $folder/current/access.conf"
+  says ACCESS_FILE "$folder/current/access.conf" || echo "unused $config does not say: ACCESS_FILE $folder/current/access.conf"
+  test -e current/roster.json || return 0
+  says SPA_ROSTER "$folder/current/roster.json" || echo "unused $config does not say: SPA_ROSTER $folder/current/roster.json"
 }
 
 remove_old() {
@@ -187,7 +209,8 @@ install)
   fi
   if test "$release" = "$current"; then
     echo "unchanged $release"
-    check_config
+    test "$first" = yes && edited_config "releases/$release" >/dev/null
+    take_config
     test -e reload-needed && reload
     exit 0
   fi
@@ -217,11 +240,15 @@ install)
   rm -rf "releases/$release"
   mv "$draft" "releases/$release"
   end_agents "$folder/secret"
-  daemon_accepts "$release" || { rm -rf "releases/$release"; exit 78; }
+  if test -e "releases/$release/authority.asc"; then
+    # Whom the host believes is settled on the first day, and not by those who come later.
+    if test "$first" = yes || test ! -e authority.asc; then cp "releases/$release/authority.asc" authority.asc; fi
+  fi
+  daemon_accepts "$release" "$(edited_config "releases/$release")" || { rm -rf "releases/$release" "$config.new"; exit 78; }
   echo "$current" >"releases/$release/previous"
   swap_to "$release"
   echo "installed $release"
-  check_config
+  take_config
   reload
   remove_old "$release"
   ;;
@@ -229,7 +256,13 @@ rollback)
   test -n "$current" || die 78 "nothing was ever pushed here"
   previous=$(cat "releases/$current/previous" 2>/dev/null || true)
   test -n "$previous" && test -e "releases/$previous/access.conf" || die 78 "there is no release before $current here"
-  daemon_accepts "$previous" || exit 78
+  # Our daemon goes back to no older roster by itself; this is somebody who says so.
+  state=
+  if test "$daemon" = spa-server; then
+    state=$("$program" -D -c "$config" 2>/dev/null | grep -E "REPLAY_STORE[[:space:]:]" | head -n1 | sed "s/^.*REPLAY_STORE[[:space:]:]*//")-roster.json
+    case $state in /*) test -e "$state" && mv "$state" "$state.before-rollback" ;; esac
+  fi
+  daemon_accepts "$previous" "$config" || { test ! -e "$state.before-rollback" || mv "$state.before-rollback" "$state"; exit 78; }
   swap_to "$previous"
   echo "installed $previous"
   reload

@@ -47,7 +47,7 @@ export function operatorBundle(
     { path: 'fwknoprc', content: full },
     // Stock fwknop stops at a keyword that it does not know.
     ...(plain === full ? [] : [{ path: 'fwknoprc.stock', content: plain }]),
-    { path: 'ownertrust.txt', content: ownertrust([certifier]) },
+    { path: 'ownertrust.txt', content: ownertrust([certifier.key.fingerprint]) },
     ...sshConfig(access.map(({ bastion }) => bastion)),
   ];
   const heading = `${operator.name}, roster ${roster.name} version ${roster.version}`;
