@@ -103,9 +103,7 @@ function whyNot(
 const FIT_KEY: ReadonlySet<KeyState['state']> = new Set(['ok', 'expiring']);
 
 function isKeyOf(state: KeyState, { kind, name }: Operator, { fingerprint }: PartyKey): boolean {
-  return (
-    state.party.kind === kind && state.party.name === name && state.key.fingerprint === fingerprint
-  );
+  return state.party.kind === kind && state.party.name === name && state.key.fingerprint === fingerprint;
 }
 
 function endOf({ notAfterSeconds, retiring }: Operator, key: PartyKey): number | null {

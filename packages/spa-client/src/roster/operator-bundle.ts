@@ -3,8 +3,8 @@ import {
   armorCertificates,
   type Bastion,
   formatProtoPort,
-  onlyCertifiedBy,
   type Operator,
+  onlyCertifiedBy,
   type Party,
 } from 'spa-core';
 import { certificatesOf, ownertrust } from './bastion-bundle.ts';
@@ -87,7 +87,13 @@ ${fallback.length === 0 ? '' : `FALLBACK         ${fallback.join(',')}\n`}`;
     // A bastion that is called as its region is reached by that name.
     const isTaken = names.has(region) && first?.bastion.name !== region;
     if (first === undefined || isTaken) return [];
-    return [stanza(region, first, others.map(({ bastion }) => bastion.name))];
+    return [
+      stanza(
+        region,
+        first,
+        others.map(({ bastion }) => bastion.name),
+      ),
+    ];
   });
   const bastionStanzas = access
     .filter(({ bastion }) => !regions.includes(bastion.name) || isNotFirstOf(bastion, access))
