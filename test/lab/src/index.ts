@@ -10,6 +10,7 @@ export type { OperatorHost } from './operator-host.ts';
 export { lacking, lackingPrograms } from './programs.ts';
 export { type Reach, reach, sendDatagram } from './reach.ts';
 export { createRegionLab, type RegionLab, regionAddresses } from './region-lab.ts';
+export { createLabRoster, type LabRoster, type RosterBastion } from './roster-folder.ts';
 export { dropEverything, IPTABLES_DEFAULT_DROP, NFT_DEFAULT_DROP } from './rulesets.ts';
 export { createScratch, folderIn, type Scratch } from './scratch.ts';
 export { newKey, outsideIdentity, type Sshd, type SshdOptions, startSshd } from './sshd.ts';

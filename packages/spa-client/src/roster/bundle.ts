@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import {
   type Access,
   type Bastion,
+  type CertificationStanding,
   type Fingerprint,
   type KeyState,
   keysOf,
@@ -54,7 +55,7 @@ export function admissionsTo(
   for (const access of plan.access.filter((one) => one.bastion.name === bastion.name)) {
     const { operator } = access;
     for (const key of keysOf(operator, plan.nowSeconds)) {
-      const reason = whyNot(source, operator, key, bastion);
+      const reason = whyNot(source, key, bastion);
       if (reason === null) admitted.push({ access, key, endsAtSeconds: endOf(operator, key) });
       else leftOut.push({ operator: operator.name, bastion: bastion.name, reason });
     }
@@ -81,29 +82,44 @@ export function asComment(text: string): string {
 /** Null: the key lets its owner in. */
 function whyNot(
   { roster, plan }: Pick<BundleSource, 'roster' | 'plan'>,
-  operator: Operator,
-  key: PartyKey,
+  { fingerprint }: PartyKey,
   bastion: Bastion,
 ): string | null {
-  const state = plan.keys.find((one) => isKeyOf(one, operator, key));
-  if (state !== undefined && !FIT_KEY.has(state.state)) return state.reason || `the key is ${state.state}`;
+  const { keys, certifications } = standingsOf(plan);
+  const key = keys.get(fingerprint);
+  if (key !== undefined && !FIT.has(key.state)) return key.reason || `the key is ${key.state}`;
   const certifier = roster.topology === 'mutual' ? bastion : roster.authority;
-  const standing = plan.certifications.find(
-    (one) =>
-      one.certifier.party.name === certifier?.name &&
-      one.certifier.party.kind === certifier.kind &&
-      one.subject.party.kind === 'operator' &&
-      one.subject.key.fingerprint === key.fingerprint,
-  );
-  if (standing?.state === 'ok' || standing?.state === 'expiring') return null;
-  const by = certifier === null ? 'the authority' : certifier.name;
-  return `${key.fingerprint} is not certified by ${by} (${standing?.state ?? 'missing'}); run spa-keys sign`;
+  const state = certifications.get(`${certifier?.key.fingerprint} ${fingerprint}`)?.state ?? 'missing';
+  if (FIT.has(state)) return null;
+  const by = certifier?.kind === 'bastion' ? 'the bastion' : (certifier?.name ?? 'the authority');
+  return `the key ${fingerprint} is not certified by ${by} (${state}); run spa-keys sign`;
 }
 
-const FIT_KEY: ReadonlySet<KeyState['state']> = new Set(['ok', 'expiring']);
+const FIT: ReadonlySet<string> = new Set(['ok', 'expiring']);
 
-function isKeyOf(state: KeyState, { kind, name }: Operator, { fingerprint }: PartyKey): boolean {
-  return state.party.kind === kind && state.party.name === name && state.key.fingerprint === fingerprint;
+/** A plan's rows by what is asked for: fleets have many. */
+interface Standings {
+  readonly keys: ReadonlyMap<Fingerprint, KeyState>;
+  /** By the certifier's fingerprint and the subject's. */
+  readonly certifications: ReadonlyMap<string, CertificationStanding>;
+}
+
+const standings = new WeakMap<Plan, Standings>();
+
+function standingsOf(plan: Plan): Standings {
+  const known = standings.get(plan);
+  if (known !== undefined) return known;
+  const made: Standings = {
+    keys: new Map(plan.keys.map((state) => [state.key.fingerprint, state])),
+    certifications: new Map(
+      plan.certifications.map((one) => [
+        `${one.certifier.key.fingerprint} ${one.subject.key.fingerprint}`,
+        one,
+      ]),
+    ),
+  };
+  standings.set(plan, made);
+  return made;
 }
 
 function endOf({ notAfterSeconds, retiring }: Operator, key: PartyKey): number | null {

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
-import { type Bastion, type Operator, type Party, planRoster } from 'spa-core';
+import type { Bastion, Operator, Party } from 'spa-core';
 import { probablyMeant, UsageError } from 'spa-host';
 import type { BundleSource, LeftOut } from '../../roster/bundle.ts';
 import { hmacMasters } from '../../roster/hmac-masters.ts';
+import { planFolder } from '../../roster/plan-folder.ts';
 import { type RosterFolder, readRosterFolder } from '../../roster/roster-folder.ts';
 import { say } from '../program.ts';
 import { type PlaceValues, rosterPath, secretsPath } from './common-options.ts';
@@ -17,9 +18,9 @@ export interface Fleet {
 /** Reads the roster, looks how it stands, and gets the HMAC secrets of its bastions. @throws ConfigError */
 export async function readFleet(values: PlaceValues, nowSeconds: number): Promise<Fleet> {
   const folder = await readRosterFolder(rosterPath(values));
-  const { roster, certificates, faults } = folder;
+  const { roster, certificates } = folder;
   const secretsFolder = secretsPath(values, roster.name);
-  const plan = await planRoster(roster, certificates, { nowSeconds, faults, verified: null });
+  const plan = await planFolder(folder, secretsFolder, nowSeconds);
   const hmacMaster = await hmacMasters(secretsFolder, roster.bastions);
   return { folder, secretsFolder, source: { roster, plan, certificates, hmacMaster } };
 }

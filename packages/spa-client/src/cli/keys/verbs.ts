@@ -49,13 +49,13 @@ export const KEYS_VERBS: readonly Verb[] = [
     name: 'bundle',
     usage: '[options] [NAME...]',
     help: 'the files of each bastion and each operator',
-    run: later,
+    run: async (argv) => (await import('./bundle.ts')).bundleVerb(argv),
   },
   {
     name: 'push',
     usage: '[options] [BASTION...]',
     help: 'bring the bastions their files, all at once or not at all',
-    run: later,
+    run: async (argv) => (await import('./push.ts')).pushVerb(argv),
   },
   {
     name: 'revoke',
