@@ -98,6 +98,7 @@ export {
   parseProtoPorts,
 } from './proto-port.ts';
 export { type AccessRequest, formatAccessRequest, parseAccessRequest } from './request.ts';
+export { readRevocation } from './revocation.ts';
 export { type Access, accessOf, isEnrolled } from './roster/access.ts';
 export {
   BASTION_ROSTER_MAX_LENGTH,
@@ -109,6 +110,7 @@ export {
   formatBastionRoster,
   parseBastionRoster,
 } from './roster/bastion-roster.ts';
+export { certifiedUserId } from './roster/certified-user-id.ts';
 export type {
   CertificationStanding,
   KeyFault,

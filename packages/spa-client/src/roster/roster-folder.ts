@@ -10,6 +10,7 @@ import {
   type RawCertificate,
   type Roster,
   readRawCertificates,
+  verifyDetached,
 } from 'spa-core';
 import { ConfigError } from 'spa-host';
 import { readSettled } from './change-set.ts';
@@ -134,14 +135,4 @@ function readCertificate(
     if (!(error instanceof KeyError) && (error as NodeJS.ErrnoException).code === undefined) throw error;
     return { state: 'unusable', reason: `${certificateFile}: ${(error as Error).message}` };
   }
-}
-
-/** Until detached-signature.ts is there. */
-async function verifyDetached(
-  _octets: Buffer,
-  _signature: string,
-  _certificates: readonly RawCertificate[],
-  _nowSeconds: number,
-): Promise<{ readonly signer: Fingerprint; readonly signedAtSeconds: number } | null> {
-  return null;
 }

@@ -37,7 +37,7 @@ export const KEYS_VERBS: readonly Verb[] = [
     name: 'sign',
     usage: '[options]',
     help: 'make the certifications that are missing, and sign the roster',
-    run: later,
+    run: async (argv) => (await import('./sign.ts')).signVerb(argv),
   },
   {
     name: 'verify',

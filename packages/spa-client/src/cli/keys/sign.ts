@@ -1,0 +1,282 @@
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline/promises';
+import type { Party } from 'spa-core';
+import { ConfigError, ExitCode, formatOptions, parseCommandLine, UsageError } from 'spa-host';
+import { type CertifyingKeys, openCertifyingKeys } from '../../roster/certifying-keys.ts';
+import { withFolderLock } from '../../roster/folder-lock.ts';
+import { readRosterFolder } from '../../roster/roster-folder.ts';
+import {
+  type LackingKey,
+  type SigningOptions,
+  type SigningResult,
+  signRoster,
+} from '../../roster/sign-roster.ts';
+import {
+  answerRequest,
+  formatAnswer,
+  importAnswer,
+  kindOfDocument,
+  parseAnswer,
+  parseRequest,
+  type SigningRequest,
+  workOfRequest,
+} from '../../roster/signing-request.ts';
+import { openVerifiedMemory } from '../../roster/verified-memory.ts';
+import { print, printable, say } from '../program.ts';
+import { startProgress } from '../progress.ts';
+import { secretSource } from '../secret-source.ts';
+import {
+  gnupgHomes,
+  HELP_OPTION,
+  JSON_OPTION,
+  type PlaceValues,
+  ROSTER_OPTION,
+  rosterPath,
+  SECRETS_OPTIONS,
+  secretsPath,
+} from './common-options.ts';
+
+// biome-ignore format: a table, one option a row
+const OPTIONS = [
+  ROSTER_OPTION,
+  ...SECRETS_OPTIONS,
+  { long: 'import', argument: 'FILE', help: 'a file that was carried here: a request (with --export), or the answer to one' },
+  { long: 'export', argument: 'FILE', help: 'where the answer to a request goes' },
+  { long: 'yes', short: 'y', help: 'sign what a request asks for without a question' },
+  JSON_OPTION,
+  HELP_OPTION,
+] as const;
+
+type Values = ReturnType<typeof parseCommandLine<typeof OPTIONS>>['values'];
+
+/** `spa-keys sign`: makes the certifications that are missing, and signs the roster. */
+export async function signVerb(argv: readonly string[]): Promise<number> {
+  const { values, positionals } = parseCommandLine(OPTIONS, argv);
+  if (values.help) return print(HELP);
+  if (positionals[0] !== undefined)
+    throw new UsageError(`"${positionals[0]}" is too much; spa-keys sign --help`);
+  const file = values.import;
+  if (file === undefined) {
+    if (values.export !== undefined) {
+      throw new UsageError('--export goes with --import FILE; spa-keys plan --export FILE writes a request');
+    }
+    return signFolder(values);
+  }
+  const text = readCarried(file);
+  switch (kindOfDocument(text)) {
+    case 'request':
+      if (values.export === undefined)
+        throw new UsageError('a request is answered into a file: add --export FILE');
+      return answer(file, parseRequest(file, text), values.export, values);
+    case 'answer':
+      return takeAnswer(file, text, values);
+    case null:
+      throw new ConfigError(
+        { file },
+        'is neither a signing request (spa-keys plan --export) nor an answer to one',
+      );
+  }
+}
+
+const HELP = `Usage: spa-keys sign [options]
+
+Makes the certifications that the roster asks for and that are missing, expired or about to, with the secret keys that are
+here, and signs the roster. What is right stays as it is. It can be interrupted at any time, and goes on where it was.
+
+  spa-keys sign                            with the keys in the folder of the secrets
+  spa-keys sign --gnupg-home default       with those of gpg-agent, too: cards and passphrases work as they do for gpg
+
+The authority's key is on a machine without a network? Carry two files by hand:
+  spa-keys plan --export request.json      here
+  spa-keys sign --import request.json --export answer.json --gnupg-home default       there; no roster is needed there
+  spa-keys sign --import answer.json       here: every signature is checked against what was asked for
+
+${formatOptions(OPTIONS)}
+
+Exit status: 0 all is signed; 1 in part, because some keys are elsewhere or not fit; 75 another run is at it.
+`;
+
+/** A killed run loses no more than the work of these. */
+const KEEP_EVERY_MS = 5_000;
+/** As much as 200,000 certifications. */
+const FILE_MAX_BYTES = 32 << 20;
+
+async function signFolder(values: Values): Promise<number> {
+  const path = rosterPath(values);
+  const result = await withFolderLock(path, async () => {
+    const folder = await readRosterFolder(path);
+    return withSigning(values, folder.roster.name, (keys, options) => signRoster(folder, keys, options));
+  });
+  if (values.json) print(`${JSON.stringify(jsonOf(result), null, 2)}\n`);
+  else report(result);
+  return result.lacking.length === 0 && result.unfit.length === 0 && result.roster !== 'lacking'
+    ? ExitCode.ok
+    : ExitCode.failure;
+}
+
+/** What every kind of signing needs, for as long as `work` takes. */
+async function withSigning<Result>(
+  values: PlaceValues,
+  rosterName: string,
+  work: (keys: CertifyingKeys, options: SigningOptions) => Promise<Result>,
+): Promise<Result> {
+  const secretsFolder = secretsPath(values, rosterName);
+  const secrets = secretSource(null);
+  const progress = startProgress();
+  const ask = async (what: string): Promise<string> => {
+    progress.update('');
+    return (await secrets.ask(what)).bytes().toString('utf8');
+  };
+  const keys = openCertifyingKeys({ secretsFolder, homes: gnupgHomes(values), askPassphrase: ask });
+  const verified = openVerifiedMemory(secretsFolder);
+  try {
+    return await work(keys, {
+      nowSeconds: Math.floor(Date.now() / 1000),
+      verified,
+      keepEveryMs: KEEP_EVERY_MS,
+      // A pinentry on the terminal and a line of ours would write over each other.
+      onProgress: ({ done, total, certifier, mayAsk }) =>
+        progress.update(mayAsk ? '' : `certifying: ${done} of ${total}, now by ${certifier.name}`),
+    });
+  } finally {
+    progress.stop();
+    keys.close();
+    verified.save();
+  }
+}
+
+function report({ certifications, roster, version, lacking, unfit }: SigningResult): void {
+  if (certifications > 0) say(`made ${counted(certifications, 'certification')}`);
+  if (roster === 'signed') say(`signed the roster, version ${version}`);
+  for (const one of lacking) sayLacking(one);
+  if (roster === 'lacking' && !lacking.some(({ party }) => party.kind === 'authority')) {
+    say(
+      "the roster is not signed: the authority's key is not here; where it is: spa-keys sign, or by hand: spa-keys plan --export FILE",
+    );
+  }
+  if (unfit.length > 0) {
+    say(
+      `${counted(unfit.length, 'certification')} cannot be made, because keys are missing or not fit; spa-keys plan says which`,
+    );
+  }
+  const isQuiet = certifications === 0 && roster !== 'signed' && roster !== 'lacking';
+  if (isQuiet && lacking.length === 0 && unfit.length === 0) say('there is nothing to do');
+}
+
+function sayLacking({ party, fingerprint, certifications }: LackingKey): void {
+  const owner = party.kind === 'authority' ? 'the authority' : party.name;
+  say(
+    `${owner}: ${counted(certifications, 'certification')} must be made with ${fingerprint}, which is not here; ` +
+      `where it is: spa-keys sign, or by hand: spa-keys plan --export FILE --for ${fingerprint}`,
+  );
+}
+
+function jsonOf({ certifications, roster, version, lacking, unfit }: SigningResult): unknown {
+  return {
+    certifications,
+    roster,
+    version,
+    lacking: lacking.map(({ party, ...rest }) => ({ kind: party.kind, name: party.name, ...rest })),
+    unfit: unfit.map(({ certifier, subject }) => ({
+      certifier: certifier.key.fingerprint,
+      subject: subject.key.fingerprint,
+    })),
+  };
+}
+
+/** On the machine that has the key: it needs no roster but the one in the request. */
+async function answer(file: string, request: SigningRequest, into: string, values: Values): Promise<number> {
+  return withSigning(values, request.roster.name, async (keys, options) => {
+    const { work, unfit } = await workOfRequest(request, options);
+    const { roster, isRosterToSign, certificates } = request;
+    say(`${file}: the roster "${roster.name}", version ${roster.version}, asks for`);
+    if (isRosterToSign) say(`  a signature of the roster itself by ${nameOf(roster.authority)}`);
+    for (const { party, fingerprint, standings } of work) {
+      say(`  ${counted(standings.length, 'certification')} by ${nameOf(party)}, ${fingerprint}:`);
+      for (const { subject } of standings) {
+        const userId = certificates.get(subject.key.fingerprint)?.users[0]?.userId ?? '';
+        say(
+          `    ${subject.key.fingerprint}  ${subject.party.kind} ${subject.party.name}  ${printable(userId)}`,
+        );
+      }
+    }
+    if (unfit > 0)
+      say(`  and for ${counted(unfit, 'certification')} of keys that are not fit, which are not made`);
+    if (!values.yes && !(await isAgreedTo())) {
+      say('nothing was signed');
+      return ExitCode.failure;
+    }
+    const { answer: made, lacking } = await answerRequest(request, work, keys, options);
+    for (const party of lacking)
+      say(`the secret key of ${nameOf(party)} is not here; see --secrets and --gnupg-home`);
+    if (made.certifications.length === 0 && made.roster === null) return ExitCode.failure;
+    writeCarried(into, formatAnswer(made));
+    say(
+      `made ${counted(made.certifications.length, 'certification')}${made.roster === null ? '' : ' and signed the roster'}; carry ${into} back, and there: spa-keys sign --import ${into}`,
+    );
+    return lacking.length === 0 && unfit === 0 ? ExitCode.ok : ExitCode.failure;
+  });
+}
+
+async function takeAnswer(file: string, text: string, values: Values): Promise<number> {
+  const path = rosterPath(values);
+  const taken = await withFolderLock(path, async () => {
+    const folder = await readRosterFolder(path);
+    const parsed = parseAnswer(file, text);
+    return withSigning(values, folder.roster.name, (_, options) =>
+      importAnswer(file, folder, parsed, options),
+    );
+  });
+  if (values.json) return print(`${JSON.stringify(taken, null, 2)}\n`);
+  say(`took ${counted(taken.certifications, 'certification')} from ${file}`);
+  if (taken.skipped > 0)
+    say(`left ${taken.skipped} out: they are here already, or the roster asks for them no more`);
+  if (taken.roster === 'signed') say('the roster is signed');
+  if (taken.roster === 'changed') {
+    say(
+      'the roster has changed since it was signed, and is not signed as it is now: spa-keys plan --export again',
+    );
+    return ExitCode.failure;
+  }
+  return ExitCode.ok;
+}
+
+/** Somebody at a terminal is asked; elsewhere whoever runs this has decided. */
+async function isAgreedTo(): Promise<boolean> {
+  if (!process.stdin.isTTY) return true;
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await lines.question('Sign that? [y/N] ')).trim());
+  } finally {
+    lines.close();
+  }
+}
+
+function readCarried(file: string): string {
+  try {
+    const { size } = statSync(file);
+    if (size > FILE_MAX_BYTES)
+      throw new ConfigError({ file }, 'is too large to be a signing request or an answer');
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw new ConfigError({ file }, `cannot be read: ${(error as NodeJS.ErrnoException).code}`);
+  }
+}
+
+/** Nothing in it is secret. */
+function writeCarried(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    throw new ConfigError({ file }, `cannot be written: ${(error as NodeJS.ErrnoException).code}`);
+  }
+}
+
+function nameOf(party: Party | null): string {
+  return party === null || party.kind === 'authority' ? 'the authority' : party.name;
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
