@@ -1,3 +1,4 @@
+import { faultOf } from '../certificate-faults.ts';
 import type { RawCertificate } from '../certificate-packets.ts';
 import { type Certification, type CertificationState, certificationsOf } from '../certification.ts';
 import type { Fingerprint } from '../openpgp-keys.ts';
@@ -103,14 +104,8 @@ function keyState(
       : [];
   });
   const expiresAtSeconds = ends.length === 0 ? null : Math.min(...ends);
-  const fault = faultOf(raw, nowSeconds, verified);
+  const fault = faultOf(raw, nowSeconds, { uses: USES[holder.party.kind], verified });
   if (fault !== null) return { ...holder, ...fault, expiresAtSeconds };
-  const unusable = USES[holder.party.kind].flatMap((use) => {
-    const validity = validityOf(raw, use, nowSeconds, verified);
-    return validity.state === 'unusable' ? [validity.reason] : [];
-  });
-  if (unusable[0] !== undefined)
-    return { ...holder, state: 'unusable', reason: unusable[0], expiresAtSeconds };
   // A key that retires anyway need not be prolonged.
   const isDue =
     isWithin(expiresAtSeconds, nowSeconds + renewDays * DAY_SECONDS) && holder.key === holder.party.key;
@@ -262,15 +257,4 @@ function unwantedOf(
     }
   }
   return unwanted;
-}
-
-/** Until certificate-faults.ts is there. */
-function faultOf(
-  raw: RawCertificate,
-  nowSeconds: number,
-  verified: VerifiedSignatures | null,
-): KeyFault | null {
-  const { state, ...rest } = validityOf(raw, 'certify', nowSeconds, verified);
-  if (state === 'revoked' || state === 'expired') return { state, reason: `it is ${state}` };
-  return state === 'unusable' && 'reason' in rest ? { state, reason: String(rest.reason) } : null;
 }
