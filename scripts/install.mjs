@@ -43,6 +43,8 @@ const TEST_PROGRAMS = {
   rsync: ['rsync'],
   git: ['git'],
   'ansible-core': ['ansible'],
+  // What people look at pages with.
+  chromium: ['chromium'],
   // Completion, prompts, and the manual.
   tmux: ['tmux'],
   bash: ['bash'],

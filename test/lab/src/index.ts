@@ -1,3 +1,4 @@
+export { type Browser, openBrowser, type Tab, type View } from './browser.ts';
 export { type Cable, type CableEnd, joinByCable, joinByLongCable } from './cable.ts';
 export { type Daemon, type DaemonConfig, PROGRAMS, startFwknopd, startSpaServer } from './daemons.ts';
 export { createFleet, type Fleet, type FleetBastion, type FleetPerson } from './fleet-lab.ts';
