@@ -1,4 +1,5 @@
-import { writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Plan, Roster } from 'spa-core';
 import {
   type Browser,
@@ -10,10 +11,11 @@ import {
   type View,
 } from 'spa-lab';
 import t, { type Test } from 'tap';
-import { auditPage } from '../src/roster/picture/audit-page.ts';
+import { auditPage as auditText } from '../src/roster/picture/audit-page.ts';
 import { visible } from '../src/roster/picture/markup.ts';
-import { planPage } from '../src/roster/picture/plan-page.ts';
-import { DAY, NOW, planOf, rosterOf } from './picture-support.ts';
+import { planPage as planText } from '../src/roster/picture/plan-page.ts';
+import { makeFleet } from './keys-fleet.ts';
+import { DAY, madeOf, NOW, planOf, rosterOf } from './picture-support.ts';
 
 /** What is asserted here is what the browser has drawn, on a host that reaches nothing. */
 t.test('pages in a real browser', { skip: lacking('chromium') }, async (t) => {
@@ -227,6 +229,59 @@ t.test('pages in a real browser', { skip: lacking('chromium') }, async (t) => {
     await isSound(tab, t);
   });
 });
+
+t.test('the pages that spa-keys writes', { skip: lacking('chromium') }, async (t) => {
+  const fleet = await makeFleet(t, 'mutual', { operators: 3, bastions: 2 });
+  const browser = await openBrowser(t);
+  const file = join(fleet.secrets, 'page.html');
+  const verdictOf = async (): Promise<string> => {
+    const tab = await browser.open(file);
+    await isSound(tab, t);
+    return tab.evaluate<string>(
+      `document.querySelector('.verdict').innerText.replaceAll(/\\s+/g, ' ').trim()`,
+    );
+  };
+
+  t.test('plan says what it says without a picture, and writes one for nobody but its owner', async (t) => {
+    const { code, stdout } = await fleet.run('plan');
+    t.match(await fleet.run('plan', '--graph', file), { code, stdout, stderr: '' });
+    t.equal(statSync(file).mode & 0o777, 0o600);
+    t.equal(await verdictOf(), '! Not clean: 12 certifications not in order. 6 ways in do not work.');
+  });
+
+  t.test('once all is signed the same file is replaced and says clean', async (t) => {
+    await fleet.run('sign');
+    t.match(await fleet.run('plan', '--graph', file), { code: 0 });
+    t.equal(await verdictOf(), '✓ Clean: everything that the roster asks for is there and valid.');
+  });
+
+  t.test('audit tells who certified whom', async (t) => {
+    t.match(await fleet.run('audit', '--html', file), { code: 0 });
+    t.equal(await verdictOf(), '✓ Clean: everything that the roster asks for is there and valid.');
+    const tab = await browser.open(file);
+    const record = await tab.evaluate<readonly string[]>(
+      `[...document.querySelectorAll('#record tbody tr')].map((row) => row.innerText.replaceAll(/\\s+/g, ' ').trim())`,
+    );
+    t.equal(record.length, 5, 'a row for each whom the others certified alike');
+    t.match(
+      record[0],
+      /^op1 op1 <op1@example.org> b1, b2 ✓ fine \d{4}-\d\d-\d\d \d\d:\d\d \d{4}-\d\d-\d\d everybody$/,
+    );
+  });
+
+  t.test('where it cannot be written, that is said in one line', async (t) => {
+    const nowhere = join(fleet.secrets, 'no', 'page.html');
+    t.match(await fleet.run('plan', '--graph', nowhere), { code: 78, stderr: /^[^\n]*page\.html[^\n]*\n$/ });
+  });
+});
+
+function planPage(roster: Roster, plan: Plan): string {
+  return planText(roster, plan, 'good');
+}
+
+function auditPage(roster: Roster, plan: Plan): string {
+  return auditText(roster, plan, madeOf(plan), 'good');
+}
 
 function centralPlan(roster: Roster): Plan {
   return planOf(roster, { certification: (at) => (at === 1 ? 'missing' : 'ok') });

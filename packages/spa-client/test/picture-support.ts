@@ -5,6 +5,7 @@ import {
   type CertificationStanding,
   type KeyState,
   keysOf,
+  type MadeCertification,
   type Operator,
   type Party,
   type Plan,
@@ -142,6 +143,15 @@ export function planOf(
     }),
     unwanted: [],
   };
+}
+
+/** The certifications that such a plan has found. */
+export function madeOf(plan: Plan): readonly MadeCertification[] {
+  return plan.certifications.flatMap(({ certifier, subject, found }) =>
+    found === null
+      ? []
+      : [{ certifier: certifier.party, certifierKey: certifier.key, subject, certification: found }],
+  );
 }
 
 function nameFor(kind: string, index: number): string {

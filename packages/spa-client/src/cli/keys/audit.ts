@@ -1,9 +1,17 @@
 import { isatty } from 'node:tty';
-import { auditRoster } from 'spa-core';
-import { ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
+import { auditRoster, planRoster } from 'spa-core';
+import {
+  ExitCode,
+  formatOptions,
+  type Option,
+  parseCommandLine,
+  UsageError,
+  writePrivateFile,
+} from 'spa-host';
+import { auditPage } from '../../roster/picture/audit-page.ts';
 import { formatAuditJson } from '../../roster/plan-json.ts';
 import { formatAuditTable } from '../../roster/plan-table.ts';
-import { readRosterFolder } from '../../roster/roster-folder.ts';
+import { readRosterFolder, rosterSignatureState } from '../../roster/roster-folder.ts';
 import { openVerifiedMemory } from '../../roster/verified-memory.ts';
 import { print } from '../program.ts';
 import {
@@ -25,18 +33,30 @@ export async function auditVerb(argv: readonly string[]): Promise<number> {
   if (positionals.length > 0)
     throw new UsageError(`what is "${positionals[0]}"? spa-keys audit takes options only`);
   const nowSeconds = Math.floor(Date.now() / 1000);
-  const { roster, certificates } = await readRosterFolder(rosterPath(values));
+  const folder = await readRosterFolder(rosterPath(values));
+  const { roster, certificates, faults } = folder;
   const verified = openVerifiedMemory(secretsPath(values, roster.name));
   const made = await auditRoster(roster, certificates, { nowSeconds, verified });
+  if (values.html !== undefined) {
+    const plan = await planRoster(roster, certificates, { nowSeconds, verified, faults });
+    const signature = await rosterSignatureState(folder, nowSeconds);
+    writePrivateFile(values.html, auditPage(roster, plan, made, signature));
+  }
   verified.save();
   print(values.json ? formatAuditJson(roster, nowSeconds, made) : formatAuditTable(made, isatty(1)));
   return ExitCode.ok;
 }
 
 const [SECRETS_OPTION] = SECRETS_OPTIONS;
+const HTML_OPTION = {
+  long: 'html',
+  argument: 'FILE',
+  help: 'write it as a page of HTML, too, with matrices of certifications and of access',
+} as const;
 const OPTIONS = [
   ROSTER_OPTION,
   SECRETS_OPTION,
+  HTML_OPTION,
   JSON_OPTION,
   HELP_OPTION,
 ] as const satisfies readonly Option[];
@@ -47,6 +67,7 @@ function help(): string {
 Usage: spa-keys audit [options]
 
   spa-keys audit
+  spa-keys audit --html audit.html
   spa-keys audit --json | jq -r '.certifications[] | select(.state != "valid")'
 
 ${formatOptions(OPTIONS)}

@@ -1,5 +1,13 @@
 import { isCleanPlan } from 'spa-core';
-import { ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
+import {
+  ExitCode,
+  formatOptions,
+  type Option,
+  parseCommandLine,
+  UsageError,
+  writePrivateFile,
+} from 'spa-host';
+import { planPage } from '../../roster/picture/plan-page.ts';
 import { planFolder } from '../../roster/plan-folder.ts';
 import { formatPlanJson } from '../../roster/plan-json.ts';
 import { formatPlanTable } from '../../roster/plan-table.ts';
@@ -29,6 +37,7 @@ export async function planVerb(argv: readonly string[]): Promise<number> {
   const { roster } = folder;
   const plan = await planFolder(folder, secretsPath(values, roster.name), nowSeconds);
   const signature = await rosterSignatureState(folder, nowSeconds);
+  if (values.graph !== undefined) writePrivateFile(values.graph, planPage(roster, plan, signature));
   if (values.json) print(formatPlanJson(roster, plan, signature));
   else print(formatPlanTable(roster, plan, signature, paintFor(1)));
   const isSigned = signature === 'good' || signature === 'none';
@@ -36,9 +45,15 @@ export async function planVerb(argv: readonly string[]): Promise<number> {
 }
 
 const [SECRETS_OPTION] = SECRETS_OPTIONS;
+const GRAPH_OPTION = {
+  long: 'graph',
+  argument: 'FILE',
+  help: 'write a page of HTML, too: who can open what, what ends when, who certified whom',
+} as const;
 const OPTIONS = [
   ROSTER_OPTION,
   SECRETS_OPTION,
+  GRAPH_OPTION,
   JSON_OPTION,
   HELP_OPTION,
 ] as const satisfies readonly Option[];
@@ -49,6 +64,7 @@ function help(): string {
 Usage: spa-keys plan [options]
 
   spa-keys plan
+  spa-keys plan --graph plan.html
   spa-keys plan --json | jq -r '.keys[] | select(.state != "ok") | "\\(.name): \\(.reason)"'
 
 ${formatOptions(OPTIONS)}

@@ -1,41 +1,20 @@
-import type { Certification, Party } from 'spa-core';
+import type { CertificationState, MadeCertification } from 'spa-core';
 import { type Fleet, groupedBy, idOf } from './fleet.ts';
 import { html, type Markup } from './markup.ts';
 import { nameList } from './name-list.ts';
 import { stateElement } from './state-element.ts';
-import { badness, STATES, type StateLook, UNWANTED } from './states.ts';
+import { STATES, type StateLook, UNWANTED } from './states.ts';
 import { dayElement, minuteOf } from './times.ts';
 
-/** Every certification that is there: of whom, by whom, when it was made, until when. Those made alike are one row. */
-export function certificationRecord({ plan }: Fleet): Markup {
-  const entries: readonly Entry[] = [
-    ...plan.certifications.flatMap(({ certifier, subject, state, found }): readonly Entry[] =>
-      found === null
-        ? []
-        : [
-            {
-              certifier: certifier.party,
-              subject: subject.party,
-              look: STATES[state],
-              order: badness(state),
-              made: found,
-            },
-          ],
-    ),
-    ...plan.unwanted.map(
-      ({ certifier, subject, certification }): Entry => ({
-        certifier,
-        subject: subject.party,
-        look: UNWANTED,
-        order: 0.5,
-        made: certification,
-      }),
-    ),
-  ];
-  if (entries.length === 0) return html`<p class="note">Nobody has certified anybody yet.</p>`;
-  const rows = [...groupedBy(entries, alike).values()]
-    .flatMap((all) => (all[0] === undefined ? [] : [{ first: all[0], all }]))
-    .sort(({ first: one }, { first: other }) => other.order - one.order);
+/**
+ * Every certification that was made: of whom, by whom, when, until when, also those that do not count (any more). Those made
+ * alike are one row.
+ */
+export function certificationRecord(fleet: Fleet, made: readonly MadeCertification[]): Markup {
+  if (made.length === 0) return html`<p class="note">Nobody has certified anybody yet.</p>`;
+  const rows = [...groupedBy(made, (one) => alike(fleet, one)).values()]
+    .flatMap((all) => (all[0] === undefined ? [] : [{ first: all[0], look: lookOf(fleet, all[0]), all }]))
+    .sort((one, other) => WEIGHTS[other.look.weight] - WEIGHTS[one.look.weight]);
   return html`<div class="window" role="region" aria-label="Who certified whom, and when" tabindex="0">
 <table class="list filtered">
 <caption>Who certified whom, and when</caption>
@@ -43,31 +22,59 @@ export function certificationRecord({ plan }: Fleet): Markup {
 <tbody>
 ${rows.map(
   ({
-    first: { subject, look, made },
+    first: { subject, certification },
+    look,
     all,
-  }) => html`<tr><th scope="row"><bdi>${subject.name}</bdi></th><td><bdi>${made.userId}</bdi></td><td class="names">${nameList(
+  }) => html`<tr><th scope="row"><bdi>${subject.party.name}</bdi></th><td><bdi>${certification.userId}</bdi></td><td class="names">${nameList(
     '',
     all.map(({ certifier }) => certifier),
-  )}</td><td>${stateElement(look)}</td><td>${minuteOf(made.madeAtSeconds)}</td><td>${dayElement(made.expiresAtSeconds)}</td><td>${made.isExportable ? 'everybody' : 'its maker'}</td></tr>
+  )}</td><td>${stateElement(look)}</td><td>${minuteOf(certification.madeAtSeconds)}</td><td>${dayElement(certification.expiresAtSeconds)}</td><td>${certification.isExportable ? 'everybody' : 'its maker'}</td></tr>
 `,
 )}</tbody>
 </table>
 </div>`;
 }
 
-interface Entry {
-  readonly certifier: Party;
-  readonly subject: Party;
-  readonly look: StateLook;
-  readonly order: number;
-  readonly made: Certification;
+const LOOKS: Readonly<Record<CertificationState, StateLook>> = {
+  valid: STATES.ok,
+  expired: STATES.expired,
+  revoked: STATES.revoked,
+  weak: STATES.weak,
+  certifier: {
+    sign: 'K',
+    word: "maker's key",
+    meaning: "its maker's key is expired, revoked or not for certifying",
+    weight: 'wrong',
+  },
+  unchecked: {
+    sign: 'C',
+    word: 'unchecked',
+    meaning: 'its maker says that he did not look: gpg does not count it',
+    weight: 'wrong',
+  },
+  'user-id': {
+    sign: 'U',
+    word: 'name taken back',
+    meaning: 'the owner revoked that user ID, or never signed it',
+    weight: 'wrong',
+  },
+};
+
+const WEIGHTS: Readonly<Record<StateLook['weight'], number>> = { ok: 0, soon: 1, wrong: 2 };
+
+function lookOf({ wanted }: Fleet, { certifier, subject, certification }: MadeCertification): StateLook {
+  const isWanted = wanted(certifier, subject.party).some(
+    ({ subject: { key } }) => key.fingerprint === subject.key.fingerprint,
+  );
+  return certification.state === 'valid' && !isWanted ? UNWANTED : LOOKS[certification.state];
 }
 
-function alike({ subject, look, made }: Entry): string {
-  const { userId, madeAtSeconds, expiresAtSeconds, isExportable } = made;
+function alike(fleet: Fleet, one: MadeCertification): string {
+  const { userId, madeAtSeconds, expiresAtSeconds, isExportable } = one.certification;
   return [
-    idOf(subject),
-    look.sign,
+    idOf(one.subject.party),
+    one.subject.key.fingerprint,
+    lookOf(fleet, one).sign,
     Math.floor(madeAtSeconds / 60),
     Math.floor((expiresAtSeconds ?? 0) / 86_400),
     isExportable,

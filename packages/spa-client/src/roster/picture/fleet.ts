@@ -11,12 +11,14 @@ import {
   type Roster,
   type UnwantedCertification,
 } from 'spa-core';
+import type { RosterSignatureState } from '../plan-json.ts';
 import { type State, works, worst } from './states.ts';
 
 /** A roster and its plan, looked up by who and where: what the pictures are drawn from. */
 export interface Fleet {
   readonly roster: Roster;
   readonly plan: Plan;
+  readonly signature: RosterSignatureState;
   /** In the order of their first bastions. */
   readonly regions: readonly Region[];
   /** Region by region. */
@@ -63,7 +65,7 @@ export interface Lack {
 }
 
 /** Looks everything up once. */
-export function fleetOf(roster: Roster, plan: Plan): Fleet {
+export function fleetOf(roster: Roster, plan: Plan, signature: RosterSignatureState): Fleet {
   const regions = regionsOf(roster);
   const keys = byParty(plan.keys, ({ party }) => party);
   const wanted = byPair(plan.certifications, ({ certifier, subject }) => [certifier.party, subject.party]);
@@ -82,6 +84,7 @@ export function fleetOf(roster: Roster, plan: Plan): Fleet {
   return {
     roster,
     plan,
+    signature,
     regions,
     bastions: regions.flatMap((region) => region.bastions),
     openings,

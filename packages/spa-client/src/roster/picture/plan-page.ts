@@ -1,4 +1,5 @@
 import type { Plan, Roster } from 'spa-core';
+import type { RosterSignatureState } from '../plan-json.ts';
 import { accessGraph } from './access-graph.ts';
 import { accessMatrix } from './access-matrix.ts';
 import { certificationMatrix } from './certification-matrix.ts';
@@ -10,8 +11,8 @@ import { html } from './markup.ts';
 import { pageOf } from './page.ts';
 
 /** `spa-keys plan --graph`: one page of HTML about what is to be done, who can open what, and what ends. */
-export function planPage(roster: Roster, plan: Plan): string {
-  const fleet = fleetOf(roster, plan);
+export function planPage(roster: Roster, plan: Plan, signature: RosterSignatureState): string {
+  const fleet = fleetOf(roster, plan, signature);
   const wrong = faults(fleet);
   return pageOf('Plan', fleet, [
     ...(wrong === null ? [] : [{ id: 'faults', title: 'What is not in order', body: wrong }]),

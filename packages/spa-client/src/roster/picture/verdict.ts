@@ -1,6 +1,7 @@
+import type { RosterSignatureState } from '../plan-json.ts';
 import { type Fleet, isIn } from './fleet.ts';
 import { html, type Markup } from './markup.ts';
-import { STATES, type Weight } from './states.ts';
+import { STATES, type State, type Weight } from './states.ts';
 import { counted, numeral } from './times.ts';
 
 /** What matters most in one line, and the fleet in numbers. */
@@ -25,25 +26,38 @@ interface VerdictLine {
   readonly line: string;
 }
 
-function lineOf({ plan, doors }: Fleet): VerdictLine {
-  const count = (weight: Weight, items: readonly { readonly state: keyof typeof STATES }[]): number =>
+function lineOf({ plan, doors, signature }: Fleet): VerdictLine {
+  const count = (weight: Weight, items: readonly { readonly state: State }[]): number =>
     items.filter(({ state }) => STATES[state].weight === weight).length;
   const wrong = listed(count('wrong', plan.keys), count('wrong', plan.certifications));
   const soon = listed(count('soon', plan.keys), count('soon', plan.certifications));
   const closed = doors.filter(({ lacks }) => lacks.length > 0).length;
+  const unsigned = SIGNATURES[signature];
   if (wrong !== '') {
     const effect =
       closed === 0 ? '' : ` ${counted(closed, 'way')} in ${closed === 1 ? 'does' : 'do'} not work.`;
-    return { weight: 'wrong', mark: '!', line: `Not clean: ${wrong} not in order.${effect}` };
+    return { weight: 'wrong', mark: '!', line: `Not clean: ${wrong} not in order.${effect}${unsigned}` };
   }
+  if (unsigned !== '') return { weight: 'wrong', mark: '!', line: `Not clean.${unsigned}` };
   if (soon !== '')
     return { weight: 'soon', mark: 'S', line: `Not clean: ${soon} to be renewed now. All works.` };
-  if (plan.unwanted.length > 0) {
-    const extra = counted(plan.unwanted.length, 'certification');
-    return { weight: 'soon', mark: '+', line: `All works, and ${extra} nobody asked for (any more).` };
-  }
-  return { weight: 'ok', mark: '✓', line: 'Clean: everything that the roster asks for is there and valid.' };
+  const extra =
+    plan.unwanted.length === 0
+      ? ''
+      : ` ${counted(plan.unwanted.length, 'certification')} more that nobody asks for.`;
+  return {
+    weight: 'ok',
+    mark: '✓',
+    line: `Clean: everything that the roster asks for is there and valid.${extra}`,
+  };
 }
+
+const SIGNATURES: Readonly<Record<RosterSignatureState, string>> = {
+  none: '',
+  good: '',
+  missing: ' Nobody has signed the roster.',
+  wrong: ' The signature is not that of this roster.',
+};
 
 function listed(keys: number, certifications: number): string {
   const parts = [
