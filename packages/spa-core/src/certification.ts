@@ -1,11 +1,12 @@
-import type { RawCertificate, RawSignature, RawUser } from './certificate-packets.ts';
+import type { RawCertificate, RawUser } from './certificate-packets.ts';
 import { ownersWord, selfSignaturesOf, TYPE } from './self-signatures.ts';
 import type { SignatureFields } from './signature-packets.ts';
 import {
-  isMadeBy,
+  type Claim,
   isWeakDigest,
   type Signed,
   signedUser,
+  trueClaims,
   type VerifiedSignatures,
 } from './signature-verification.ts';
 import { validityOf } from './validity.ts';
@@ -102,7 +103,7 @@ interface Look {
   readonly verified: VerifiedSignatures | null;
 }
 
-interface Made {
+interface Made extends Claim {
   readonly certifier: RawCertificate;
   readonly fields: SignatureFields;
 }
@@ -151,18 +152,15 @@ async function certificationsOn(look: Look): Promise<readonly Certification[]> {
 /** Those signatures on the user ID that a candidate's primary key really made, and not in the future. */
 async function madeOf(look: Look, types: readonly number[], signed: Signed): Promise<readonly Made[]> {
   const { user, makers, nowSeconds, verified } = look;
-  const claimed: (Made & { readonly signature: RawSignature })[] = [];
+  const claimed: Made[] = [];
   for (const signature of user.signatures) {
     const { fields } = signature;
     if (fields === null || !types.includes(fields.type) || createdSeconds(fields) > nowSeconds) continue;
     for (const certifier of makers.get(fields.issuerKeyId ?? '') ?? []) {
-      claimed.push({ certifier, fields, signature });
+      claimed.push({ certifier, fields, maker: certifier.primary, signature, signed });
     }
   }
-  const isMade = await Promise.all(
-    claimed.map(({ certifier, signature }) => isMadeBy(certifier.primary, signature, signed, verified)),
-  );
-  return claimed.filter((_, index) => isMade[index]);
+  return trueClaims(claimed, verified);
 }
 
 function createdSeconds({ createdAtSeconds }: SignatureFields): number {

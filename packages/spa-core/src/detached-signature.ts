@@ -4,7 +4,7 @@ import type { Fingerprint } from './openpgp-keys.ts';
 import { splitPackets, TAG } from './openpgp-packets.ts';
 import { TYPE } from './self-signatures.ts';
 import { readSignatureFields } from './signature-packets.ts';
-import { isMadeBy, isWeakDigest, signedDocument } from './signature-verification.ts';
+import { isWeakDigest, signedDocument, trueClaims } from './signature-verification.ts';
 import { signingKeysOf } from './validity.ts';
 
 /** Who signed, and when. */
@@ -71,7 +71,8 @@ export async function verifyDocument(
       for (const { key, expiresAtSeconds } of signingKeysOf(certificate, nowSeconds)) {
         const isInTime = key.createdAtSeconds <= at && at < (expiresAtSeconds ?? Number.POSITIVE_INFINITY);
         if (key.keyId !== fields.issuerKeyId || !isInTime) continue;
-        if (await isMadeBy(key, signature, signed, null)) {
+        const [made] = await trueClaims([{ maker: key, signature, signed }], null);
+        if (made !== undefined) {
           return { signer: certificate.fingerprint, signedAtSeconds: at };
         }
       }

@@ -1,7 +1,7 @@
 import type { RawCertificate, RawKey, RawSignature, RawSubkey, RawUser } from './certificate-packets.ts';
 import { readSignatureFields, type SignatureFields } from './signature-packets.ts';
 import {
-  isMadeByNow,
+  isTrueClaim,
   isWeakDigest,
   type Signed,
   signedKey,
@@ -107,7 +107,7 @@ function verifySelfSignatures(raw: RawCertificate, verified: VerifiedSignatures 
     const claimed = signatures.filter(({ fields }) => isClaimed(fields, primary, types));
     if (claimed.length === 0) return [];
     const what = signed();
-    return claimed.filter((signature) => isMadeByNow(primary, signature, what, verified));
+    return claimed.filter((signature) => isTrueClaim({ maker: primary, signature, signed: what }, verified));
   };
   return {
     revocations: fieldsOf(ownOf(raw.signatures, [TYPE.keyRevocation], () => signedKey(primary))),
@@ -155,7 +155,10 @@ function isSignedBack(
 ): boolean {
   if (embedded === null) return false;
   const signature = { octets: embedded, fields: readSignatureFields(embedded, 0) };
-  return signature.fields?.type === TYPE.primaryBinding && isMadeByNow(subkey, signature, signed, verified);
+  return (
+    signature.fields?.type === TYPE.primaryBinding &&
+    isTrueClaim({ maker: subkey, signature, signed }, verified)
+  );
 }
 
 function fieldsOf(signatures: readonly RawSignature[]): readonly SignatureFields[] {

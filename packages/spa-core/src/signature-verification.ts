@@ -1,7 +1,6 @@
 import { constants, hash, verify } from 'node:crypto';
 import { type RawKey, type RawSignature, type RawUser, withKeyPrefix } from './certificate-packets.ts';
 import { readMpi } from './openpgp-packets.ts';
-import type { SignatureFields } from './signature-packets.ts';
 import { type VerifyingKey, verifyingKey } from './verifying-keys.ts';
 
 /**
@@ -41,36 +40,41 @@ export function signedDocument(octets: Buffer): Signed {
   return signedOf(octets);
 }
 
-/** True if `maker` made `signature` over `signed`. Whether it has expired or is weak is not looked at. */
-export async function isMadeBy(
-  maker: RawKey,
-  signature: RawSignature,
-  signed: Signed,
-  verified: VerifiedSignatures | null,
-): Promise<boolean> {
-  const { fields, octets } = signature;
-  if (fields === null || fields.isBeyondUs) return false;
-  const digest = verified === null ? '' : memoryDigest(maker, octets, fields, signed);
-  if (verified?.has(digest)) return true;
-  const prepared = prepare(maker, octets, fields, signed);
-  if (prepared === null || !(await verifyElsewhere(prepared))) return false;
-  verified?.add(digest);
-  return true;
+/** A signature, who is said to have made it, and over what. */
+export interface Claim {
+  readonly maker: RawKey;
+  readonly signature: RawSignature;
+  readonly signed: Signed;
 }
 
-/** As {@link isMadeBy}, while the caller waits: for the few that a key makes of itself. */
-export function isMadeByNow(
-  maker: RawKey,
-  { octets, fields }: RawSignature,
-  signed: Signed,
+/**
+ * Those of `claims` that are true: `maker` made `signature` over `signed`. Whether it has expired or is weak is not looked at.
+ */
+export async function trueClaims<One extends Claim>(
+  claims: readonly One[],
   verified: VerifiedSignatures | null,
-): boolean {
-  if (fields === null || fields.isBeyondUs) return false;
-  const digest = verified === null ? '' : memoryDigest(maker, octets, fields, signed);
-  if (verified?.has(digest)) return true;
-  const prepared = prepare(maker, octets, fields, signed);
+): Promise<readonly One[]> {
+  // What is remembered waits for nothing: a roster has a hundred thousand of them.
+  const isKnown = claims.map((claim) => isRemembered(claim, verified));
+  if (!isKnown.includes(false)) return claims;
+  const isTrue = await Promise.all(
+    claims.map(async (claim, index) => {
+      if (isKnown[index]) return true;
+      const prepared = prepare(claim);
+      if (prepared === null || !(await verifyElsewhere(prepared))) return false;
+      remember(claim, verified);
+      return true;
+    }),
+  );
+  return claims.filter((_, index) => isTrue[index]);
+}
+
+/** As {@link trueClaims}, while the caller waits: for the few that a key makes of itself. */
+export function isTrueClaim(claim: Claim, verified: VerifiedSignatures | null): boolean {
+  if (isRemembered(claim, verified)) return true;
+  const prepared = prepare(claim);
   if (prepared === null || !verifyHere(prepared)) return false;
-  verified?.add(digest);
+  remember(claim, verified);
   return true;
 }
 
@@ -103,8 +107,22 @@ function signedOf(octets: Buffer): Signed {
   return { octets, digest: hash('sha256', octets, 'buffer') };
 }
 
-/** The hashed part tells its own length, the rest are digests of one length: no two signatures have the same octets here. */
-function memoryDigest(maker: RawKey, octets: Buffer, fields: SignatureFields, signed: Signed): string {
+function isRemembered(claim: Claim, verified: VerifiedSignatures | null): boolean {
+  const digest = verified === null ? null : memoryDigest(claim);
+  return digest !== null && (verified?.has(digest) ?? false);
+}
+
+function remember(claim: Claim, verified: VerifiedSignatures | null): void {
+  const digest = verified === null ? null : memoryDigest(claim);
+  if (digest !== null) verified?.add(digest);
+}
+
+/**
+ * The hashed part tells its own length, the rest are digests of one length: no two signatures have the same octets here.
+ * Null of what never counts, whatever a memory says.
+ */
+function memoryDigest({ maker, signature: { octets, fields }, signed }: Claim): string | null {
+  if (fields === null || fields.isBeyondUs) return null;
   const { start, hashedEnd, digestStart } = fields;
   const hashedLength = hashedEnd - start;
   const all = Buffer.allocUnsafe(64 + hashedLength + octets.length - digestStart);
@@ -135,7 +153,8 @@ interface Prepared {
 }
 
 /** Null if it cannot be a signature by that key. */
-function prepare(maker: RawKey, octets: Buffer, fields: SignatureFields, signed: Signed): Prepared | null {
+function prepare({ maker, signature: { octets, fields }, signed }: Claim): Prepared | null {
+  if (fields === null || fields.isBeyondUs) return null;
   const { start, hashedEnd, digestStart, algorithm } = fields;
   const digestName = DIGESTS[fields.hash];
   const verifying = verifyingKey(maker);
