@@ -1,4 +1,3 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import type { Party } from 'spa-core';
 import { ConfigError, ExitCode, formatOptions, parseCommandLine, UsageError } from 'spa-host';
@@ -25,6 +24,7 @@ import { openVerifiedMemory } from '../../roster/verified-memory.ts';
 import { print, printable, say } from '../program.ts';
 import { startProgress } from '../progress.ts';
 import { secretSource } from '../secret-source.ts';
+import { readCarried, writeCarried } from './carried-file.ts';
 import {
   gnupgHomes,
   HELP_OPTION,
@@ -98,9 +98,6 @@ Exit status: 0 all is signed; 1 in part, because some keys are elsewhere or not 
 
 /** A killed run loses no more than the work of these. */
 const KEEP_EVERY_MS = 5_000;
-/** As much as 200,000 certifications. */
-const FILE_MAX_BYTES = 32 << 20;
-
 async function signFolder(values: Values): Promise<number> {
   const path = rosterPath(values);
   const result = await withFolderLock(path, async () => {
@@ -249,27 +246,6 @@ async function isAgreedTo(): Promise<boolean> {
     return /^y(es)?$/i.test((await lines.question('Sign that? [y/N] ')).trim());
   } finally {
     lines.close();
-  }
-}
-
-function readCarried(file: string): string {
-  try {
-    const { size } = statSync(file);
-    if (size > FILE_MAX_BYTES)
-      throw new ConfigError({ file }, 'is too large to be a signing request or an answer');
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if (error instanceof ConfigError) throw error;
-    throw new ConfigError({ file }, `cannot be read: ${(error as NodeJS.ErrnoException).code}`);
-  }
-}
-
-/** Nothing in it is secret. */
-function writeCarried(file: string, text: string): void {
-  try {
-    writeFileSync(file, text);
-  } catch (error) {
-    throw new ConfigError({ file }, `cannot be written: ${(error as NodeJS.ErrnoException).code}`);
   }
 }
 
