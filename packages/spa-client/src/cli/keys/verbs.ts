@@ -61,13 +61,13 @@ export const KEYS_VERBS: readonly Verb[] = [
     name: 'revoke',
     usage: 'OPERATOR --reason WHY [options]',
     help: 'shut somebody out, now',
-    run: later,
+    run: async (argv) => (await import('./revoke.ts')).revokeVerb(argv),
   },
   {
     name: 'rotate',
-    usage: 'NAME [options]',
+    usage: 'NAME|authority [options]',
     help: 'a new key, while the old one still counts for a while',
-    run: later,
+    run: async (argv) => (await import('./rotate.ts')).rotateVerb(argv),
   },
   {
     name: 'audit',
