@@ -1,4 +1,3 @@
-import { UsageError } from 'spa-host';
 import type { Verb } from '../verbs.ts';
 
 /** All verbs of `spa-keys`, in the order in which a fleet needs them. */
@@ -76,7 +75,3 @@ export const KEYS_VERBS: readonly Verb[] = [
     run: async (argv) => (await import('./audit.ts')).auditVerb(argv),
   },
 ];
-
-async function later(): Promise<number> {
-  throw new UsageError('this version cannot do that yet');
-}
