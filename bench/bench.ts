@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ExitCode } from 'spa-host';
 import { lacking } from 'spa-lab';
+import { measureCertify } from './certify.ts';
 import { measureDoor } from './door.ts';
 import { measureEnter } from './enter.ts';
 import { measureFlood } from './flood.ts';
@@ -38,6 +39,7 @@ const PARTS: readonly Part[] = [
   { name: 'enter', title: 'From Enter to the remote shell', measure: measureEnter },
   { name: 'wire', title: 'From Enter to the packet on the wire', measure: measureWire },
   { name: 'loss', title: 'A network that loses a fifth', measure: measureLoss },
+  { name: 'certify', title: 'Certifications', measure: measureCertify },
 ];
 const PROGRAMS = [
   'fwknopd',
