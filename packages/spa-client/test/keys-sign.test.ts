@@ -15,8 +15,6 @@ import {
   SPA_KEYS,
 } from './keys-fleet.ts';
 
-t.setTimeout(120_000);
-
 const skip = lackingPrograms('gpg', 'gpgconf');
 
 /** All files of the roster's folder that git would keep. */

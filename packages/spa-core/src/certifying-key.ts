@@ -1,9 +1,8 @@
 import { constants, createPrivateKey, createPublicKey, hash, type KeyObject, sign } from 'node:crypto';
 import { readRawCertificates } from './certificate-packets.ts';
 import type { CertifyingKey } from './certify.ts';
-import { findSigningKey } from './key-packets.ts';
 import { type HashName, rsaJwk } from './native-keys.ts';
-import { type Fingerprint, KeyError, type SecretKey } from './openpgp-keys.ts';
+import { KeyError, type SecretKey } from './openpgp-keys.ts';
 import { writeMpi } from './openpgp-packets.ts';
 import { ALGORITHM, curveOf, verifyingKey } from './verifying-keys.ts';
 
@@ -26,18 +25,6 @@ export function certifyingKey(secret: SecretKey): CertifyingKey {
       `the secret key ${fingerprint} (algorithm ${algorithm}) cannot certify here; let gpg do it`,
     );
   }
-  return { fingerprint, algorithm, sign: (octets, digest) => signWith(native, octets, digest) };
-}
-
-/**
- * The secret key with that fingerprint as what certifies, read without the OpenPGP library: RSA or Ed25519 in the clear. Null: it is
- * not among `data`, or only {@link certifyingKey} can tell.
- */
-export function readCertifyingKey(data: Uint8Array, fingerprint: Fingerprint): CertifyingKey | null {
-  const found = findSigningKey(data, fingerprint);
-  if (found === null) return null;
-  const native: NativeKey = { kind: found.kind, isLegacy: true, key: found.key };
-  const algorithm = found.kind === 'rsa' ? ALGORITHM.rsa : ALGORITHM.eddsaLegacy;
   return { fingerprint, algorithm, sign: (octets, digest) => signWith(native, octets, digest) };
 }
 

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import {
   BASTION_ROSTER_MAX_LENGTH,
   type Bastion,
@@ -201,3 +202,20 @@ t.test(
     });
   },
 );
+
+t.test('any text gives a roster or one line that says what is wrong', async (t) => {
+  const isTold = (text: string): boolean => {
+    try {
+      parseBastionRoster(text);
+      return true;
+    } catch (error) {
+      return error instanceof BastionRosterError && !/[\p{Cc}\p{Zl}\p{Zp}]/u.test(error.message);
+    }
+  };
+  const damaged = fc
+    .tuple(fc.nat(TEXT.length), fc.nat(20), fc.string({ maxLength: 20 }))
+    .map(([at, gone, put]) => TEXT.slice(0, at) + put + TEXT.slice(at + gone));
+  t.doesNotThrow(() => fc.assert(fc.property(damaged, isTold), { numRuns: 2000 }));
+  t.doesNotThrow(() => fc.assert(fc.property(fc.json(), isTold), { numRuns: 500 }));
+  t.ok(isTold('['.repeat(1_000_000)), 'also of lists in lists');
+});

@@ -7,7 +7,7 @@ import type { ControlAnswer, ControlRequest, CountersAnswer } from './control/pr
 import { type ControlSocket, controlPath, listenControl } from './control/socket.ts';
 import { type Candidate, createGate, type Gate, type Glimpse, type Ignored } from './decision/gate.ts';
 import { createRecentPackets } from './decision/recent-packets.ts';
-import { barredSigners, signersOf } from './decision/signers.ts';
+import { mayComeIn, signersOf } from './decision/signers.ts';
 import type { Stanza } from './decision/stanza.ts';
 import type { Authentic, Datagram, Verdict } from './decision/verdict.ts';
 import { UnavailableError } from './failure.ts';
@@ -347,12 +347,12 @@ class RunningDaemon implements Daemon {
   async #closeDoorsOfOthers(before: readonly Stanza[]): Promise<void> {
     const stanzas = this.#stanzas;
     if (stanzas.every(({ signers }) => signers === null)) return;
+    const now = nowSeconds();
     const earlier = signersOf(before);
-    for (const signer of barredSigners(
-      [...earlier.keys(), ...this.#keeper.operators()],
-      stanzas,
-      nowSeconds(),
-    )) {
+    const wereIn = [...earlier.keys()].filter((signer) => mayComeIn(earlier.get(signer), now));
+    const current = signersOf(stanzas);
+    for (const signer of new Set([...wereIn, ...this.#keeper.operators()])) {
+      if (mayComeIn(current.get(signer), now)) continue;
       const name = earlier.get(signer)?.find((terms) => terms.name !== null)?.name ?? null;
       this.#parts.log.warning(
         `${name === null ? signer : `${name} (${signer})`} may not come in any more: closing the doors, not the connections`,

@@ -1,9 +1,10 @@
 export type { Statement } from './config/keywords.ts';
 export { type ConfigSource, type Configuration, loadConfiguration } from './config/load.ts';
 export type { FirewallConfig, ServerConfig, SyslogTarget } from './config/server-config.ts';
-export { type Daemon, type DaemonParts, type DaemonPorts, startDaemon } from './daemon.ts';
+export { type Configured, type Daemon, type DaemonParts, type DaemonPorts, startDaemon } from './daemon.ts';
 export type { Clock } from './decision/authorize.ts';
 export { decide } from './decision/decide.ts';
+export type { SignerTerms } from './decision/signers.ts';
 export type { Stanza } from './decision/stanza.ts';
 export type { Authentic, Datagram, DenyReason, IgnoreCode, Verdict } from './decision/verdict.ts';
 export { describeFailure, type Failure } from './failure.ts';
@@ -34,4 +35,6 @@ export { openLedgerFile, readLedgerFile } from './grants/ledger-file.ts';
 export { openReplayStore } from './replay/lmdb.ts';
 export { createMemoryReplayStore } from './replay/memory.ts';
 export { type Claim, type ClaimedMessage, ReplayError, type ReplayStore } from './replay/replay-store.ts';
+export type { AcceptedRoster } from './roster/accepted.ts';
+export type { LoadedRoster, RosterConfig } from './roster/load-roster.ts';
 export { createLog, createStderrLog, type Log, type LogOptions } from './system/log.ts';

@@ -65,7 +65,7 @@ function timeoutOf(message: Message, stanza: Stanza): number {
   return wanted > 0 ? Math.min(wanted, stanza.maxTimeoutSeconds) : stanza.accessTimeoutSeconds;
 }
 
-/** No door outlives whoever opened it. */
+/** No door outlives the right of whoever opened it, not by a whole second. */
 function timeLeft(terms: SignerTerms, { nowSeconds }: Clock): number {
   const end = Math.min(terms.certifiedUntilSeconds, terms.enrolledUntilSeconds);
   return Math.min(terms.maxTimeoutSeconds, end - nowSeconds);

@@ -58,16 +58,9 @@ export function signersOf(stanzas: readonly Stanza[]): ReadonlyMap<string, reado
   return found;
 }
 
-/** Those of `signers` whom none of `stanzas` would let in at `nowSeconds`, each once. */
-export function barredSigners(
-  signers: readonly string[],
-  stanzas: readonly Stanza[],
-  nowSeconds: number,
-): readonly string[] {
-  const known = signersOf(stanzas);
-  const mayComeIn = (signer: string): boolean =>
-    known.get(signer)?.some((terms) => refusalOf(terms, nowSeconds) === null) === true;
-  return [...new Set(signers)].filter((signer) => !mayComeIn(signer));
+/** True if one of these terms gives something at `nowSeconds`; undefined are those of who is in no stanza. */
+export function mayComeIn(terms: readonly SignerTerms[] | undefined, nowSeconds: number): boolean {
+  return terms?.some((some) => refusalOf(some, nowSeconds) === null) === true;
 }
 
 const STRANGER: SignerTerms = { ...UNBOUND, isEnrolled: false };

@@ -1,3 +1,4 @@
+import { UsageError } from 'spa-host';
 import type { Verb } from '../verbs.ts';
 
 /** All verbs of `spa-keys`, in the order in which a fleet needs them. */
@@ -60,13 +61,13 @@ export const KEYS_VERBS: readonly Verb[] = [
     name: 'revoke',
     usage: 'OPERATOR --reason WHY [options]',
     help: 'shut somebody out, now',
-    run: async (argv) => (await import('./revoke.ts')).revokeVerb(argv),
+    run: later,
   },
   {
     name: 'rotate',
-    usage: 'NAME|authority [options]',
+    usage: 'NAME [options]',
     help: 'a new key, while the old one still counts for a while',
-    run: async (argv) => (await import('./rotate.ts')).rotateVerb(argv),
+    run: later,
   },
   {
     name: 'audit',
@@ -75,3 +76,7 @@ export const KEYS_VERBS: readonly Verb[] = [
     run: async (argv) => (await import('./audit.ts')).auditVerb(argv),
   },
 ];
+
+async function later(): Promise<number> {
+  throw new UsageError('this version cannot do that yet');
+}
