@@ -18,20 +18,21 @@ export function openVerifiedMemory(secretsFolder: string): VerifiedMemory {
   const file = join(folder, 'verified-signatures');
   const known = read(file);
   const used = new Set<string>();
+  const isLarge = known.size > MAX_DIGESTS;
   let isNew = false;
   return {
     has: (digest) => {
       const isKnown = known.has(digest);
-      if (isKnown) used.add(digest);
+      if (isKnown && isLarge) used.add(digest);
       return isKnown;
     },
     add: (digest) => {
       isNew = true;
-      used.add(digest);
+      if (isLarge) used.add(digest);
       known.add(digest);
     },
     save: () => {
-      if (isNew) write(secretsFolder, folder, file, known.size > MAX_DIGESTS ? used : known);
+      if (isNew) write(secretsFolder, folder, file, isLarge ? used : known);
     },
   };
 }
@@ -39,13 +40,14 @@ export function openVerifiedMemory(secretsFolder: string): VerifiedMemory {
 const HEADER = 'spa-keys verified signatures 1';
 /** Of more than that those are forgotten that this run had no use for. */
 const MAX_DIGESTS = 500_000;
-const DIGEST = /^[\w-]{43}$/;
+const DIGEST_LENGTH = 43;
 
 function read(file: string): Set<string> {
   try {
     const [header, ...digests] = readPrivateFile(file).toString('latin1').split('\n');
     const end = digests.pop();
-    const isWhole = header === HEADER && end === '' && digests.every((digest) => DIGEST.test(digest));
+    const isWhole =
+      header === HEADER && end === '' && digests.every(({ length }) => length === DIGEST_LENGTH);
     return new Set(isWhole ? digests : []);
   } catch (error) {
     if (error instanceof ConfigError) return new Set();

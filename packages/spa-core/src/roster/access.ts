@@ -21,16 +21,22 @@ export function accessOf(roster: Roster, nowSeconds: number): readonly Access[] 
     rule,
     people: peopleOf(rule, roster),
     places: placesOf(rule, roster),
+    alone: together([rule]),
   }));
-  return operators.flatMap((operator) =>
-    roster.bastions.flatMap((bastion) => {
-      if (operator.regions !== null && !operator.regions.includes(bastion.region)) return [];
-      const mine = rules.filter(
-        ({ people, places }) => people.has(operator.name) && places.has(bastion.name),
-      );
-      return mine.length === 0 ? [] : [{ operator, bastion, ...together(mine.map(({ rule }) => rule)) }];
-    }),
-  );
+  const access: Access[] = [];
+  for (const operator of operators) {
+    const his = rules.filter(({ people }) => people.has(operator.name));
+    for (const bastion of roster.bastions) {
+      if (operator.regions !== null && !operator.regions.includes(bastion.region)) continue;
+      const mine = his.filter(({ places }) => places.has(bastion.name));
+      const [first] = mine;
+      if (first === undefined) continue;
+      const { ports, timeoutSeconds } =
+        mine.length === 1 ? first.alone : together(mine.map(({ rule }) => rule));
+      access.push({ operator, bastion, ports, timeoutSeconds });
+    }
+  }
+  return access;
 }
 
 /** True if the operator is neither revoked nor past his `not-after`. */

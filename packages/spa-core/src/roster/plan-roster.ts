@@ -35,12 +35,14 @@ export async function planRoster(
     .map((holder) => keyState(holder, certificates.get(holder.key.fingerprint), roster, options));
   const unfit = new Set(keys.filter(({ state }) => !FIT.has(state)).map(({ key }) => key.fingerprint));
   const found = await findAll(parties, certificates, options);
-  const wanted = wantedCertifications(roster, nowSeconds);
+  const access = accessOf(roster, nowSeconds);
+  const wanted = wantedCertifications(roster, nowSeconds, access);
+  const terms = termsOf(roster, found, unfit, nowSeconds);
   return {
     nowSeconds,
-    access: accessOf(roster, nowSeconds),
+    access,
     keys,
-    certifications: wanted.map((one) => standing(one, found, unfit, roster, nowSeconds)),
+    certifications: wanted.map((one) => standing(one, terms)),
     unwanted: unwantedOf(wanted, found, nowSeconds),
   };
 }
@@ -193,28 +195,57 @@ const STANDINGS: Readonly<Record<CertificationState, CertificationStanding['stat
   weak: 'weak',
 };
 
-function standing(
-  wanted: WantedCertification,
+interface Terms {
+  readonly found: Found;
+  /** Keys that nothing can be done with. */
+  readonly unfit: ReadonlySet<Fingerprint>;
+  readonly isExportable: boolean;
+  /** What ends until then is due. */
+  readonly dueSeconds: number;
+}
+
+function termsOf(
+  { certifications: { isExportable, days, renewDays } }: Roster,
   found: Found,
   unfit: ReadonlySet<Fingerprint>,
-  { certifications: { isExportable, days, renewDays } }: Roster,
   nowSeconds: number,
-): CertificationStanding {
-  const { certifier, subject, expiresAtSeconds } = wanted;
-  const made = found.get(subject.key.fingerprint)?.by.get(certifier.key.fingerprint)?.certifications ?? [];
-  // One that its maker keeps for himself does not travel, and is as good as none where others need it.
-  const best = bestOf(made.filter((one) => one.isExportable || !isExportable));
-  if (unfit.has(certifier.key.fingerprint) || unfit.has(subject.key.fingerprint)) {
-    return { ...wanted, state: 'key', found: best };
-  }
-  if (best === null) return { ...wanted, state: 'missing', found: bestOf(made) };
-  if (best.state !== 'valid') return { ...wanted, state: STANDINGS[best.state], found: best };
+): Terms {
   // Otherwise one that is made for fewer days than that would always be due.
   const noticeDays = Math.min(renewDays, (days ?? Number.POSITIVE_INFINITY) / 2);
-  const couldLastLonger =
-    best.expiresAtSeconds !== null && best.expiresAtSeconds < (expiresAtSeconds ?? Number.POSITIVE_INFINITY);
-  const isDue = isWithin(best.expiresAtSeconds, nowSeconds + noticeDays * DAY_SECONDS);
-  return { ...wanted, state: isDue && couldLastLonger ? 'expiring' : 'ok', found: best };
+  return { found, unfit, isExportable, dueSeconds: nowSeconds + noticeDays * DAY_SECONDS };
+}
+
+/** There may be a hundred thousand of them: no object is made that nobody keeps. */
+function standing(
+  { certifier, subject, expiresAtSeconds }: WantedCertification,
+  terms: Terms,
+): CertificationStanding {
+  const made =
+    terms.found.get(subject.key.fingerprint)?.by.get(certifier.key.fingerprint)?.certifications ?? NONE;
+  const { state, found } = judge(certifier, subject, expiresAtSeconds, made, terms);
+  return { certifier, subject, expiresAtSeconds, state, found };
+}
+
+const NONE: readonly Certification[] = [];
+
+function judge(
+  certifier: KeyHolder,
+  subject: KeyHolder,
+  expiresAtSeconds: number | null,
+  made: readonly Certification[],
+  { unfit, isExportable, dueSeconds }: Terms,
+): Pick<CertificationStanding, 'state' | 'found'> {
+  // One that its maker keeps for himself does not travel, and is as good as none where others need it.
+  const best = bestOf(
+    isExportable && made.some((one) => !one.isExportable) ? made.filter((one) => one.isExportable) : made,
+  );
+  if (unfit.has(certifier.key.fingerprint) || unfit.has(subject.key.fingerprint))
+    return { state: 'key', found: best };
+  if (best === null) return { state: 'missing', found: bestOf(made) };
+  if (best.state !== 'valid') return { state: STANDINGS[best.state], found: best };
+  const end = best.expiresAtSeconds;
+  const couldLastLonger = end !== null && end < (expiresAtSeconds ?? Number.POSITIVE_INFINITY);
+  return { state: couldLastLonger && end <= dueSeconds ? 'expiring' : 'ok', found: best };
 }
 
 /** A valid one, the longest-lasting; otherwise the newest; null of none. */

@@ -1,4 +1,4 @@
-import { accessOf, isEnrolled } from './access.ts';
+import { type Access, accessOf, isEnrolled } from './access.ts';
 import type { Operator, Party, PartyKey, Roster } from './roster.ts';
 
 /** A party with one of its keys. */
@@ -18,18 +18,32 @@ export interface WantedCertification {
 /**
  * The certifications that `roster` asks for at `nowSeconds`: only who may open a door needs any. A key that retires is still
  * certified, and still certifies nothing new.
+ * @param access `accessOf` the same, for who has it already
  */
-export function wantedCertifications(roster: Roster, nowSeconds: number): readonly WantedCertification[] {
-  const pairs = roster.topology === 'mutual' ? mutual(roster, nowSeconds) : byAuthority(roster, nowSeconds);
-  const end =
-    roster.certifications.days === null ? null : nowSeconds + roster.certifications.days * DAY_SECONDS;
-  return pairs.flatMap(([certifier, subject]) =>
-    keysOf(subject, nowSeconds).map((key) => ({
-      certifier: { party: certifier, key: certifier.key },
-      subject: { party: subject, key },
-      expiresAtSeconds: earliest([end, endOf(certifier), endOf(subject), retiresAt(subject, key)]),
-    })),
-  );
+export function wantedCertifications(
+  roster: Roster,
+  nowSeconds: number,
+  access: readonly Access[] = accessOf(roster, nowSeconds),
+): readonly WantedCertification[] {
+  const pairs = roster.topology === 'mutual' ? mutual(access) : byAuthority(roster, nowSeconds);
+  const { days } = roster.certifications;
+  const end = days === null ? Number.POSITIVE_INFINITY : nowSeconds + days * DAY_SECONDS;
+  const holders = new Map<Party, readonly KeyHolder[]>();
+  const holdersOf = (party: Party): readonly KeyHolder[] => {
+    const known = holders.get(party) ?? keysOf(party, nowSeconds).map((key) => ({ party, key }));
+    holders.set(party, known);
+    return known;
+  };
+  const wanted: WantedCertification[] = [];
+  for (const [certifierParty, subjectParty] of pairs) {
+    const [certifier] = holdersOf(certifierParty);
+    if (certifier === undefined) continue;
+    for (const subject of holdersOf(subjectParty)) {
+      const seconds = Math.min(end, endOf(certifierParty), endOf(subjectParty), retiresAt(subject));
+      wanted.push({ certifier, subject, expiresAtSeconds: Number.isFinite(seconds) ? seconds : null });
+    }
+  }
+  return wanted;
 }
 
 /** The keys of a party that count at `nowSeconds`: its own, and one that retires. */
@@ -41,11 +55,10 @@ const DAY_SECONDS = 86_400;
 
 type Pair = readonly [certifier: Party, subject: Party];
 
-function mutual(roster: Roster, nowSeconds: number): readonly Pair[] {
-  return accessOf(roster, nowSeconds).flatMap(({ operator, bastion }): readonly Pair[] => [
-    [bastion, operator],
-    [operator, bastion],
-  ]);
+function mutual(access: readonly Access[]): readonly Pair[] {
+  const pairs: Pair[] = [];
+  for (const { operator, bastion } of access) pairs.push([bastion, operator], [operator, bastion]);
+  return pairs;
 }
 
 function byAuthority(roster: Roster, nowSeconds: number): readonly Pair[] {
@@ -57,15 +70,11 @@ function byAuthority(roster: Roster, nowSeconds: number): readonly Pair[] {
   return [...operators, ...roster.bastions].map((party) => [authority, party]);
 }
 
-function retiresAt({ retiring }: Party, key: PartyKey): number | null {
-  return retiring !== null && key === retiring ? retiring.untilSeconds : null;
+/** Infinite: it does not. */
+function retiresAt({ party: { retiring }, key }: KeyHolder): number {
+  return retiring !== null && key === retiring ? retiring.untilSeconds : Number.POSITIVE_INFINITY;
 }
 
-function endOf(party: Party): number | null {
-  return party.kind === 'operator' ? party.notAfterSeconds : null;
-}
-
-function earliest(ends: readonly (number | null)[]): number | null {
-  const real = ends.filter((end) => end !== null);
-  return real.length === 0 ? null : Math.min(...real);
+function endOf(party: Party): number {
+  return (party.kind === 'operator' ? party.notAfterSeconds : null) ?? Number.POSITIVE_INFINITY;
 }
