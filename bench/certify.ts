@@ -5,15 +5,14 @@ import {
   armorCertificates,
   type Bastion,
   certify,
-  certifyingKey,
   type Fingerprint,
   makeKey,
   type Operator,
   planRoster,
   type RawCertificate,
   type Roster,
+  readCertifyingKey,
   readRawCertificates,
-  readSecretKeys,
   withSignatures,
 } from 'spa-core';
 import { createScratch } from 'spa-lab';
@@ -141,11 +140,8 @@ async function certifyAll(
     [operators, bastions],
     [bastions, operators],
   ] as const) {
-    const keys = await Promise.all(
-      makers.map(async ({ secretKey }) => {
-        const [secret] = await readSecretKeys(Buffer.from(secretKey));
-        return certifyingKey(secret ?? missing());
-      }),
+    const keys = makers.map(
+      ({ secretKey, fingerprint }) => readCertifyingKey(Buffer.from(secretKey), fingerprint) ?? missing(),
     );
     for (const subject of subjects) {
       const raw = one(subject.certificate);

@@ -7,7 +7,7 @@ import { TYPE } from './self-signatures.ts';
 import { SUBPACKET, writeSubpacket } from './signature-packets.ts';
 import { type Signed, signedKey, signedUser, trailerOf } from './signature-verification.ts';
 
-/** Somebody's primary key, wherever it is: it certifies, and takes certifications back. */
+/** Somebody's primary key, wherever it is: it certifies, and takes certifications back; or a (sub)key that signs files. */
 export interface CertifyingKey {
   readonly fingerprint: Fingerprint;
   /** RFC 9580 section 9.1. */

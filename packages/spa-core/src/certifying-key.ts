@@ -1,9 +1,11 @@
 import { constants, createPrivateKey, createPublicKey, hash, type KeyObject, sign } from 'node:crypto';
-import { readRawCertificates } from './certificate-packets.ts';
+import { type RawCertificate, type RawKey, readRawCertificates } from './certificate-packets.ts';
 import type { CertifyingKey } from './certify.ts';
+import { findSigningKey } from './key-packets.ts';
 import { type HashName, rsaJwk } from './native-keys.ts';
-import { KeyError, type SecretKey } from './openpgp-keys.ts';
+import { type Fingerprint, KeyError, type SecretKey } from './openpgp-keys.ts';
 import { writeMpi } from './openpgp-packets.ts';
+import { signingKeysOf } from './validity.ts';
 import { ALGORITHM, curveOf, verifyingKey } from './verifying-keys.ts';
 
 /**
@@ -11,30 +13,69 @@ import { ALGORITHM, curveOf, verifyingKey } from './verifying-keys.ts';
  * @throws KeyError if it is locked, if only its subkeys are here, or if it is of another kind.
  */
 export function certifyingKey(secret: SecretKey): CertifyingKey {
-  const { fingerprint } = secret;
-  if (secret.isLocked)
-    throw new KeyError(`the secret key ${fingerprint} is locked; its passphrase is needed`);
-  const packet = secret.openpgpKey().keyPacket as unknown as SecretPacket;
-  const { algorithm, privateParams } = packet;
-  if (privateParams === null || privateParams === undefined) {
-    throw new KeyError(`of ${fingerprint} only subkeys are here; its primary key certifies`);
+  const { primary } = unlockedRaw(secret);
+  const key = nativeKey(secret, primary);
+  if (key !== null) return key;
+  const { algorithm } = primary;
+  const reason = isHere(packetOf(secret, primary))
+    ? `the secret key ${secret.fingerprint} (algorithm ${algorithm}) cannot certify here; let gpg do it`
+    : `of ${secret.fingerprint} only subkeys are here; its primary key certifies`;
+  throw new KeyError(reason);
+}
+
+/**
+ * The (sub)key of `secret` that signs files at `nowSeconds`, the newest: a primary key often only certifies.
+ * @throws KeyError if it is locked, or if none that may sign is here.
+ */
+export function signingKey(secret: SecretKey, nowSeconds: number): CertifyingKey {
+  const raw = unlockedRaw(secret);
+  for (const { key, expiresAtSeconds } of signingKeysOf(raw, nowSeconds)) {
+    const isNow =
+      key.createdAtSeconds <= nowSeconds && nowSeconds < (expiresAtSeconds ?? Number.POSITIVE_INFINITY);
+    const native = isNow ? nativeKey(secret, key) : null;
+    if (native !== null) return native;
   }
-  const native = nativeKey(secret, packet);
-  if (native === null) {
-    throw new KeyError(
-      `the secret key ${fingerprint} (algorithm ${algorithm}) cannot certify here; let gpg do it`,
-    );
-  }
+  throw new KeyError(`of ${secret.fingerprint} no key is here that may sign; add one: gpg --quick-add-key`);
+}
+
+/**
+ * The secret key with that fingerprint as what certifies, read without the OpenPGP library: RSA or Ed25519 in the clear. Null: it is
+ * not among `data`, or only {@link certifyingKey} can tell.
+ */
+export function readCertifyingKey(data: Uint8Array, fingerprint: Fingerprint): CertifyingKey | null {
+  const found = findSigningKey(data, fingerprint);
+  if (found === null) return null;
+  const native: NativeKey = { kind: found.kind, isLegacy: true, key: found.key };
+  const algorithm = found.kind === 'rsa' ? ALGORITHM.rsa : ALGORITHM.eddsaLegacy;
   return { fingerprint, algorithm, sign: (octets, digest) => signWith(native, octets, digest) };
+}
+
+function unlockedRaw(secret: SecretKey): RawCertificate {
+  const { fingerprint, isLocked } = secret;
+  if (isLocked) throw new KeyError(`the secret key ${fingerprint} is locked; its passphrase is needed`);
+  const [raw] = readRawCertificates(secret.openpgpKey().toPublic().write());
+  if (raw === undefined) throw new KeyError(`the secret key ${fingerprint} has no certificate`);
+  return raw;
+}
+
+function packetOf(secret: SecretKey, { fingerprint }: RawKey): SecretPacket | null {
+  const parts = secret.openpgpKey().getKeys();
+  const part = parts.find(({ keyPacket }) => keyPacket.getFingerprint().toUpperCase() === fingerprint);
+  return (part?.keyPacket ?? null) as unknown as SecretPacket | null;
+}
+
+/** Of a key on a card, or kept elsewhere, there are no numbers. */
+function isHere(packet: SecretPacket | null): boolean {
+  return packet?.privateParams !== null && packet?.privateParams !== undefined;
 }
 
 /** What the library's key packets hold besides what its types say. */
 interface SecretPacket {
-  readonly algorithm: number;
   readonly publicParams: Readonly<Record<'n' | 'e' | 'Q', Uint8Array>>;
   readonly privateParams?: Readonly<Record<'d' | 'p' | 'q' | 'u' | 'seed', Uint8Array>> | null;
 }
 
+/** A key as Node takes it. */
 interface NativeKey {
   readonly kind: 'rsa' | 'ecdsa' | 'ed25519';
   readonly isLegacy: boolean;
@@ -48,17 +89,19 @@ const NIST_CURVES: Readonly<Record<string, { readonly crv: string; readonly byte
   '2b81040023': { crv: 'P-521', bytes: 66 },
 };
 
-/** Null if Node does not sign with it, or if its two halves do not belong together. */
-function nativeKey(secret: SecretKey, packet: SecretPacket): NativeKey | null {
-  const [raw] = readRawCertificates(secret.openpgpKey().toPublic().write());
-  const verifying = raw === undefined ? null : verifyingKey(raw.primary);
-  if (raw === undefined || verifying === null) return null;
-  const jwk = JWKS[packet.algorithm]?.(packet, curveOf(raw.primary) ?? '') ?? null;
+/** Null if it is not here, if Node does not sign with it, or if its two halves do not belong together. */
+function nativeKey(secret: SecretKey, raw: RawKey): CertifyingKey | null {
+  const packet = packetOf(secret, raw);
+  const verifying = verifyingKey(raw);
+  if (packet === null || !isHere(packet) || verifying === null) return null;
+  const jwk = JWKS[raw.algorithm]?.(packet, curveOf(raw) ?? '') ?? null;
   if (jwk === null) return null;
   const key = createPrivateKey({ key: jwk, format: 'jwk' });
   // A signature by a key with another public half would betray the secret one.
   if (!createPublicKey(key).equals(verifying.key)) return null;
-  return { kind: verifying.kind, isLegacy: packet.algorithm === ALGORITHM.eddsaLegacy, key };
+  const { fingerprint, algorithm } = raw;
+  const native = { kind: verifying.kind, isLegacy: algorithm === ALGORITHM.eddsaLegacy, key };
+  return { fingerprint, algorithm, sign: (octets, digest) => signWith(native, octets, digest) };
 }
 
 type Jwk = Record<string, string>;

@@ -39,7 +39,7 @@ export {
   revokeCertificate,
   revokeCertification,
 } from './certify.ts';
-export { certifyingKey } from './certifying-key.ts';
+export { certifyingKey, readCertifyingKey, signingKey } from './certifying-key.ts';
 export { type DocumentSignature, signDetached, verifyDetached } from './detached-signature.ts';
 export { DIGEST_NAMES, type DigestName, digestLength, parseDigestName } from './digest.ts';
 export { SpaError, type SpaErrorCode } from './errors.ts';

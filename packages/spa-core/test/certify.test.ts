@@ -5,8 +5,10 @@ import {
   certify,
   certifyingKey,
   type RawCertificate,
+  readSecretKeys,
   revokeCertificate,
   revokeCertification,
+  signingKey,
   unlockSecretKey,
   validityOf,
   withSignatures,
@@ -162,7 +164,6 @@ t.test('a locked key certifies when it is unlocked', { skip }, async (t) => {
   ]);
   home.key('subject');
   const options = ['--passphrase', 'sesame', '--export-secret-keys', 'maker@example.com'];
-  const { readSecretKeys } = await import('spa-core');
   const [locked] = await readSecretKeys(home.gpgBytes(options));
   if (locked === undefined) throw new Error('gpg exported nothing');
   t.throws(() => certifyingKey(locked), { name: 'KeyError', message: /locked/ });
@@ -202,4 +203,14 @@ t.test('what was verified once is not verified again, and only that', { skip }, 
   damaged[damaged.length - 1] = (damaged.at(-1) ?? 0) ^ 1;
   const forged = withSignatures(subject, [{ userId: USER_ID, signature: damaged }]);
   t.same(await certificationsOf(forged, [maker], NOW, verified), [], 'so is one that was changed');
+});
+
+t.test('where only subkeys are, nothing certifies', { skip }, async (t) => {
+  const home = createHome(t);
+  const fingerprint = home.key('maker', { usage: 'cert' });
+  home.gpg(['--quick-add-key', fingerprint, 'ed25519', 'sign', 'never']);
+  const [secret] = await readSecretKeys(home.gpgBytes(['--export-secret-subkeys', fingerprint]));
+  if (secret === undefined) throw new Error('gpg exported nothing');
+  t.throws(() => certifyingKey(secret), { name: 'KeyError', message: /only subkeys are here/ });
+  t.match(signingKey(secret, NOW), { algorithm: 22 });
 });

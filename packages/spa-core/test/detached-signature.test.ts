@@ -1,7 +1,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { certifyingKey, revokeCertificate, signDetached, verifyDetached, withSignatures } from 'spa-core';
+import {
+  certifyingKey,
+  revokeCertificate,
+  signDetached,
+  signingKey,
+  verifyDetached,
+  withSignatures,
+} from 'spa-core';
 import t, { type Test } from 'tap';
 import { createHome, DAY, START, skip } from './gnupg.ts';
 
@@ -54,6 +61,19 @@ t.test('a subkey signs for its certificate', { skip }, async (t) => {
   const look = (nowSeconds: number) => verifyDetached(TEXT, theirs, [home.raw('authority')], nowSeconds);
   t.match(await look(NOW), { signer: fingerprint });
   t.match(await look(START + 20 * DAY), { signer: fingerprint }, 'also when it has expired since');
+
+  const secret = await home.secret('authority');
+  const key = signingKey(secret, NOW);
+  t.equal(key.fingerprint, home.raw('authority').subkeys[0]?.key.fingerprint);
+  const ours = await signDetached(key, TEXT, START + DAY);
+  t.match(await verifyDetached(TEXT, ours, [home.raw('authority')], NOW), { signer: fingerprint });
+  const path = files(t, { roster: TEXT, 'roster.asc': ours });
+  const status = home.gpg(['--status-fd', '1', '--verify', path('roster.asc'), path('roster')], NOW);
+  t.match(status, `[GNUPG:] VALIDSIG ${key.fingerprint}`);
+  t.throws(() => signingKey(secret, START + 20 * DAY), { name: 'KeyError', message: /may sign/ });
+  const byPrimary = await signDetached(certifyingKey(secret), TEXT, START + DAY);
+  const none = await verifyDetached(TEXT, byPrimary, [home.raw('authority')], NOW);
+  t.equal(none, null, 'a primary key that only certifies does not, as gpg has it');
 });
 
 t.test("a signature that does not count is nobody's", { skip }, async (t) => {
