@@ -21,6 +21,8 @@ import { changeFiles, readSettled } from '../src/roster/change-set.ts';
 import { withFolderLock } from '../src/roster/folder-lock.ts';
 import { filesOf, generationOf } from './keys-folder-files.ts';
 
+t.setTimeout(120_000);
+
 const CHILD = fileURLToPath(new URL('./keys-folder-child.js', import.meta.url));
 
 function folderOf(t: Test): string {

@@ -15,6 +15,8 @@ import {
   SPA_KEYS,
 } from './keys-fleet.ts';
 
+t.setTimeout(120_000);
+
 const skip = lackingPrograms('gpg', 'gpgconf');
 
 /** All files of the roster's folder that git would keep. */

@@ -2,6 +2,7 @@ import {
   type CertifyingKey,
   certifyingKey,
   type Fingerprint,
+  readCertifyingKey,
   readSecretKeys,
   type SecretKey,
   unlockSecretKey,
@@ -61,6 +62,9 @@ export function openCertifyingKeys(places: KeyPlaces): CertifyingKeys {
     return null;
   };
   const look = async (fingerprint: Fingerprint, purpose: string): Promise<FoundKey | null> => {
+    const data = readSecret(places.secretsFolder, secretKeyFile(fingerprint));
+    const plain = data === null ? null : readCertifyingKey(data, fingerprint);
+    if (plain !== null) return { key: plain, mayAsk: false };
     const secret = await readSecretKey(places, fingerprint);
     if (secret !== null) return { key: certifyingKey(secret), mayAsk: false };
     return inHome(fingerprint, purpose);

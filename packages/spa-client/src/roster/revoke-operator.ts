@@ -101,14 +101,18 @@ export async function revokeOperator(
 
 /** Who is revoked already stays so with the reason that was given then. */
 function revokedText(
-  { text }: RosterFolder,
+  { text, roster: { authority, version } }: RosterFolder,
   { name, revoked }: Operator,
   { reason }: RevocationOrder,
   nowSeconds: number,
 ): string {
   if (revoked !== null) return text;
   const at = new Date(nowSeconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
-  return editRoster(text, [{ path: ['operators', name, 'revoked'], value: { at, reason } }]);
+  return editRoster(text, [
+    { path: ['operators', name, 'revoked'], value: { at, reason } },
+    // Whoever signs the roster raises its version; where nobody does, nobody else would.
+    ...(authority === null ? [{ path: ['version'], value: version + 1 }] : []),
+  ]);
 }
 
 function certificatesOf(

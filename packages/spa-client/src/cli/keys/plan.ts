@@ -1,4 +1,4 @@
-import { isCleanPlan } from 'spa-core';
+import { isCleanPlan, type Plan, parseFingerprint } from 'spa-core';
 import {
   ExitCode,
   formatOptions,
@@ -9,11 +9,13 @@ import {
 } from 'spa-host';
 import { planPage } from '../../roster/picture/plan-page.ts';
 import { planFolder } from '../../roster/plan-folder.ts';
-import { formatPlanJson } from '../../roster/plan-json.ts';
+import { formatPlanJson, type RosterSignatureState } from '../../roster/plan-json.ts';
 import { formatPlanTable } from '../../roster/plan-table.ts';
-import { readRosterFolder, rosterSignatureState } from '../../roster/roster-folder.ts';
+import { type RosterFolder, readRosterFolder, rosterSignatureState } from '../../roster/roster-folder.ts';
+import { formatRequest } from '../../roster/signing-request.ts';
 import { paintFor } from '../colour.ts';
-import { print } from '../program.ts';
+import { print, say } from '../program.ts';
+import { writeCarried } from './carried-file.ts';
 import {
   HELP_OPTION,
   JSON_OPTION,
@@ -38,6 +40,8 @@ export async function planVerb(argv: readonly string[]): Promise<number> {
   const plan = await planFolder(folder, secretsPath(values, roster.name), nowSeconds);
   const signature = await rosterSignatureState(folder, nowSeconds);
   if (values.graph !== undefined) writePrivateFile(values.graph, planPage(roster, plan, signature));
+  if (values.export !== undefined) return exportRequest(values, folder, plan, signature);
+  if (values.for !== undefined) throw new UsageError('--for goes with --export FILE');
   if (values.json) print(formatPlanJson(roster, plan, signature));
   else print(formatPlanTable(roster, plan, signature, paintFor(1)));
   const isSigned = signature === 'good' || signature === 'none';
@@ -50,13 +54,37 @@ const GRAPH_OPTION = {
   argument: 'FILE',
   help: 'write a page of HTML, too: who can open what, what ends when, who certified whom',
 } as const;
+// biome-ignore format: a table, one option a row
 const OPTIONS = [
   ROSTER_OPTION,
   SECRETS_OPTION,
   GRAPH_OPTION,
   JSON_OPTION,
+  { long: 'export', argument: 'FILE', help: 'write what is to be signed into a file, to be carried to where the key is' },
+  { long: 'for', argument: 'FINGERPRINT', help: 'with --export: ask that key only' },
   HELP_OPTION,
 ] as const satisfies readonly Option[];
+
+function exportRequest(
+  values: { readonly export?: string; readonly for?: string },
+  folder: RosterFolder,
+  plan: Plan,
+  signature: RosterSignatureState,
+): number {
+  const { export: file = '', for: wanted } = values;
+  const onlyFor = wanted === undefined ? null : parseFingerprint(wanted);
+  if (wanted !== undefined && onlyFor === null) {
+    throw new UsageError(`--for: "${wanted}" is no full fingerprint; write the 40 hexadecimal digits`);
+  }
+  const request = formatRequest(folder, plan, signature === 'good', onlyFor);
+  if (request === null) {
+    say('there is nothing to ask for');
+    return ExitCode.ok;
+  }
+  writeCarried(file, request);
+  say(`wrote ${file}; where the key is: spa-keys sign --import ${file} --export answer.json`);
+  return ExitCode.ok;
+}
 
 function help(): string {
   return `spa-keys plan: what is missing, expired, about to expire, revoked or weak
@@ -66,6 +94,7 @@ Usage: spa-keys plan [options]
   spa-keys plan
   spa-keys plan --graph plan.html
   spa-keys plan --json | jq -r '.keys[] | select(.state != "ok") | "\\(.name): \\(.reason)"'
+  spa-keys plan --export request.json      for spa-keys sign --import on a machine that has no network
 
 ${formatOptions(OPTIONS)}
 

@@ -1,16 +1,8 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
-import type { Party } from 'spa-core';
 import { ConfigError, ExitCode, formatOptions, parseCommandLine, UsageError } from 'spa-host';
-import { type CertifyingKeys, openCertifyingKeys } from '../../roster/certifying-keys.ts';
 import { withFolderLock } from '../../roster/folder-lock.ts';
 import { readRosterFolder } from '../../roster/roster-folder.ts';
-import {
-  type LackingKey,
-  type SigningOptions,
-  type SigningResult,
-  signRoster,
-} from '../../roster/sign-roster.ts';
+import { signRoster } from '../../roster/sign-roster.ts';
 import {
   answerRequest,
   formatAnswer,
@@ -21,20 +13,10 @@ import {
   type SigningRequest,
   workOfRequest,
 } from '../../roster/signing-request.ts';
-import { openVerifiedMemory } from '../../roster/verified-memory.ts';
 import { print, printable, say } from '../program.ts';
-import { startProgress } from '../progress.ts';
-import { secretSource } from '../secret-source.ts';
-import {
-  gnupgHomes,
-  HELP_OPTION,
-  JSON_OPTION,
-  type PlaceValues,
-  ROSTER_OPTION,
-  rosterPath,
-  SECRETS_OPTIONS,
-  secretsPath,
-} from './common-options.ts';
+import { readCarried, writeCarried } from './carried-file.ts';
+import { HELP_OPTION, JSON_OPTION, ROSTER_OPTION, rosterPath, SECRETS_OPTIONS } from './common-options.ts';
+import { counted, nameOf, reportSigning, signingJson, withSigning } from './signing.ts';
 
 // biome-ignore format: a table, one option a row
 const OPTIONS = [
@@ -96,92 +78,17 @@ ${formatOptions(OPTIONS)}
 Exit status: 0 all is signed; 1 in part, because some keys are elsewhere or not fit; 75 another run is at it.
 `;
 
-/** A killed run loses no more than the work of these. */
-const KEEP_EVERY_MS = 5_000;
-/** As much as 200,000 certifications. */
-const FILE_MAX_BYTES = 32 << 20;
-
 async function signFolder(values: Values): Promise<number> {
   const path = rosterPath(values);
   const result = await withFolderLock(path, async () => {
     const folder = await readRosterFolder(path);
     return withSigning(values, folder.roster.name, (keys, options) => signRoster(folder, keys, options));
   });
-  if (values.json) print(`${JSON.stringify(jsonOf(result), null, 2)}\n`);
-  else report(result);
+  if (values.json) print(`${JSON.stringify(signingJson(result), null, 2)}\n`);
+  else reportSigning(result);
   return result.lacking.length === 0 && result.unfit.length === 0 && result.roster !== 'lacking'
     ? ExitCode.ok
     : ExitCode.failure;
-}
-
-/** What every kind of signing needs, for as long as `work` takes. */
-async function withSigning<Result>(
-  values: PlaceValues,
-  rosterName: string,
-  work: (keys: CertifyingKeys, options: SigningOptions) => Promise<Result>,
-): Promise<Result> {
-  const secretsFolder = secretsPath(values, rosterName);
-  const secrets = secretSource(null);
-  const progress = startProgress();
-  const ask = async (what: string): Promise<string> => {
-    progress.update('');
-    return (await secrets.ask(what)).bytes().toString('utf8');
-  };
-  const keys = openCertifyingKeys({ secretsFolder, homes: gnupgHomes(values), askPassphrase: ask });
-  const verified = openVerifiedMemory(secretsFolder);
-  try {
-    return await work(keys, {
-      nowSeconds: Math.floor(Date.now() / 1000),
-      verified,
-      keepEveryMs: KEEP_EVERY_MS,
-      // A pinentry on the terminal and a line of ours would write over each other.
-      onProgress: ({ done, total, certifier, mayAsk }) =>
-        progress.update(mayAsk ? '' : `certifying: ${done} of ${total}, now by ${certifier.name}`),
-    });
-  } finally {
-    progress.stop();
-    keys.close();
-    verified.save();
-  }
-}
-
-function report({ certifications, roster, version, lacking, unfit }: SigningResult): void {
-  if (certifications > 0) say(`made ${counted(certifications, 'certification')}`);
-  if (roster === 'signed') say(`signed the roster, version ${version}`);
-  for (const one of lacking) sayLacking(one);
-  if (roster === 'lacking' && !lacking.some(({ party }) => party.kind === 'authority')) {
-    say(
-      "the roster is not signed: the authority's key is not here; where it is: spa-keys sign, or by hand: spa-keys plan --export FILE",
-    );
-  }
-  if (unfit.length > 0) {
-    say(
-      `${counted(unfit.length, 'certification')} cannot be made, because keys are missing or not fit; spa-keys plan says which`,
-    );
-  }
-  const isQuiet = certifications === 0 && roster !== 'signed' && roster !== 'lacking';
-  if (isQuiet && lacking.length === 0 && unfit.length === 0) say('there is nothing to do');
-}
-
-function sayLacking({ party, fingerprint, certifications }: LackingKey): void {
-  const owner = party.kind === 'authority' ? 'the authority' : party.name;
-  say(
-    `${owner}: ${counted(certifications, 'certification')} must be made with ${fingerprint}, which is not here; ` +
-      `where it is: spa-keys sign, or by hand: spa-keys plan --export FILE --for ${fingerprint}`,
-  );
-}
-
-function jsonOf({ certifications, roster, version, lacking, unfit }: SigningResult): unknown {
-  return {
-    certifications,
-    roster,
-    version,
-    lacking: lacking.map(({ party, ...rest }) => ({ kind: party.kind, name: party.name, ...rest })),
-    unfit: unfit.map(({ certifier, subject }) => ({
-      certifier: certifier.key.fingerprint,
-      subject: subject.key.fingerprint,
-    })),
-  };
 }
 
 /** On the machine that has the key: it needs no roster but the one in the request. */
@@ -250,33 +157,4 @@ async function isAgreedTo(): Promise<boolean> {
   } finally {
     lines.close();
   }
-}
-
-function readCarried(file: string): string {
-  try {
-    const { size } = statSync(file);
-    if (size > FILE_MAX_BYTES)
-      throw new ConfigError({ file }, 'is too large to be a signing request or an answer');
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if (error instanceof ConfigError) throw error;
-    throw new ConfigError({ file }, `cannot be read: ${(error as NodeJS.ErrnoException).code}`);
-  }
-}
-
-/** Nothing in it is secret. */
-function writeCarried(file: string, text: string): void {
-  try {
-    writeFileSync(file, text);
-  } catch (error) {
-    throw new ConfigError({ file }, `cannot be written: ${(error as NodeJS.ErrnoException).code}`);
-  }
-}
-
-function nameOf(party: Party | null): string {
-  return party === null || party.kind === 'authority' ? 'the authority' : party.name;
-}
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

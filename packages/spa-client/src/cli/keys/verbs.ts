@@ -1,4 +1,3 @@
-import { UsageError } from 'spa-host';
 import type { Verb } from '../verbs.ts';
 
 /** All verbs of `spa-keys`, in the order in which a fleet needs them. */
@@ -61,13 +60,13 @@ export const KEYS_VERBS: readonly Verb[] = [
     name: 'revoke',
     usage: 'OPERATOR --reason WHY [options]',
     help: 'shut somebody out, now',
-    run: later,
+    run: async (argv) => (await import('./revoke.ts')).revokeVerb(argv),
   },
   {
     name: 'rotate',
-    usage: 'NAME [options]',
+    usage: 'NAME|authority [options]',
     help: 'a new key, while the old one still counts for a while',
-    run: later,
+    run: async (argv) => (await import('./rotate.ts')).rotateVerb(argv),
   },
   {
     name: 'audit',
@@ -76,7 +75,3 @@ export const KEYS_VERBS: readonly Verb[] = [
     run: async (argv) => (await import('./audit.ts')).auditVerb(argv),
   },
 ];
-
-async function later(): Promise<number> {
-  throw new UsageError('this version cannot do that yet');
-}

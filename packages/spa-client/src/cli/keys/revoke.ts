@@ -1,0 +1,97 @@
+import { readFileSync } from 'node:fs';
+import { ConfigError, ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
+import { withFolderLock } from '../../roster/folder-lock.ts';
+import { type RevocationResult, revokeOperator } from '../../roster/revoke-operator.ts';
+import { readRosterFolder } from '../../roster/roster-folder.ts';
+import { print, say } from '../program.ts';
+import { HELP_OPTION, JSON_OPTION, ROSTER_OPTION, rosterPath, SECRETS_OPTIONS } from './common-options.ts';
+import { counted, nameOf, withSigning } from './signing.ts';
+
+// biome-ignore format: a table, one option a row
+const OPTIONS = [
+  { long: 'reason', argument: 'WHY', help: 'for people; it stands in the roster and in the revocations' },
+  { long: 'revocation', argument: 'FILE', help: 'a revocation of his key that he made himself (gpg --gen-revoke)' },
+  ROSTER_OPTION,
+  ...SECRETS_OPTIONS,
+  JSON_OPTION,
+  HELP_OPTION,
+] as const satisfies readonly Option[];
+
+/**
+ * `spa-keys revoke`: shuts an operator out.
+ * @throws ConfigError, UsageError, FolderBusyError
+ */
+export async function revokeVerb(argv: readonly string[]): Promise<number> {
+  const { values, positionals } = parseCommandLine(OPTIONS, argv);
+  if (values.help) return print(HELP);
+  const [operator, ...others] = positionals;
+  const { reason, revocation: file } = values;
+  if (operator === undefined || others.length > 0)
+    throw new UsageError('whom? spa-keys revoke OPERATOR --reason WHY');
+  if (reason === undefined || reason.trim() === '') throw new UsageError('say why: --reason WHY');
+  const ownRevocation = file === undefined ? null : { file, data: read(file) };
+  const path = rosterPath(values);
+  const result = await withFolderLock(path, async () => {
+    const { roster } = await readRosterFolder(path);
+    return withSigning(values, roster.name, (keys, options) =>
+      revokeOperator(path, { operator, reason, ownRevocation }, keys, options),
+    );
+  });
+  if (values.json) print(`${JSON.stringify(jsonOf(operator, result), null, 2)}\n`);
+  else report(operator, result);
+  return result.lacking.length === 0 && result.roster !== 'lacking' ? ExitCode.ok : ExitCode.failure;
+}
+
+const HELP = `spa-keys revoke: shut somebody out, now
+
+Usage: spa-keys revoke OPERATOR --reason WHY [options]
+
+  spa-keys revoke alice --reason 'left on November 22'
+  spa-keys revoke alice --reason 'laptop lost' --revocation alice-revocation.asc
+
+He is revoked in the roster, which is signed anew; each key that vouches for him and is here takes that back; and his own key
+is revoked if it is here, or with a revocation that he made himself. The bastions learn of it by spa-keys push.
+
+${formatOptions(OPTIONS)}
+
+Exit status: 0; 1 done, but keys that vouch for him, or the authority's, are elsewhere; 64 the command line is wrong, 78 the
+roster or a key is wrong.
+`;
+
+function report(
+  operator: string,
+  { certifications, lacking, revokedKeys, roster, version }: RevocationResult,
+): void {
+  say(
+    `${operator} is revoked in the roster${roster === 'signed' ? `, which is signed: version ${version}` : ''}`,
+  );
+  if (certifications > 0) say(`took back ${counted(certifications, 'certification')}`);
+  for (const fingerprint of revokedKeys) say(`revoked his key ${fingerprint}`);
+  for (const { party, fingerprint } of lacking) {
+    say(
+      `${nameOf(party)} still vouches for him with ${fingerprint}, which is not here; where it is: spa-keys revoke ${operator}`,
+    );
+  }
+  if (roster === 'lacking') {
+    say(
+      "the roster is not signed: the authority's key is not here; where it is: spa-keys sign, or by hand: spa-keys plan --export FILE",
+    );
+  }
+  say('next: spa-keys push');
+}
+
+function jsonOf(operator: string, { lacking, ...result }: RevocationResult): unknown {
+  return {
+    operator,
+    ...result,
+    lacking: lacking.map(({ party, fingerprint }) => ({ kind: party.kind, name: party.name, fingerprint })),
+  };
+}
+
+function read(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new ConfigError({ file }, `cannot be read: ${(error as NodeJS.ErrnoException).code}`);
+  }
+}
