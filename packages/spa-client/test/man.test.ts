@@ -3,11 +3,12 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { lackingPrograms } from 'spa-lab';
 import t from 'tap';
+import { KEYS_VERBS } from '../src/cli/keys/verbs.ts';
 import { VERBS } from '../src/cli/verbs.ts';
 import { keywords } from '../src/settings.ts';
 
 const PACKAGE = fileURLToPath(new URL('../..', import.meta.url));
-const PAGES = ['sshbh', 'spa-client'] as const;
+const PAGES = ['sshbh', 'spa-client', 'spa-keys'] as const;
 
 /** Path of a man page: a source file, which is not compiled. */
 function pathOf(page: string): string {
@@ -58,6 +59,21 @@ t.test('sshbh(1) has the verbs with their options, and no others', (t) => {
   );
   for (const { name } of VERBS) {
     t.same(optionsOfPage(part(verbs, `.Ss ${name}`)), optionsOfHelp(helpOf('sshbh', name)), name);
+  }
+  t.end();
+});
+
+t.test('spa-keys(1) has its verbs with their options, and no others', (t) => {
+  const source = sourceOf('spa-keys');
+  t.same(optionsOfPage(part(source, '.Sh OPTIONS')), optionsOfHelp(helpOf('spa-keys')));
+  const verbs = part(source, '.Sh VERBS');
+  const names = Array.from(verbs.matchAll(/^\.Ss (.*)$/gm), ([, name]) => name);
+  t.same(
+    names,
+    KEYS_VERBS.map(({ name }) => name),
+  );
+  for (const { name } of KEYS_VERBS) {
+    t.same(optionsOfPage(part(verbs, `.Ss ${name}`)), optionsOfHelp(helpOf('spa-keys', name)), name);
   }
   t.end();
 });

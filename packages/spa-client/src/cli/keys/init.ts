@@ -375,8 +375,7 @@ Usage: spa-keys init [options]
   spa-keys init --name example --authority-fingerprint FULL --gnupg-home default     the key is in gpg's home, or on a card
   spa-keys init --name example --topology mutual
   spa-keys init --from-gnupg default                   which keys are there, and how to go on
-  spa-keys init --from-fwknop /etc/fwknop --from-gnupg /root/.gnupg --topology mutual \\
-      --operator alice=FULL --bastion us-east-1a=FULL,us-east-1,bastion.us-east-1.example.org
+  spa-keys init --from-fwknop /etc/fwknop --topology mutual --operator alice=FULL --bastion b1=FULL,us-east-1,HOST
 
 It writes roster.yaml, which explains itself, roster.schema.json for editors, and certificates/. Secret keys stay where they are,
 or are made in the folder of the secrets, mode 0600: never in the roster's folder, which is meant for git.
