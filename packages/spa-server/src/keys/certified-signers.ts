@@ -5,14 +5,36 @@ import {
   certificationsOf,
   type RawCertificate,
   readRawCertificates,
+  type VerifiedSignatures,
   validityOf,
 } from 'spa-core';
 import { ConfigError, type ConfigPlace } from 'spa-host';
 import { type SignerTerms, UNBOUND } from '../decision/signers.ts';
 import { timeText } from '../roster/describe.ts';
+import type { LoadingContext } from './load-keys.ts';
 
 /** How far ahead of ours the clock may be of whoever certifies, in seconds: what was made just now counts at once. */
 const CLOCK_DIFFERENCE_SECONDS = 300;
+
+/** What was found out of certificates: many stanzas have the same ones, and the same certifier. */
+export interface CertificateMemory {
+  rawOf(certificate: Certificate): RawCertificate;
+  readonly verified: VerifiedSignatures;
+}
+
+/** A memory for one load. */
+export function createCertificateMemory(): CertificateMemory {
+  const raws = new WeakMap<Certificate, RawCertificate>();
+  const rawOf = (certificate: Certificate): RawCertificate => {
+    const known = raws.get(certificate);
+    if (known !== undefined) return known;
+    const [raw] = readRawCertificates(certificate.openpgpKey().write());
+    if (raw === undefined) throw new TypeError('a certificate has its packets');
+    raws.set(certificate, raw);
+    return raw;
+  };
+  return { rawOf, verified: new Set<string>() };
+}
 
 /** Who may sign, who has to have certified them, and where that is said. */
 export interface CertifiedSigners {
@@ -31,17 +53,17 @@ export interface CertifiedSigners {
  */
 export async function certifiedTerms(
   { place, certificates, certifiers }: CertifiedSigners,
-  nowSeconds: number,
-  warn: (line: string) => void,
+  memory: CertificateMemory,
+  { nowSeconds, warn }: LoadingContext,
 ): Promise<ReadonlyMap<string, SignerTerms>> {
   const makers = new Map(
     certifiers.map((certifier) => {
-      const raw = rawOf(certifier);
-      return [raw, endOfKey(raw, nowSeconds) ?? Number.NEGATIVE_INFINITY];
+      const raw = memory.rawOf(certifier);
+      return [raw, endOfKey(raw, memory, nowSeconds) ?? Number.NEGATIVE_INFINITY];
     }),
   );
   const standings = await Promise.all(
-    certificates.map((certificate) => standingOf(certificate, makers, nowSeconds)),
+    certificates.map((certificate) => standingOf(certificate, makers, memory, nowSeconds)),
   );
   const line = (standing: Standing): string =>
     `${nameOf(standing.certificate)} is not let in: ${reasonOf(standing, certifiers, nowSeconds)}`;
@@ -81,14 +103,16 @@ interface Standing {
 async function standingOf(
   certificate: Certificate,
   makers: ReadonlyMap<RawCertificate, number>,
+  memory: CertificateMemory,
   nowSeconds: number,
 ): Promise<Standing> {
-  const raw = rawOf(certificate);
-  const keyEnd = endOfKey(raw, nowSeconds);
+  const { verified } = memory;
+  const raw = memory.rawOf(certificate);
+  const keyEnd = endOfKey(raw, memory, nowSeconds);
   const candidates = [...makers.keys()];
   const [now, soon] = await Promise.all([
-    certificationsOf(raw, candidates, nowSeconds),
-    certificationsOf(raw, candidates, nowSeconds + CLOCK_DIFFERENCE_SECONDS),
+    certificationsOf(raw, candidates, nowSeconds, verified),
+    certificationsOf(raw, candidates, nowSeconds + CLOCK_DIFFERENCE_SECONDS, verified),
   ]);
   const takenBack = new Set(soon.filter(({ state }) => state === 'revoked').map(identityOf));
   const valid = [...now, ...soon].filter((one) => one.state === 'valid' && !takenBack.has(identityOf(one)));
@@ -118,19 +142,13 @@ function identityOf({ certifier, userId, madeAtSeconds }: Certification): string
 const NEVER: ReadonlySet<CertificationState> = new Set(['weak', 'unchecked']);
 
 /** The end of a key in seconds, Infinity if it has none; null if its owner revoked it. */
-function endOfKey(raw: RawCertificate, nowSeconds: number): number | null {
-  const validity = validityOf(raw, 'certify', nowSeconds);
-  const soon = validityOf(raw, 'certify', nowSeconds + CLOCK_DIFFERENCE_SECONDS);
+function endOfKey(raw: RawCertificate, { verified }: CertificateMemory, nowSeconds: number): number | null {
+  const validity = validityOf(raw, 'certify', nowSeconds, verified);
+  const soon = validityOf(raw, 'certify', nowSeconds + CLOCK_DIFFERENCE_SECONDS, verified);
   if (validity.state === 'revoked' || soon.state === 'revoked') return null;
   // Whether the part of the key that signs a packet may do so, is looked at with each packet.
   if (validity.state !== 'valid' && validity.state !== 'expired') return Number.POSITIVE_INFINITY;
   return validity.expiresAtSeconds ?? Number.POSITIVE_INFINITY;
-}
-
-function rawOf(certificate: Certificate): RawCertificate {
-  const [raw] = readRawCertificates(certificate.openpgpKey().write());
-  if (raw === undefined) throw new TypeError('a certificate has its packets');
-  return raw;
 }
 
 function reasonOf(

@@ -22,7 +22,7 @@ import type { Certifier, OpenPgpText, StanzaText } from '../config/access-config
 import type { Stated } from '../config/keywords.ts';
 import type { SignerTerms } from '../decision/signers.ts';
 import type { Stanza } from '../decision/stanza.ts';
-import { certifiedTerms } from './certified-signers.ts';
+import { type CertificateMemory, certifiedTerms, createCertificateMemory } from './certified-signers.ts';
 
 /**
  * The stanzas with the keys that they name. Who may sign is settled here, by full fingerprint: no key that comes into
@@ -34,7 +34,8 @@ export async function loadKeys(
   defaultHome: GnupgHome,
   { nowSeconds, warn }: LoadingContext,
 ): Promise<readonly Stanza[]> {
-  const load: Loading = { defaultHome, once: createOnce(), nowSeconds, warn };
+  const memory = createCertificateMemory();
+  const load: Loading = { defaultHome, once: createOnce(), memory, nowSeconds, warn };
   return Promise.all(stanzas.map((stanza) => loadStanza(stanza, load)));
 }
 
@@ -47,6 +48,7 @@ export interface LoadingContext {
 interface Loading extends LoadingContext {
   readonly defaultHome: GnupgHome;
   readonly once: Once;
+  readonly memory: CertificateMemory;
 }
 
 /** The result of `work`, which is done once for all that have the same name. */
@@ -93,11 +95,11 @@ async function loadTerms(
   { certifiedBy }: OpenPgpText,
   certificates: readonly Certificate[],
   certifiers: readonly Certificate[],
-  { nowSeconds, warn }: LoadingContext,
+  loading: Loading,
 ): Promise<ReadonlyMap<string, SignerTerms> | null> {
   if (certifiedBy === null) return null;
   const { place } = certifiedBy;
-  return at(place, certifiedTerms({ place, certificates, certifiers }, nowSeconds, warn));
+  return at(place, certifiedTerms({ place, certificates, certifiers }, loading.memory, loading));
 }
 
 /** Those of `SPA_CERTIFIED_BY`; none without it. */
