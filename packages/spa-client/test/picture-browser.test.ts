@@ -191,12 +191,17 @@ t.test('pages in a real browser', { skip: lacking('chromium') }, async (t) => {
     async (t) => {
       const large = rosterOf({ operators: 300, bastions: 200 });
       const tab = await open(planPage(large, planOf(large)));
-      const seen = await tab.evaluate<Readonly<Record<string, boolean | number>>>(`(() => {
+      const seen = await tab.evaluate<Readonly<Record<string, boolean | number>>>(`(async () => {
       document.documentElement.style.scrollBehavior = 'auto';
       const matrix = document.querySelector('#access .matrix');
+      matrix.closest('details').open = true;
       const window_ = matrix.parentElement;
+      const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+      await drawn();
       window_.scrollIntoView();
+      await drawn();
       window_.scrollTo(2000, 3000);
+      await drawn();
       const frame = window_.getBoundingClientRect();
       const middle = document.elementFromPoint(frame.left + frame.width / 2, frame.top + frame.height / 2);
       const cell = middle.closest('td');

@@ -166,7 +166,7 @@ t.test('300 operators on 200 bastions are a page of less than ten megabytes, wha
     operators: all.operators.map((operator) => ({ ...operator, regions: null })),
     access: [{ ...first, who: ['everybody'], where: ['everywhere'] }],
   };
-  for (const state of ['ok', 'missing', 'expired'] as const) {
+  for (const state of ['missing', 'expired'] as const) {
     const plan = planOf(roster, { certification: () => state });
     t.ok(plan.certifications.length > 119_000);
     for (const [name, page] of Object.entries(PAGES)) {

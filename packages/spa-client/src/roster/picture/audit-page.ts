@@ -19,8 +19,8 @@ export function auditPage(
   const fleet = fleetOf(roster, plan, signature);
   const wrong = faults(fleet);
   return pageOf('Audit', fleet, [
-    { id: 'certifications', title: 'Certifications', body: certificationMatrix(fleet) },
     { id: 'record', title: 'Who certified whom, and when', body: certificationRecord(fleet, made) },
+    { id: 'certifications', title: 'Certifications', body: certificationMatrix(fleet) },
     ...(wrong === null ? [] : [{ id: 'faults', title: 'What is not in order', body: wrong }]),
     { id: 'ends', title: 'What ends when', body: ends(fleet) },
     { id: 'keys', title: 'Keys', body: keysTable(fleet) },

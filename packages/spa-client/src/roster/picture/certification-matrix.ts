@@ -5,7 +5,8 @@ import { html, type Markup } from './markup.ts';
 import { type Cell, matrix } from './matrix.ts';
 import { stateElement } from './state-element.ts';
 import { badness, STATES, type State, UNWANTED, worst } from './states.ts';
-import { dayElement, dayOf, distanceTo, minuteOf } from './times.ts';
+import { dayElement, dayOf, distanceTo, minuteElement, minuteOf } from './times.ts';
+import { windowOf } from './window.ts';
 
 /** Who certified whom: a matrix where operators and bastions do it, a list where an authority does. */
 export function certificationMatrix(fleet: Fleet): Markup {
@@ -52,8 +53,8 @@ function pairCell(fleet: Fleet, operator: Operator, bastion: Bastion, isTold: bo
 
 const FINE: Cell = { sign: STATES.ok.sign, look: STATES.ok.weight, title: null };
 
-function isFine([only, ...others]: readonly CertificationStanding[]): boolean {
-  return only?.state === 'ok' && others.length === 0;
+function isFine(standings: readonly CertificationStanding[]): boolean {
+  return standings.length === 1 && standings[0]?.state === 'ok';
 }
 
 interface Way {
@@ -99,17 +100,19 @@ function authorityList(fleet: Fleet): Markup {
   const rows = [...plan.certifications].sort(
     (one, other) => badness(other.state) - badness(one.state) || at(one) - at(other),
   );
-  return html`<div class="window" role="region" aria-label="Whom the authority certified" tabindex="0">
-<table class="list filtered">
+  return windowOf(
+    'Whom the authority certified',
+    rows.length,
+    html`<table class="list filtered">
 <caption>Whom <bdi>${authority.name}</bdi> certified</caption>
 <thead><tr><th scope="col">Of</th><th scope="col">Kind</th><th scope="col">State</th><th scope="col">Made (UTC)</th><th scope="col">Ends</th><th scope="col">Left</th></tr></thead>
 <tbody>
 ${rows.map(({ subject: { party }, state, found }) => {
   const end = found?.expiresAtSeconds ?? null;
   return html`<tr><th scope="row"><bdi>${party.name}</bdi></th><td>${party.kind}</td><td>${stateElement(STATES[state])}</td>
-<td>${found === null ? '–' : minuteOf(found.madeAtSeconds)}</td><td>${found === null ? '–' : dayElement(end)}</td><td>${end === null ? '–' : distanceTo(end, plan.nowSeconds)}</td></tr>
+<td>${found === null ? '–' : minuteElement(found.madeAtSeconds)}</td><td>${found === null ? '–' : dayElement(end)}</td><td>${end === null ? '–' : distanceTo(end, plan.nowSeconds)}</td></tr>
 `;
 })}</tbody>
-</table>
-</div>`;
+</table>`,
+  );
 }

@@ -4,7 +4,8 @@ import { html, type Markup } from './markup.ts';
 import { nameList } from './name-list.ts';
 import { stateElement } from './state-element.ts';
 import { STATES, type StateLook, UNWANTED } from './states.ts';
-import { dayElement, minuteOf } from './times.ts';
+import { dayElement, minuteElement } from './times.ts';
+import { windowOf } from './window.ts';
 
 /**
  * Every certification that was made: of whom, by whom, when, until when, also those that do not count (any more). Those made
@@ -15,8 +16,10 @@ export function certificationRecord(fleet: Fleet, made: readonly MadeCertificati
   const rows = [...groupedBy(made, (one) => alike(fleet, one)).values()]
     .flatMap((all) => (all[0] === undefined ? [] : [{ first: all[0], look: lookOf(fleet, all[0]), all }]))
     .sort((one, other) => WEIGHTS[other.look.weight] - WEIGHTS[one.look.weight]);
-  return html`<div class="window" role="region" aria-label="Who certified whom, and when" tabindex="0">
-<table class="list filtered">
+  return windowOf(
+    'Who certified whom, and when',
+    rows.length,
+    html`<table class="list filtered">
 <caption>Who certified whom, and when</caption>
 <thead><tr><th scope="col">Of</th><th scope="col">User ID</th><th scope="col">By</th><th scope="col">State</th><th scope="col">Made (UTC)</th><th scope="col">Ends</th><th scope="col">For</th></tr></thead>
 <tbody>
@@ -28,11 +31,11 @@ ${rows.map(
   }) => html`<tr><th scope="row"><bdi>${subject.party.name}</bdi></th><td><bdi>${certification.userId}</bdi></td><td class="names">${nameList(
     '',
     all.map(({ certifier }) => certifier),
-  )}</td><td>${stateElement(look)}</td><td>${minuteOf(certification.madeAtSeconds)}</td><td>${dayElement(certification.expiresAtSeconds)}</td><td>${certification.isExportable ? 'everybody' : 'its maker'}</td></tr>
+  )}</td><td>${stateElement(look)}</td><td>${minuteElement(certification.madeAtSeconds)}</td><td>${dayElement(certification.expiresAtSeconds)}</td><td>${certification.isExportable ? 'everybody' : 'its maker'}</td></tr>
 `,
 )}</tbody>
-</table>
-</div>`;
+</table>`,
+  );
 }
 
 const LOOKS: Readonly<Record<CertificationState, StateLook>> = {

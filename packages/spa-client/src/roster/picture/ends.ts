@@ -1,9 +1,10 @@
 import type { Party } from 'spa-core';
-import { type Fleet, groupedBy, isIn } from './fleet.ts';
+import { type Fleet, groupedBy } from './fleet.ts';
 import { html, type Markup } from './markup.ts';
 import { nameList } from './name-list.ts';
 import type { Weight } from './states.ts';
 import { counted, dayElement, dayOf, daysUntil, distanceTo, numeral } from './times.ts';
+import { windowOf } from './window.ts';
 
 /** What ends and when: a year of months at a glance, then all that ends soon, day by day. */
 export function ends(fleet: Fleet): Markup {
@@ -30,22 +31,20 @@ const KINDS: Readonly<Record<Kind, { readonly title: string; readonly noun: stri
 
 function endsOf(fleet: Fleet): readonly End[] {
   const { plan, roster } = fleet;
-  return [
-    ...plan.keys.map(
-      ({ party, expiresAtSeconds }): End => ({ kind: 'key', party, atSeconds: expiresAtSeconds }),
-    ),
-    ...plan.certifications.flatMap(({ subject, found }): readonly End[] =>
-      found === null
-        ? []
-        : [{ kind: 'certification', party: subject.party, atSeconds: found.expiresAtSeconds }],
-    ),
-    ...roster.operators
-      .filter(
-        (operator) =>
-          operator.revoked === null && (operator.notAfterSeconds !== null || isIn(fleet, operator)),
-      )
-      .map((party): End => ({ kind: 'operator', party, atSeconds: party.notAfterSeconds })),
-  ];
+  const all: End[] = plan.keys.map(({ party, expiresAtSeconds }) => ({
+    kind: 'key',
+    party,
+    atSeconds: expiresAtSeconds,
+  }));
+  for (const { subject, found } of plan.certifications) {
+    if (found === null) continue;
+    all.push({ kind: 'certification', party: subject.party, atSeconds: found.expiresAtSeconds });
+  }
+  for (const operator of roster.operators) {
+    const { revoked, notAfterSeconds } = operator;
+    if (revoked === null) all.push({ kind: 'operator', party: operator, atSeconds: notAfterSeconds });
+  }
+  return all;
 }
 
 const MONTHS = 13;
@@ -116,15 +115,17 @@ const SOON_DAYS = 90;
 
 function soonTable(all: readonly End[], { plan: { nowSeconds }, roster }: Fleet): Markup {
   const days = Math.max(SOON_DAYS, roster.certifications.renewDays);
-  const soon = all.flatMap(({ kind, party, atSeconds }) =>
-    atSeconds !== null && daysUntil(atSeconds, nowSeconds) < days ? [{ kind, party, atSeconds }] : [],
-  );
+  const soon = all
+    .filter(({ atSeconds }) => atSeconds !== null && daysUntil(atSeconds, nowSeconds) < days)
+    .map(({ kind, party, atSeconds }) => ({ kind, party, atSeconds: atSeconds ?? nowSeconds }));
   if (soon.length === 0) return html`<p class="note">Nothing ends within ${days} days.</p>`;
   const rows = [...groupedBy(soon, ({ kind, atSeconds }) => `${dayOf(atSeconds)} ${kind}`).values()]
     .flatMap((those) => (those[0] === undefined ? [] : [{ first: those[0], those }]))
     .sort(({ first: one }, { first: other }) => one.atSeconds - other.atSeconds);
-  return html`<div class="window" role="region" aria-label="What ends soon" tabindex="0">
-<table class="list filtered">
+  return windowOf(
+    'What ends soon',
+    rows.length,
+    html`<table class="list filtered">
 <caption>What ends within ${days} days, the soonest first</caption>
 <thead><tr><th scope="col">Ends</th><th scope="col">Left</th><th scope="col">What</th></tr></thead>
 <tbody>
@@ -138,8 +139,8 @@ ${rows.map(({ first, those }) => {
   )}</td></tr>
 `;
 })}</tbody>
-</table>
-</div>`;
+</table>`,
+  );
 }
 
 function weightOf(atSeconds: number, nowSeconds: number, renewDays: number): Weight {

@@ -4,6 +4,7 @@ import { html, type Markup } from './markup.ts';
 import { nameList } from './name-list.ts';
 import { stateElement } from './state-element.ts';
 import { badness, STATES, type State, UNWANTED } from './states.ts';
+import { windowOf } from './window.ts';
 
 /** What is not as it should be, the keys first, because certifications wait for them; null: nothing. */
 export function faults(fleet: Fleet): Markup | null {
@@ -15,7 +16,7 @@ export function faults(fleet: Fleet): Markup | null {
 <tbody>
 ${rows}</tbody>
 </table>`;
-  return html`<div class="window" role="region" aria-label="What is not in order" tabindex="0">${table}</div>`;
+  return windowOf('What is not in order', rows.length, table);
 }
 
 /** Of one row; the matrix has them all. */

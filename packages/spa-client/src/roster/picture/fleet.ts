@@ -166,12 +166,11 @@ interface Openings {
 function openingsOf(all: readonly Access[]): Openings {
   const groups = [...groupedBy(all, textOf)].sort(([, one], [, other]) => other.length - one.length);
   const openings = groups.map(([text], index): Opening => ({ sign: openingSign(index), text }));
-  const byAccess = new Map(
-    groups.flatMap(([, those], index) => {
-      const opening = openings[index];
-      return opening === undefined ? [] : those.map((access) => [access, opening] as const);
-    }),
-  );
+  const byAccess = new Map<Access, Opening>();
+  groups.forEach(([, those], index) => {
+    const opening = openings[index];
+    if (opening !== undefined) for (const access of those) byAccess.set(access, opening);
+  });
   return {
     openings,
     openingOf: (access) => byAccess.get(access) ?? { sign: '?', text: textOf(access) },
@@ -203,18 +202,17 @@ function lacksBy(
     ({ subject }) => subject,
   );
   return ({ operator, bastion }) => {
+    const keys = [keyLacks(operator), keyLacks(bastion)];
     const certifications =
       certifiers === null
-        ? [certificationLack(bastion, operator, wanted), certificationLack(operator, bastion, wanted)]
+        ? [certificationLacks(bastion, operator, wanted), certificationLacks(operator, bastion, wanted)]
         : certifiers.flatMap((certifier) => [
-            ...keyLacks(certifier),
-            certificationLack(certifier, operator, wanted),
-            certificationLack(certifier, bastion, wanted),
+            keyLacks(certifier),
+            certificationLacks(certifier, operator, wanted),
+            certificationLacks(certifier, bastion, wanted),
           ]);
-    const lacks = [...keyLacks(operator), ...keyLacks(bastion), ...certifications].filter(
-      (lack) => lack !== null,
-    );
-    return lacks.length === 0 ? NONE : lacks;
+    const lacks = [...keys, ...certifications].filter(({ length }) => length > 0);
+    return lacks.length === 0 ? NONE : lacks.flat();
   };
 }
 
@@ -225,9 +223,9 @@ function keyLack(party: Party, keysOf: Fleet['keysOf']): readonly Lack[] {
   return [{ certifier: null, subject: party, state: worst(states) ?? 'missing' }];
 }
 
-function certificationLack(certifier: Party, subject: Party, wanted: Fleet['wanted']): Lack | null {
+function certificationLacks(certifier: Party, subject: Party, wanted: Fleet['wanted']): readonly Lack[] {
   const standings = wanted(certifier, subject);
   // Of a key that is not fit, that is said already.
-  if (standings.some(({ state }) => works(state) || state === 'key')) return null;
-  return { certifier, subject, state: worst(standings.map((standing) => standing.state)) ?? 'missing' };
+  if (standings.some(({ state }) => works(state) || state === 'key')) return NONE;
+  return [{ certifier, subject, state: worst(standings.map((standing) => standing.state)) ?? 'missing' }];
 }

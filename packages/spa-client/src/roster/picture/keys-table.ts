@@ -3,6 +3,7 @@ import { html, type Markup } from './markup.ts';
 import { stateElement } from './state-element.ts';
 import { badness, STATES } from './states.ts';
 import { dayElement, distanceTo } from './times.ts';
+import { windowOf } from './window.ts';
 
 /** All keys of the fleet, those that need somebody first, then the one that ends soonest. */
 export function keysTable({ plan }: Fleet): Markup {
@@ -11,8 +12,10 @@ export function keysTable({ plan }: Fleet): Markup {
     (one, other) =>
       badness(other.state) - badness(one.state) || end(one.expiresAtSeconds) - end(other.expiresAtSeconds),
   );
-  return html`<div class="window" role="region" aria-label="Keys" tabindex="0">
-<table class="list filtered">
+  return windowOf(
+    'Keys',
+    keys.length,
+    html`<table class="list filtered">
 <caption>The keys of everybody and everything</caption>
 <thead><tr><th scope="col">Of</th><th scope="col">Kind</th><th scope="col">State</th><th scope="col">Ends</th><th scope="col">Left</th><th scope="col">Fingerprint</th></tr></thead>
 <tbody>
@@ -23,8 +26,8 @@ ${keys.map(({ party, key, state, reason, expiresAtSeconds }) => {
 <td>${stateElement(STATES[state])}${reason === '' ? null : html` <small>${reason}</small>`}</td><td>${dayElement(expiresAtSeconds)}</td><td>${left}</td><td><code>${spaced(key.fingerprint)}</code></td></tr>
 `;
 })}</tbody>
-</table>
-</div>`;
+</table>`,
+  );
 }
 
 /** In fours, as people compare them. */

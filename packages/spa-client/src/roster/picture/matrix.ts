@@ -1,7 +1,7 @@
 import type { Bastion, Operator } from 'spa-core';
 import { type Fleet, isIn } from './fleet.ts';
 import { html, type Markup, shortened, visible } from './markup.ts';
-import { dayOf } from './times.ts';
+import { counted, dayOf } from './times.ts';
 
 /** A cell's sign, its class and what is told of it; null: the cell is empty. */
 export interface Cell {
@@ -35,9 +35,8 @@ export function matrix(
     return html`<tr${ATTRIBUTES[isIn(fleet, operator) ? 'in' : 'out']}>${operatorHead(operator)}${{ markup: cells }}</tr>
 `;
   };
-  // A browser draws what is looked at, and columns whose widths it need not find out, so that 60,000 cells take no patience.
-  const size = roster.operators.length * bastions.length > LARGE ? 'window large' : 'window';
-  return html`<div class="${size}" role="region" aria-label="${caption}" tabindex="0">
+  const isLarge = roster.operators.length * bastions.length > LARGE;
+  const table = html`<div class="${isLarge ? 'window large wide' : 'window'}" role="region" aria-label="${caption}" tabindex="0">
 <table class="matrix filtered">
 <caption>${caption}</caption>
 <colgroup><col width="${headWidth(roster.operators)}"></colgroup>${regions.map(
@@ -57,6 +56,11 @@ export function matrix(
 ${roster.operators.map(row)}</tbody>
 </table>
 </div>`;
+  if (!isLarge) return table;
+  // 60,000 cells take a browser seconds: whoever wants them opens them, and all else is there at once.
+  return html`<details class="matrices"><summary>${caption}: the matrix of ${counted(roster.operators.length, 'operator')} and ${counted(bastions.length, 'bastion')}</summary>
+${table}
+</details>`;
 }
 
 const LONGEST_NAME = 28;

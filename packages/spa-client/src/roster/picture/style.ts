@@ -43,9 +43,10 @@ a { color: var(--other); text-underline-offset: 3px; }
 section { margin: 2rem 0 2.75rem; scroll-margin-top: 1rem; }
 .note { margin: .5rem 0; color: var(--faint); font-size: .9rem; max-width: 60rem; }
 footer { padding-bottom: 2rem; color: var(--faint); font-size: .85rem; }
-.window { overflow: auto; max-height: 85vh; width: fit-content; max-width: 100%; border: 1px solid var(--rule); border-radius: 8px; background: var(--sheet); margin: .75rem 0; }
+.window { overflow: auto; width: fit-content; max-width: 100%; border: 1px solid var(--rule); border-radius: 8px; background: var(--sheet); margin: .75rem 0; }
 .window:focus-visible, a:focus-visible, summary:focus-visible, input:focus-visible { outline: 2px solid var(--other); outline-offset: 1px; }
-table { border-collapse: separate; border-spacing: 0; font-size: .875rem; }
+table { border-collapse: separate; border-spacing: 0; font-size: .875rem; overflow-wrap: break-word; }
+time, .list th bdi { white-space: nowrap; }
 caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 th { text-align: left; font-weight: 600; }
 thead th { position: sticky; top: 0; z-index: 2; background: var(--sheet); color: var(--faint); }
@@ -56,8 +57,11 @@ tbody tr:hover > * { background-color: var(--hover); }
 .list tbody th { font-weight: 500; }
 .list td small, .list th small { display: block; color: var(--faint); }
 .list code { white-space: nowrap; }
+.list .names { min-width: 11rem; max-width: 42rem; }
 code { font: .82em ui-monospace, "DejaVu Sans Mono", monospace; color: var(--faint); }
 details summary { cursor: pointer; }
+.matrices > summary { width: fit-content; padding: .5rem .9rem; border: 1px solid var(--rule); border-radius: 8px; background: var(--sheet); font-weight: 600; }
+.matrices > summary:hover { background: var(--hover); }
 .state { white-space: nowrap; }
 .sign { display: inline-block; min-width: 1.45em; padding: 0 .2em; border-radius: 4px; text-align: center; font-weight: 600; line-height: 1.45; }
 .sign.none { border: 1px solid var(--rule); height: 1.45em; vertical-align: -.3em; }
@@ -69,7 +73,9 @@ p.verdict { background: var(--sheet); color: inherit; }
 .left { padding: 0 .4em; border-radius: 4px; white-space: nowrap; }
 .left.ok { background: none; color: inherit; }
 .legend { display: flex; flex-wrap: wrap; gap: .35rem 1.3rem; margin: .75rem 0; padding: 0; list-style: none; font-size: .875rem; }
-.large { width: auto; content-visibility: auto; contain-intrinsic-size: auto 85vh; }
+/* Not drawn before it is looked at: a browser would take seconds. */
+.large { max-height: 85vh; content-visibility: auto; contain-intrinsic-size: auto 85vh; }
+.large.wide { width: auto; }
 .matrix { font-size: .8rem; line-height: 1; table-layout: fixed; width: 1px; }
 .matrix td { height: 1.5rem; padding: 0; text-align: center; font-weight: 600; white-space: nowrap; letter-spacing: -.02em; border-right: 1px solid var(--sheet); border-bottom: 1px solid var(--sheet); }
 .matrix td:empty { box-shadow: inset 0 -1px 0 -0.5px var(--rule); }

@@ -17,6 +17,11 @@ export function dayElement(seconds: number | null): Markup {
   return seconds === null ? html`never` : html`<time datetime="${iso(seconds)}">${dayOf(seconds)}</time>`;
 }
 
+/** The minute as a `time` element. */
+export function minuteElement(seconds: number): Markup {
+  return html`<time datetime="${iso(seconds)}">${minuteOf(seconds)}</time>`;
+}
+
 /** Whole days from now until then; negative if it is past. */
 export function daysUntil(seconds: number, nowSeconds: number): number {
   return Math.floor((seconds - nowSeconds) / DAY_SECONDS);
