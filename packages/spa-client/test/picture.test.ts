@@ -89,7 +89,7 @@ t.test('whatever anything is called, a page has the same elements with the same 
       }
       return true;
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
   t.end();
 });
@@ -166,13 +166,12 @@ t.test('300 operators on 200 bastions are a page of less than ten megabytes, wha
     operators: all.operators.map((operator) => ({ ...operator, regions: null })),
     access: [{ ...first, who: ['everybody'], where: ['everywhere'] }],
   };
-  for (const state of ['missing', 'expired'] as const) {
-    const plan = planOf(roster, { certification: () => state });
-    t.ok(plan.certifications.length > 119_000);
-    for (const [name, page] of Object.entries(PAGES)) {
-      const megabytes = Buffer.byteLength(page(roster, plan)) / 1e6;
-      t.ok(megabytes < 10, `${name} with all ${state}: ${megabytes.toFixed(1)} MB`);
-    }
+  // The most there can be to tell: all is there, and all is wrong.
+  const plan = planOf(roster, { certification: () => 'expired' });
+  t.ok(plan.certifications.length > 119_000);
+  for (const [name, page] of Object.entries(PAGES)) {
+    const megabytes = Buffer.byteLength(page(roster, plan)) / 1e6;
+    t.ok(megabytes < 10, `${name}: ${megabytes.toFixed(1)} MB`);
   }
   t.end();
 });
