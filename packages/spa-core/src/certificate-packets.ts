@@ -279,7 +279,7 @@ function readBinary(data: Buffer): readonly RawCertificate[] {
     found.push({ fingerprint: primary.fingerprint, octets, primary, signatures, users, subkeys });
   };
   for (let at = 0; at < data.length; ) {
-    const header = parseHeader(data.subarray(at));
+    const header = parseHeader(data, at);
     const end = header === null ? Number.NaN : at + header.headerLength + header.bodyLength;
     if (header === null || !(end <= data.length)) {
       throw new KeyError(`no OpenPGP certificate can be read here: the packet at octet ${at} is not whole`);

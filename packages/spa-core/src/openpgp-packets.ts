@@ -115,12 +115,13 @@ export interface Header {
   readonly bodyLength: number;
 }
 
-/** The first packet's header in old or new format (RFC 9580 section 4.2); null if partial or beyond the end. */
-export function parseHeader(message: Uint8Array): Header | null {
-  const [first = 0, a = 0, b = 0, c = 0, d = 0, e = 0] = message;
+/** The header of the packet at `at` in old or new format (RFC 9580 section 4.2); null if partial or beyond the end. */
+export function parseHeader(message: Uint8Array, at = 0): Header | null {
+  const octet = (index: number): number => message[at + index] ?? 0;
+  const [first, a, b, c, d, e] = [octet(0), octet(1), octet(2), octet(3), octet(4), octet(5)];
   if ((first & 0x80) === 0) return null;
   const header = (first & 0x40) === 0 ? oldHeader(first, a, b, c, d) : newHeader(first, a, b, c, d, e);
-  return header !== null && header.headerLength + header.bodyLength <= message.length ? header : null;
+  return header !== null && at + header.headerLength + header.bodyLength <= message.length ? header : null;
 }
 
 /** A header of the old format, by its octets: see {@link parseHeader}. */

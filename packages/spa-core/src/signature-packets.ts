@@ -42,29 +42,32 @@ export function readSignatureFields(octets: Buffer, start: number): SignatureFie
   if (hashedEnd + 2 > octets.length) return null;
   const digestStart = hashedEnd + 2 + octets.readUInt16BE(hashedEnd);
   if (digestStart + 4 > octets.length) return null;
-  const said: Said = { ...NOTHING };
-  if (!readSubpackets(octets, start + 6, hashedEnd, said, HASHED)) return null;
-  if (!readSubpackets(octets, hashedEnd + 2, digestStart, said, UNHASHED)) return null;
-  const { createdAtSeconds, lifetimeSeconds } = said;
-  return {
+  // One object, and no copy of it: a roster has a hundred thousand of them.
+  const said: Said = {
     type: octets[start + 1] ?? 0,
     algorithm: octets[start + 2] ?? 0,
     hash: octets[start + 3] ?? 0,
-    createdAtSeconds,
-    expiresAtSeconds:
-      createdAtSeconds === null || lifetimeSeconds === 0 ? null : createdAtSeconds + lifetimeSeconds,
-    isExportable: said.isExportable,
-    issuerKeyId: said.issuerKeyId,
-    keyFlags: said.keyFlags,
-    keyLifetimeSeconds: said.keyLifetimeSeconds,
-    isPrimaryUserId: said.isPrimaryUserId,
-    revocationReason: said.revocationReason,
-    embedded: said.embedded,
-    isBeyondUs: said.isBeyondUs,
+    createdAtSeconds: null,
+    expiresAtSeconds: null,
+    isExportable: true,
+    issuerKeyId: null,
+    keyFlags: null,
+    keyLifetimeSeconds: null,
+    isPrimaryUserId: false,
+    revocationReason: null,
+    embedded: null,
+    isBeyondUs: false,
     start,
     hashedEnd,
     digestStart,
   };
+  if (!readSubpackets(octets, start + 6, hashedEnd, said, HASHED)) return null;
+  if (!readSubpackets(octets, hashedEnd + 2, digestStart, said, UNHASHED)) return null;
+  const { createdAtSeconds, expiresAtSeconds: lifetimeSeconds } = said;
+  if (lifetimeSeconds !== null) {
+    said.expiresAtSeconds = createdAtSeconds === null ? null : createdAtSeconds + lifetimeSeconds;
+  }
+  return said;
 }
 
 /** One subpacket (RFC 9580 section 5.2.3.7), of less than 16,320 octets. */
@@ -89,26 +92,8 @@ export const SUBPACKET = {
   issuerFingerprint: 33,
 } as const;
 
-type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
-type Said = Mutable<
-  Omit<
-    SignatureFields,
-    'type' | 'algorithm' | 'hash' | 'expiresAtSeconds' | 'start' | 'hashedEnd' | 'digestStart'
-  >
-> & { lifetimeSeconds: number };
-
-const NOTHING: Readonly<Said> = {
-  createdAtSeconds: null,
-  lifetimeSeconds: 0,
-  isExportable: true,
-  issuerKeyId: null,
-  keyFlags: null,
-  keyLifetimeSeconds: null,
-  isPrimaryUserId: false,
-  revocationReason: null,
-  embedded: null,
-  isBeyondUs: false,
-};
+/** While it is read, when it expires counts from when it was made. */
+type Said = { -readonly [Name in keyof SignatureFields]: SignatureFields[Name] };
 
 type Reader = (said: Said, body: Buffer, start: number, end: number) => void;
 
@@ -133,7 +118,7 @@ const HASHED: Readonly<Record<number, Reader>> = {
     if (end - start === 4) said.createdAtSeconds = body.readUInt32BE(start);
   },
   [SUBPACKET.expirationTime]: (said, body, start, end) => {
-    if (end - start === 4) said.lifetimeSeconds = body.readUInt32BE(start);
+    if (end - start === 4) said.expiresAtSeconds = body.readUInt32BE(start) || null;
   },
   [SUBPACKET.isExportable]: (said, body, start, end) => {
     if (end - start === 1) said.isExportable = body[start] !== 0;
