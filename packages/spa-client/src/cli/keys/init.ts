@@ -81,7 +81,7 @@ export async function initVerb(argv: readonly string[]): Promise<number> {
     authority?.secretKey == null
       ? []
       : [[secretKeyFile(authority.fingerprint), authority.secretKey] as const];
-  mkdirSync(path, { recursive: true });
+  mkdirSync(path, { recursive: true, mode: 0o700 });
   await withFolderLock(path, async () => {
     if (existsSync(join(path, ROSTER_FILE))) {
       throw new ConfigError(
