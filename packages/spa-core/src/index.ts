@@ -46,6 +46,7 @@ export { SpaError, type SpaErrorCode } from './errors.ts';
 export type { PacketKind } from './framing.ts';
 export { HmacKey, SymmetricKey } from './keys.ts';
 export * from './limits.ts';
+export { isMadeCertification, rememberCertification } from './made-certification.ts';
 export { type KeyPlan, type MadeKey, makeKey } from './make-key.ts';
 export { decodeMessage, encodeMessage, isUsername, type Message, randomDigits } from './message.ts';
 export { ACCESS_TYPES, type AccessType, type MessageTypeRow } from './message-type.ts';

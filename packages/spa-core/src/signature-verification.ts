@@ -62,7 +62,7 @@ export async function trueClaims<One extends Claim>(
       if (isKnown[index]) return true;
       const prepared = prepare(claim);
       if (prepared === null || !(await verifyElsewhere(prepared))) return false;
-      remember(claim, verified);
+      rememberClaim(claim, verified);
       return true;
     }),
   );
@@ -74,7 +74,7 @@ export function isTrueClaim(claim: Claim, verified: VerifiedSignatures | null): 
   if (isRemembered(claim, verified)) return true;
   const prepared = prepare(claim);
   if (prepared === null || !verifyHere(prepared)) return false;
-  remember(claim, verified);
+  rememberClaim(claim, verified);
   return true;
 }
 
@@ -112,7 +112,8 @@ function isRemembered(claim: Claim, verified: VerifiedSignatures | null): boolea
   return digest !== null && (verified?.has(digest) ?? false);
 }
 
-function remember(claim: Claim, verified: VerifiedSignatures | null): void {
+/** Makes `verified` remember a claim that the caller knows to be true. */
+export function rememberClaim(claim: Claim, verified: VerifiedSignatures | null): void {
   const digest = verified === null ? null : memoryDigest(claim);
   if (digest !== null) verified?.add(digest);
 }

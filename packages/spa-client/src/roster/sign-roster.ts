@@ -1,18 +1,20 @@
 import {
   type AddedSignature,
-  type CertificationPolicy,
   type CertificationStanding,
-  type CertifyingKey,
   certifiedUserId,
   certify,
   type Fingerprint,
+  isMadeCertification,
   KeyError,
+  type KeyHolder,
   type Party,
   type Plan,
   planRoster,
   type RawCertificate,
+  rememberCertification,
   signDetached,
   type VerifiedSignatures,
+  verifyDetached,
   type WantedCertification,
 } from 'spa-core';
 import { ConfigError } from 'spa-host';
@@ -90,9 +92,8 @@ export async function signRoster(
         options.onProgress({ done, total, certifier: party, mayAsk: found.mayAsk });
         await Promise.all(
           batch.map(async (standing) => {
-            const subject = certificateOf(folder, standing);
-            const made = await certificationFor(found.key, standing, subject, roster.certifications, options);
-            pending.add(subject.fingerprint, made);
+            const made = await certificationFor(found, standing, folder, options);
+            pending.add(standing.subject.key.fingerprint, made);
           }),
         );
         done += batch.length;
@@ -145,21 +146,30 @@ export function purposeOf(rosterName: string, count: number): string {
 
 /**
  * A certification as it is wanted.
- * @throws KeyError if the certificate has no user ID to certify
+ * @throws KeyError if the certificate has no user ID to certify, or what was made is not good
  */
 export async function certificationFor(
-  key: CertifyingKey,
-  { subject: { party }, expiresAtSeconds }: WantedCertification,
-  subject: RawCertificate,
-  { isExportable }: CertificationPolicy,
+  { key, mayAsk }: FoundKey,
+  wanted: WantedCertification,
+  { roster, certificates }: Pick<RosterFolder, 'roster' | 'certificates'>,
   { nowSeconds, verified }: Pick<SigningOptions, 'nowSeconds' | 'verified'>,
-): Promise<AddedSignature> {
+): Promise<AddedSignature & { readonly userId: string }> {
+  const { party } = wanted.subject;
+  const subject = certificateOf(certificates, wanted.subject);
+  const certifier = certificateOf(certificates, wanted.certifier);
   const userId = certifiedUserId(party, subject, nowSeconds, verified);
   if (userId === null) {
     throw new KeyError(`${party.name}: ${subject.fingerprint} has no user ID that its owner signed`);
   }
+  const { expiresAtSeconds } = wanted;
+  const { isExportable } = roster.certifications;
   const terms = { madeAtSeconds: nowSeconds, expiresAtSeconds, isExportable };
-  return { userId, signature: await certify(key, subject, userId, terms) };
+  const made = { userId, signature: await certify(key, subject, userId, terms) };
+  if (!mayAsk) rememberCertification(certifier, subject, made, verified);
+  else if (!isMadeCertification(certifier, subject, made, verified)) {
+    throw new KeyError(`gpg-agent made a signature with ${key.fingerprint} that is not good`);
+  }
+  return made;
 }
 
 /**
@@ -182,6 +192,10 @@ export interface RosterSigning {
   readonly changes: ReadonlyMap<string, string>;
 }
 
+/**
+ * Signs the roster with its authority's key, if it is not signed as it is.
+ * @throws ConfigError if the roster was changed since it was read, or that key may not sign
+ */
 export async function signText(
   folder: RosterFolder,
   keys: CertifyingKeys,
@@ -201,7 +215,7 @@ export async function signText(
     );
   }
   const { text, version: raised } = textToSign(folder);
-  const signature = await signDetached(found.key, Buffer.from(text), options.nowSeconds);
+  const signature = await signAsAuthority(found, text, folder, options.nowSeconds);
   const changes = new Map([
     [ROSTER_FILE, text],
     [SIGNATURE_FILE, signature],
@@ -209,9 +223,28 @@ export async function signText(
   return { state: 'signed', version: raised, changes };
 }
 
-function certificateOf({ certificates }: RosterFolder, { subject }: WantedCertification): RawCertificate {
-  const raw = certificates.get(subject.key.fingerprint);
-  if (raw === undefined)
-    throw new TypeError(`the plan wants ${subject.key.fingerprint} certified, which is not here`);
+/**
+ * An armored signature of a roster's text.
+ * @throws ConfigError if the authority's key certifies and does not sign: nobody would believe its signature
+ */
+export async function signAsAuthority(
+  { key }: FoundKey,
+  text: string,
+  { certificates }: Pick<RosterFolder, 'certificates'>,
+  nowSeconds: number,
+): Promise<string> {
+  const signature = await signDetached(key, Buffer.from(text), nowSeconds);
+  const raw = certificates.get(key.fingerprint as Fingerprint);
+  const signers = raw === undefined ? [] : [raw];
+  if ((await verifyDetached(Buffer.from(text), signature, signers, nowSeconds)) !== null) return signature;
+  throw new ConfigError(
+    { file: ROSTER_FILE },
+    `the primary key ${key.fingerprint} may certify, but not sign; sign with its subkey: gpg --armor --detach-sign ${ROSTER_FILE}`,
+  );
+}
+
+function certificateOf(certificates: RosterFolder['certificates'], { key }: KeyHolder): RawCertificate {
+  const raw = certificates.get(key.fingerprint);
+  if (raw === undefined) throw new TypeError(`the plan counts on ${key.fingerprint}, which is not here`);
   return raw;
 }

@@ -12,7 +12,6 @@ import {
   type RawCertificate,
   type Roster,
   readRawCertificates,
-  signDetached,
   verifyDetached,
   type WantedCertification,
   wantedCertifications,
@@ -29,6 +28,7 @@ import {
   certificationFor,
   purposeOf,
   type SigningOptions,
+  signAsAuthority,
   standingsToMake,
   textToSign,
 } from './sign-roster.ts';
@@ -172,7 +172,7 @@ export async function answerRequest(
   keys: CertifyingKeys,
   options: SigningOptions,
 ): Promise<{ readonly answer: SigningAnswer; readonly lacking: readonly Party[] }> {
-  const { roster, text, certificates } = request;
+  const { roster, text } = request;
   const certifications: CarriedCertification[] = [];
   const lacking: Party[] = [];
   const total = work.reduce((sum, { standings }) => sum + standings.length, 0);
@@ -183,13 +183,14 @@ export async function answerRequest(
       continue;
     }
     for (const standing of standings) {
-      const subject = certificates.get(standing.subject.key.fingerprint);
-      if (subject === undefined) continue;
-      options.onProgress({ done: certifications.length, total, certifier: party, mayAsk: found.mayAsk });
-      const made = await certificationFor(found.key, standing, subject, roster.certifications, options);
-      if (made.userId === null) continue;
-      const { userId, signature } = made;
-      certifications.push({ certifier: fingerprint, subject: subject.fingerprint, userId, signature });
+      options.onProgress({
+        done: certifications.length,
+        total,
+        certifier: party,
+        mayAsk: found.mayAsk,
+      });
+      const made = await certificationFor(found, standing, request, options);
+      certifications.push({ certifier: fingerprint, subject: standing.subject.key.fingerprint, ...made });
     }
   }
   const { authority } = roster;
@@ -203,7 +204,7 @@ export async function answerRequest(
     const isSaid = lacking.some(({ kind }) => kind === 'authority');
     return { answer: { roster: null, certifications }, lacking: isSaid ? lacking : [...lacking, authority] };
   }
-  const signature = await signDetached(found.key, Buffer.from(text), options.nowSeconds);
+  const signature = await signAsAuthority(found, text, request, options.nowSeconds);
   return { answer: { roster: { text, signature }, certifications }, lacking };
 }
 
