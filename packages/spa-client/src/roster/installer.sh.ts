@@ -126,12 +126,30 @@ swap_to() {
   sync
 }
 
+# A path of the daemon configuration, as it says itself.
+path_of() { "$program" -D -c "$config" 2>/dev/null | grep " $1 " | head -n1 | sed -e "s#^[^/]*##" -e "s#[^A-Za-z0-9/._-].*##"; }
+
+# Stock fwknopd does not find itself any more (-S, -R) once it has read its configuration anew: its pid file still names it.
+running() {
+  if test "$daemon" = spa-server; then
+    "$program" -S -c "$config" >/dev/null 2>&1
+    return
+  fi
+  pid=$(cat "$(path_of FWKNOP_PID_FILE)" 2>/dev/null || true)
+  case $pid in "" | *[!0-9]*) return 1 ;; esac
+  test "$(cat "/proc/$pid/comm" 2>/dev/null)" = fwknopd
+}
+
 reload() {
-  if "$program" -S -c "$config" >/dev/null 2>&1; then
-    "$program" -R -c "$config" >.reload 2>&1 || { cat .reload >&2; die 4 "$daemon could not be told; restart it"; }
-    # Stock fwknopd that runs as a UDP server ends when it is told.
-    test "$daemon" = spa-server || sleep 1
-    "$program" -S -c "$config" >/dev/null 2>&1 || die 4 "$daemon ended when it was told; start it again"
+  if running; then
+    if test "$daemon" = spa-server; then
+      "$program" -R -c "$config" >.reload 2>&1 || { cat .reload >&2; die 4 "spa-server could not be told; restart it"; }
+    else
+      kill -HUP "$pid" || die 4 "fwknopd could not be told; restart it"
+      # As a UDP server it ends when it is told.
+      sleep 1
+      running || die 4 "fwknopd ended when it was told; start it again"
+    fi
     echo "reloaded $daemon"
   else
     echo "stopped $daemon"
@@ -259,7 +277,7 @@ rollback)
   # Our daemon goes back to no older roster by itself; this is somebody who says so.
   state=
   if test "$daemon" = spa-server; then
-    state=$("$program" -D -c "$config" 2>/dev/null | grep -E "REPLAY_STORE[[:space:]:]" | head -n1 | sed "s/^.*REPLAY_STORE[[:space:]:]*//")-roster.json
+    state=$(path_of REPLAY_STORE)-roster.json
     case $state in /*) test -e "$state" && mv "$state" "$state.before-rollback" ;; esac
   fi
   daemon_accepts "$previous" "$config" || { test ! -e "$state.before-rollback" || mv "$state.before-rollback" "$state"; exit 78; }
@@ -269,7 +287,7 @@ rollback)
   ;;
 cut)
   test -n "$operators" || die 64 "whose doors?"
-  "$program" -S -c "$config" >/dev/null 2>&1 || { echo "stopped $daemon"; exit 0; }
+  running || { echo "stopped $daemon"; exit 0; }
   if test "$daemon" = fwknopd; then
     "$program" --fw-flush -c "$config" >.cut 2>&1 || { cat .cut >&2; die 4 "fwknopd did not flush its chains"; }
     echo "flushed"

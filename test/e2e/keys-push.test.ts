@@ -1,0 +1,269 @@
+import { mkdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  type CommandResult,
+  createFleet,
+  createLabRoster,
+  dropEverything,
+  type Fleet,
+  type FleetBastion,
+  type FleetPerson,
+  type LabRoster,
+  lacking,
+  PROGRAMS,
+  until,
+} from 'spa-lab';
+import t, { type Test } from 'tap';
+
+t.setTimeout(300_000);
+
+const skip =
+  process.getuid?.() === 0
+    ? lacking('fwknopd', 'iptables', 'nft', 'gpg', 'sshd', 'ssh', 'flock')
+    : 'root only: a bastion has its own /etc/fwknop';
+
+for (const topology of ['mutual', 'authority'] as const) {
+  t.test(
+    `${topology}: a bastion of each kind gets its bundle, and its operators get in`,
+    { skip },
+    async (t) => {
+      const { fleet, lab, alice, bob, stock, ours, keys, program } = await setUp(t, topology);
+      const everywhere = ['--program', program];
+
+      await t.test('the first time, by plain ssh, with the secret keys because asked', async (t) => {
+        const dry = await keys('push', '--ssh', 'ssh', '--dry-run', 'stock');
+        t.match(
+          dry,
+          {
+            status: 0,
+            stderr: /stock: nothing would become 1-[0-9a-f]{12}\n {2}\+ alice [0-9A-F]{40}: tcp\/22, 6 s\n/,
+          },
+          dry.stderr,
+        );
+        const first = ['push', '--ssh', 'ssh', '--first', '--with-secret-keys'];
+        const one = await keys(...first, 'stock');
+        t.match(
+          one,
+          {
+            status: 0,
+            stderr:
+              /^stock: 1-[0-9a-f]{12} is in force\n {2}fwknopd does not run; it reads this when it starts\n/,
+          },
+          one.stderr,
+        );
+        const two = await keys(...first, ...everywhere, 'ours');
+        t.match(two, { status: 0, stderr: /^ours: 1-[0-9a-f]{12} is in force/ }, two.stderr);
+      });
+
+      await startDaemons(fleet, stock, ours, program);
+
+      await t.test('everybody gets in by real ssh through his own stanza', async (t) => {
+        await handOut(keys, lab, fleet);
+        for (const person of [alice, bob]) {
+          for (const region of ['stock', 'ours', 'north', 'south']) {
+            const { status, stdout, stderr } = await person.host.run(['sshbh', region, '--', 'echo', 'in']);
+            t.match(
+              { status, stdout },
+              { status: 0, stdout: 'in\n' },
+              `${person.name} at ${region}: ${stderr}`,
+            );
+          }
+        }
+      });
+
+      await t.test('pushed again, nothing changes', async (t) => {
+        const result = await keys('push', 'stock');
+        t.match(result, { status: 0, stderr: /^stock: has it already \(1-[0-9a-f]{12}\)\n$/ }, result.stderr);
+      });
+
+      await t.test('a dry run says who would be out, and changes nothing', async (t) => {
+        await lab.write({ version: 2, without: ['bob'], access: ACCESS });
+        const before = readlinkSync(stock.configuration.path('spa-keys', 'current'));
+        const result = await keys('push', '--dry-run', ...everywhere, 'ours');
+        t.match(
+          result,
+          {
+            status: 0,
+            stderr: /^ours: 1-[0-9a-f]{12} would become 2-[0-9a-f]{12}\n {2}- bob [0-9A-F]{40}: /,
+          },
+          result.stderr,
+        );
+        t.match(await keys('push', '--dry-run', 'stock'), { status: 0, stderr: / {2}- bob / });
+        t.equal(readlinkSync(stock.configuration.path('spa-keys', 'current')), before);
+      });
+
+      await t.test('the next roster, through sshbh itself: who is gone is out', async (t) => {
+        t.match(await keys('push', 'stock'), { status: 0, stderr: /^stock: 2-[0-9a-f]{12} is in force\n$/ });
+        t.match(await keys('push', ...everywhere, 'ours'), {
+          status: 0,
+          stderr: /^ours: 2-[0-9a-f]{12} is in force\n$/,
+        });
+        for (const region of ['stock', 'ours']) {
+          const out = await bob.host.run(['sshbh', '--wait', '2', region, '--', 'true']);
+          t.not(out.status, 0, `bob is out at ${region}`);
+          const { status, stderr } = await alice.host.run(['sshbh', region, '--', 'true']);
+          t.equal(status, 0, `alice is in at ${region}: ${stderr}`);
+        }
+      });
+
+      await t.test('an older roster is refused', async (t) => {
+        await lab.write({ version: 1, access: ACCESS });
+        const result = await keys('push', 'stock');
+        t.match(
+          result,
+          {
+            status: 1,
+            stderr: /^stock: failed: version 1 of the roster is older than 2, which is in force here\n$/,
+          },
+          result.stderr,
+        );
+      });
+
+      await t.test('a rollback brings back what was before', async (t) => {
+        for (const [name, more] of [
+          ['stock', []],
+          ['ours', everywhere],
+        ] as const) {
+          const result = await keys('push', '--rollback', ...more, name);
+          t.match(
+            result,
+            { status: 0, stderr: new RegExp(`^${name}: 1-[0-9a-f]{12} is in force\\n$`) },
+            result.stderr,
+          );
+          const { status, stderr } = await bob.host.run(['sshbh', name, '--', 'true']);
+          t.equal(status, 0, `bob is in at ${name}: ${stderr}`);
+        }
+      });
+
+      await t.test('what gpg or the daemon refuses never comes into force', async (t) => {
+        const before = readlinkSync(stock.configuration.path('spa-keys', 'current'));
+        const result = await keys('push', '--ssh', 'false', 'stock');
+        t.match(result, { status: 69, stderr: /^stock: cannot be reached: / });
+        await lab.write({ version: 3, without: ['bob'], access: ACCESS });
+        const secret = stock.configuration.path('spa-keys', 'secret', 'private-keys-v1.d');
+        renameSync(secret, `${secret}.gone`);
+        t.match(await keys('push', 'stock'), {
+          status: 1,
+          stderr: /^stock: failed: the secret key of this bastion is not in \/etc\/fwknop\/spa-keys\/secret/,
+        });
+        renameSync(`${secret}.gone`, secret);
+        t.equal(readlinkSync(stock.configuration.path('spa-keys', 'current')), before);
+      });
+    },
+  );
+}
+
+const ACCESS = `access:
+  - { who: [everybody], where: [everywhere], timeout: 6 }
+`;
+
+interface Setting {
+  readonly fleet: Fleet;
+  readonly lab: LabRoster;
+  readonly alice: FleetPerson;
+  readonly bob: FleetPerson;
+  readonly stock: FleetBastion;
+  readonly ours: FleetBastion;
+  /** The path of spa-server on bastions. */
+  readonly program: string;
+  /** Runs spa-keys on alice's machine. */
+  readonly keys: (...args: readonly string[]) => Promise<CommandResult>;
+}
+
+async function setUp(t: Test, topology: 'mutual' | 'authority'): Promise<Setting> {
+  const fleet = await createFleet(['alice', 'bob'], ['stock', 'ours']);
+  t.teardown(fleet.dispose);
+  const [alice, bob] = fleet.people;
+  const [stock, ours] = fleet.bastions;
+  if (alice === undefined || bob === undefined || stock === undefined || ours === undefined)
+    throw new Error('fleet');
+  const lab = await createLabRoster(fleet.scratch, {
+    topology,
+    operators: ['alice', 'bob'],
+    bastions: [
+      { name: 'stock', region: 'north', host: 'stock.test', daemon: 'fwknopd' },
+      { name: 'ours', region: 'south', host: 'ours.test', daemon: 'spa-server' },
+    ],
+  });
+  t.teardown(lab.close);
+  await lab.write({ access: ACCESS });
+  mkdirSync(`${lab.secrets}/keys`, { mode: 0o700 });
+  for (const { name } of [stock, ours]) {
+    const secret = (await lab.homes.get(name)?.exportSecretKey()) ?? '';
+    writeFileSync(`${lab.secrets}/keys/${lab.fingerprint(name)}.asc`, secret, { mode: 0o600 });
+  }
+  const program = fleet.scratch.path('spa-server');
+  writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${PROGRAMS.spaServer}' "$@"\n`, {
+    mode: 0o755,
+  });
+  for (const { configuration, scratch } of [stock, ours]) {
+    mkdirSync(scratch.path('run'), { mode: 0o700 });
+    writeFileSync(
+      configuration.path('fwknopd.conf'),
+      `FWKNOP_RUN_DIR ${scratch.path('run')}\nACCESS_FILE /nowhere\n`,
+      { mode: 0o600 },
+    );
+  }
+  const authority = lab.homes.get('authority')?.path;
+  const common = [
+    '--roster',
+    lab.folder,
+    '--secrets',
+    lab.secrets,
+    ...(authority === undefined ? [] : ['--gnupg-home', authority]),
+  ];
+  const keys: Setting['keys'] = (verb = '', ...args) =>
+    alice.host.run(['spa-keys', verb, ...common, ...args]);
+  return { fleet, lab, alice, bob, stock, ours, keys, program };
+}
+
+async function startDaemons(
+  fleet: Fleet,
+  stock: FleetBastion,
+  ours: FleetBastion,
+  program: string,
+): Promise<void> {
+  await dropEverything(stock.host, 'iptables');
+  await dropEverything(ours.host, 'nftables');
+  await ours.host.must(['nft', 'flush', 'ruleset']);
+  const config = ['-f', '-c', '/etc/fwknop/fwknopd.conf'];
+  const logs = fleet.scratch.path('log');
+  mkdirSync(logs);
+  await start(stock, ['fwknopd', ...config, '-i', stock.host.device], 'Starting fwknopd main event loop');
+  await start(ours, [program, ...config], 'listening on');
+}
+
+async function start({ host }: FleetBastion, command: readonly string[], ready: string): Promise<void> {
+  const child = host.spawn(command, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let log = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (chunk: Buffer) => {
+      log += chunk.toString();
+    });
+  }
+  await until(`${command[0]} runs`, () => log.includes(ready)).catch((error: Error) => {
+    throw new Error(`${error.message}; it said:\n${log}`);
+  });
+}
+
+/** Each operator has a GnuPG home with his own key, and takes his bundle. */
+async function handOut(keys: Setting['keys'], lab: LabRoster, { people, scratch }: Fleet): Promise<void> {
+  const out = scratch.path('bundles');
+  for (const { name, host, home, address } of people) {
+    const result = await keys('bundle', '--out', out, '--allow-ip', address, name);
+    if (result.status !== 0) throw new Error(result.stderr);
+    const gnupg = lab.homes.get(name)?.path ?? '';
+    const rc = readFileSync(`${out}/operators/${name}/fwknoprc`, 'utf8');
+    writeFileSync(home.path('.fwknoprc'), rc.replace('[default]', `[default]\nGPG_HOMEDIR ${gnupg}`), {
+      mode: 0o600,
+    });
+    await host.must([
+      'gpg',
+      '--homedir',
+      gnupg,
+      '--batch',
+      '--quiet',
+      '--import',
+      `${out}/operators/${name}/certificates.asc`,
+    ]);
+  }
+}
