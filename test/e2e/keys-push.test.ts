@@ -141,7 +141,8 @@ for (const topology of ['mutual', 'authority'] as const) {
         await lab.write({ version: 3, without: ['bob'], access: ACCESS });
         const secret = stock.configuration.path('spa-keys', 'secret', 'private-keys-v1.d');
         renameSync(secret, `${secret}.gone`);
-        t.match(await keys('push', 'stock'), {
+        await stock.host.must(['iptables', '-I', 'INPUT', '-p', 'tcp', '--dport', '22', '-j', 'ACCEPT']);
+        t.match(await keys('push', '--ssh', 'ssh', 'stock'), {
           status: 1,
           stderr: /^stock: failed: the secret key of this bastion is not in \/etc\/fwknop\/spa-keys\/secret/,
         });

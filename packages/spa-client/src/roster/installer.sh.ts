@@ -127,7 +127,7 @@ swap_to() {
 }
 
 # A path of the daemon configuration, as it says itself.
-path_of() { "$program" -D -c "$config" 2>/dev/null | grep " $1 " | head -n1 | sed -e "s#^[^/]*##" -e "s#[^A-Za-z0-9/._-].*##"; }
+path_of() { "$program" -D -c "$config" 2>/dev/null | grep -E "(^| )$1[ :]" | head -n1 | sed -e "s#^[^/]*##" -e "s#[^A-Za-z0-9/._-].*##"; }
 
 # Stock fwknopd does not find itself any more (-S, -R) once it has read its configuration anew: its pid file still names it.
 running() {

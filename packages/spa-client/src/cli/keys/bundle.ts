@@ -1,22 +1,22 @@
 import { relative, resolve } from 'node:path';
-import { type Bastion, isEnrolled, type Party } from 'spa-core';
+import { isEnrolled, type Party } from 'spa-core';
 import { ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
-import { type BastionBundle, bastionBundle, DEFAULT_FOLDER } from '../../roster/bastion-bundle.ts';
+import { DEFAULT_FOLDER } from '../../roster/bastion-bundle.ts';
 import type { BundleFile } from '../../roster/bundle.ts';
 import { operatorBundle } from '../../roster/operator-bundle.ts';
 import { readSecret, secretKeyFile } from '../../roster/secrets-folder.ts';
 import { writeBundles } from '../../roster/write-bundles.ts';
 import { print } from '../program.ts';
 import { HELP_OPTION, JSON_OPTION, ROSTER_OPTION, SECRETS_OPTIONS } from './common-options.ts';
-import { chosen, defaultBundlesPath, membersOf, readFleet, sayLeftOut } from './fleet.ts';
-import { openRosterSigning } from './roster-signing.ts';
+import { bastionBundles, chosen, defaultBundlesPath, membersOf, readFleet, sayLeftOut } from './fleet.ts';
 
 /** `spa-keys bundle`: the files of bastions and operators, each in a folder of its own. */
 export async function bundleVerb(argv: readonly string[]): Promise<number> {
   const { values, positionals } = parseCommandLine(BUNDLE_OPTIONS, argv);
   if (values.help) return print(help());
   const nowSeconds = Math.floor(Date.now() / 1000);
-  const { folder, source, secretsFolder } = await readFleet(values, nowSeconds);
+  const fleet = await readFleet(values, nowSeconds);
+  const { folder, source, secretsFolder } = fleet;
   const { roster } = source;
   const out = resolve(values.out ?? defaultBundlesPath(secretsFolder));
   if (isWithin(out, folder.path)) {
@@ -31,17 +31,7 @@ export async function bundleVerb(argv: readonly string[]): Promise<number> {
   ) as typeof roster.operators;
   const secretsOf = (party: Party): readonly BundleFile[] =>
     values['with-secret-keys'] ? secretKeyOf(secretsFolder, party) : [];
-  const signing = await openRosterSigning(folder, values, secretsFolder, nowSeconds);
-  let bundles: readonly BastionBundle[];
-  try {
-    bundles = await Promise.all(
-      bastions.map((bastion: Bastion) =>
-        bastionBundle(source, bastion, { folder: values.folder ?? DEFAULT_FOLDER, signing: signing.signing }),
-      ),
-    );
-  } finally {
-    signing.close();
-  }
+  const bundles = await bastionBundles(fleet, bastions, values, values.folder ?? DEFAULT_FOLDER);
   const ofOperators = operators.map((operator) =>
     operatorBundle(source, operator, {
       allowIp: values['allow-ip'] ?? 'resolve',

@@ -1,12 +1,14 @@
 import { join } from 'node:path';
 import type { Bastion, Operator, Party } from 'spa-core';
 import { probablyMeant, UsageError } from 'spa-host';
+import { type BastionBundle, bastionBundle } from '../../roster/bastion-bundle.ts';
 import type { BundleSource, LeftOut } from '../../roster/bundle.ts';
 import { hmacMasters } from '../../roster/hmac-masters.ts';
 import { planFolder } from '../../roster/plan-folder.ts';
 import { type RosterFolder, readRosterFolder } from '../../roster/roster-folder.ts';
 import { say } from '../program.ts';
 import { type PlaceValues, rosterPath, secretsPath } from './common-options.ts';
+import { withRosterSigning } from './roster-signing.ts';
 
 /** A roster with all that bundles are made of. */
 export interface Fleet {
@@ -23,6 +25,22 @@ export async function readFleet(values: PlaceValues, nowSeconds: number): Promis
   const plan = await planFolder(folder, secretsFolder, nowSeconds);
   const hmacMaster = await hmacMasters(secretsFolder, roster.bastions);
   return { folder, secretsFolder, source: { roster, plan, certificates, hmacMaster } };
+}
+
+/** The bundles of `bastions`. Their rosters are signed one after the other: a card may ask each time. */
+export function bastionBundles(
+  { folder, source }: Fleet,
+  bastions: readonly Bastion[],
+  values: Pick<PlaceValues, 'secrets' | 'gnupg-home'>,
+  farFolder: string,
+): Promise<readonly BastionBundle[]> {
+  return withRosterSigning(folder, values, source.plan.nowSeconds, async (signing) => {
+    const bundles: BastionBundle[] = [];
+    for (const bastion of bastions) {
+      bundles.push(await bastionBundle(source, bastion, { folder: farFolder, signing }));
+    }
+    return bundles;
+  });
 }
 
 /** Who of `parties` is named; all if nobody is. @throws UsageError for a name that nobody has */

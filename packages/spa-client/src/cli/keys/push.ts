@@ -1,6 +1,5 @@
 import type { Bastion } from 'spa-core';
 import { ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
-import { bastionBundle } from '../../roster/bastion-bundle.ts';
 import type { LeftOut } from '../../roster/bundle.ts';
 import {
   comparePush,
@@ -15,8 +14,7 @@ import { print, printable, say } from '../program.ts';
 import { startProgress } from '../progress.ts';
 import { HELP_OPTION, JSON_OPTION, ROSTER_OPTION, SECRETS_OPTIONS } from './common-options.ts';
 import { FAR_OPTIONS, type FarValues, farPlacesOf, readLimit, transportOf } from './far-options.ts';
-import { chosen, type Fleet, readFleet, sayLeftOut } from './fleet.ts';
-import { openRosterSigning } from './roster-signing.ts';
+import { bastionBundles, chosen, type Fleet, readFleet, sayLeftOut } from './fleet.ts';
 
 /** `spa-keys push`: brings bastions their bundles. */
 export async function pushVerb(argv: readonly string[]): Promise<number> {
@@ -50,6 +48,7 @@ export type PushValues = FarValues & {
   readonly first?: true;
   readonly 'with-secret-keys'?: true;
   readonly json?: true;
+  readonly secrets?: string;
   readonly 'gnupg-home'?: readonly string[];
 };
 
@@ -60,8 +59,8 @@ export async function pushTo(
   values: PushValues,
   limit: number,
 ): Promise<{ readonly results: ReadonlyMap<string, PushResult>; readonly leftOut: readonly LeftOut[] }> {
-  const { source, secretsFolder, folder } = fleet;
-  const { roster, plan } = source;
+  const { source, secretsFolder } = fleet;
+  const { roster } = source;
   const options: PushOptions = {
     transport: transportOf(values),
     places: farPlacesOf(values),
@@ -69,8 +68,8 @@ export async function pushTo(
     authority: authorityKeys(fleet),
   };
   const results = new Map<string, PushResult>();
-  const leftOut: LeftOut[] = [];
-  const opened = await openRosterSigning(folder, values, secretsFolder, plan.nowSeconds);
+  const bundles = values.rollback ? [] : await bastionBundles(fleet, bastions, values, options.places.folder);
+  const bundleOf = new Map(bundles.map((bundle) => [bundle.bastion.name, bundle]));
   const progress = startProgress();
   const tell = (): void => progress.update(`${results.size} of ${bastions.length} bastions`);
   tell();
@@ -84,17 +83,12 @@ export async function pushTo(
     });
   } finally {
     progress.stop();
-    opened.close();
   }
-  return { results, leftOut };
+  return { results, leftOut: bundles.flatMap(({ leftOut }) => leftOut) };
 
   async function pushOne(bastion: Bastion): Promise<PushResult> {
-    if (values.rollback) return rollBack(bastion, options);
-    const bundle = await bastionBundle(source, bastion, {
-      folder: options.places.folder,
-      signing: opened.signing,
-    });
-    leftOut.push(...bundle.leftOut);
+    const bundle = bundleOf.get(bastion.name);
+    if (bundle === undefined) return rollBack(bastion, options);
     if (values['dry-run']) return comparePush(bundle, options);
     const secret = values['with-secret-keys']
       ? readSecret(secretsFolder, secretKeyFile(bastion.key.fingerprint))
