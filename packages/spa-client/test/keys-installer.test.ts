@@ -105,7 +105,7 @@ t.test('kill -9 at any moment leaves the old or the new, and the next run goes o
     child.stdin.end(
       Buffer.concat([Buffer.from(formatOrders(host.orders(round))), host.archive(`r${round}`)]),
     );
-    await sleep(round * 9);
+    await sleep(round * 35);
     if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
     if (child.exitCode === null && child.signalCode === null)
       await new Promise((resolve) => child.once('exit', resolve));

@@ -68,9 +68,11 @@ flock -n 9 || die 75 "another run is at work in $folder"
 current=$(readlink current || true)
 current=\${current#releases/}
 
-secret_gpg() { gpg --homedir "$folder/secret" --batch --quiet --no-permission-warning --pinentry-mode loopback --passphrase "" "$@"; }
+# An agent or a daemon that stays would hold the lock for ever.
+tell() { "$program" "$@" 9>&-; }
+secret_gpg() { gpg --homedir "$folder/secret" --batch --quiet --no-permission-warning --pinentry-mode loopback --passphrase "" "$@" 9>&-; }
 own_keys() { secret_gpg --with-colons --list-secret-keys 2>/dev/null | grep -A1 "^sec:" | grep "^fpr:" | cut -d: -f10; }
-end_agents() { gpgconf --homedir "$1" --kill all >/dev/null 2>&1 || true; }
+end_agents() { gpgconf --homedir "$1" --kill all >/dev/null 2>&1 9>&- || true; }
 
 # spa-server reads a file, and only this folder has the key.
 write_key_files() {
@@ -86,7 +88,7 @@ write_key_files() {
 daemon_accepts() {
   check=releases/$1/.check.conf
   sed "s#$folder/current/#$folder/releases/$1/#g" "$2" >"$check"
-  "$program" --exit-parse-config -c "$check" -a "$folder/releases/$1/access.conf" >"$check.said" 2>&1 && { rm -f "$check" "$check.said"; return 0; }
+  tell --exit-parse-config -c "$check" -a "$folder/releases/$1/access.conf" >"$check.said" 2>&1 && { rm -f "$check" "$check.said"; return 0; }
   echo "$daemon refuses the new files, the old ones stay in force:" >&2
   cat "$check.said" >&2
   rm -f "$check" "$check.said"
@@ -95,7 +97,7 @@ daemon_accepts() {
 
 # Stock fwknopd asks gpg, so gpg is asked before it is too late: is every operator known and certified, is the own key there?
 gpg_accepts() {
-  ask() { gpg --homedir "$ring" --batch --quiet --no-autostart --no-permission-warning --with-colons --with-keygrip --list-keys "$@"; }
+  ask() { gpg --homedir "$ring" --batch --quiet --no-autostart --no-permission-warning --with-colons --with-keygrip --list-keys "$@" 9>&-; }
   ring=$1
   valid=" $(ask | while IFS=: read -r kind validity a b c d e f g field rest; do
     case $kind in
@@ -127,12 +129,12 @@ swap_to() {
 }
 
 # A path of the daemon configuration, as it says itself.
-path_of() { "$program" -D -c "$config" 2>/dev/null | grep -E "(^| )$1[ :]" | head -n1 | sed -e "s#^[^/]*##" -e "s#[^A-Za-z0-9/._-].*##"; }
+path_of() { tell -D -c "$config" 2>/dev/null | grep -E "(^| )$1[ :]" | head -n1 | sed -e "s#^[^/]*##" -e "s#[^A-Za-z0-9/._-].*##"; }
 
 # Stock fwknopd does not find itself any more (-S, -R) once it has read its configuration anew: its pid file still names it.
 running() {
   if test "$daemon" = spa-server; then
-    "$program" -S -c "$config" >/dev/null 2>&1
+    tell -S -c "$config" >/dev/null 2>&1
     return
   fi
   pid=$(cat "$(path_of FWKNOP_PID_FILE)" 2>/dev/null || true)
@@ -143,7 +145,7 @@ running() {
 reload() {
   if running; then
     if test "$daemon" = spa-server; then
-      "$program" -R -c "$config" >.reload 2>&1 || { cat .reload >&2; die 4 "spa-server could not be told; restart it"; }
+      tell -R -c "$config" >.reload 2>&1 || { cat .reload >&2; die 4 "spa-server could not be told; restart it"; }
     else
       kill -HUP "$pid" || die 4 "fwknopd could not be told; restart it"
       # As a UDP server it ends when it is told.
@@ -248,7 +250,7 @@ install)
     mkdir "$home"
     mkdir -p secret/private-keys-v1.d
     ln -s "$folder/secret/private-keys-v1.d" "$home/private-keys-v1.d"
-    ring() { gpg --homedir "$home" --batch --quiet --no-autostart --no-permission-warning "$@"; }
+    ring() { gpg --homedir "$home" --batch --quiet --no-autostart --no-permission-warning "$@" 9>&-; }
     ring --import-options import-local-sigs --import "$draft/keyring.asc" 2>.gpg &&
       ring --import-ownertrust "$draft/ownertrust.txt" 2>.gpg &&
       ring --check-trustdb 2>.gpg || { cat .gpg >&2; die 78 "gpg refuses the keys; the old release stays in force"; }
@@ -289,11 +291,11 @@ cut)
   test -n "$operators" || die 64 "whose doors?"
   running || { echo "stopped $daemon"; exit 0; }
   if test "$daemon" = fwknopd; then
-    "$program" --fw-flush -c "$config" >.cut 2>&1 || { cat .cut >&2; die 4 "fwknopd did not flush its chains"; }
+    tell --fw-flush -c "$config" >.cut 2>&1 || { cat .cut >&2; die 4 "fwknopd did not flush its chains"; }
     echo "flushed"
   else
     for key in $operators; do
-      "$program" --revoke "operator=$key" --cut -c "$config" >.cut 2>&1 || { cat .cut >&2; die 4 "the doors of $key may be open"; }
+      tell --revoke "operator=$key" --cut -c "$config" >.cut 2>&1 || { cat .cut >&2; die 4 "the doors of $key may be open"; }
       sed "s/^/cut /" .cut
     done
   fi
