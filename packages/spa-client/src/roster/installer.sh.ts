@@ -55,7 +55,7 @@ case $expires in *[!0-9]*) die 64 "$expires is no time" ;; esac
 case $authority in *[!0-9A-F," "]*) die 64 "$authority is no fingerprint" ;; esac
 case $operators in *[!0-9A-F" "]*) die 64 "$operators is no fingerprint" ;; esac
 test "$program" = "/$daemon" && program=$daemon
-command -v "$program" >/dev/null || die 78 "$program is not installed here"
+test "$task" = enrol || command -v "$program" >/dev/null || die 78 "$program is not installed here"
 
 for path in "$folder" "$folder/releases" "$folder/secret"; do
   mkdir -p "$path"

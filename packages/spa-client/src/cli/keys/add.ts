@@ -19,8 +19,10 @@ import {
   UsageError,
 } from 'spa-host';
 import { entryOf, type NewParty } from '../../roster/add-party.ts';
+import { makeKeyOnBastion } from '../../roster/bastion-key.ts';
 import { provenCertificate } from '../../roster/challenge-file.ts';
 import { type ChangedRoster, changeRoster } from '../../roster/change-roster.ts';
+import { throughSsh } from '../../roster/far-host.ts';
 import { ownWordsOf } from '../../roster/names-for-keys.ts';
 import { certificateIn, certificatesIn, fullFingerprint, mustBeFit } from '../../roster/proven-key.ts';
 import type { RosterValue } from '../../roster/roster-edit.ts';
@@ -38,6 +40,7 @@ import {
   SECRETS_OPTIONS,
   secretsPath,
 } from './common-options.ts';
+import { farPlacesOf } from './far-options.ts';
 import { withSecretKeys } from './secret-keys.ts';
 
 /**
@@ -57,6 +60,7 @@ export async function addVerb(argv: readonly string[]): Promise<number> {
   const { name: rosterName } = parseRoster(`${path}/${ROSTER_FILE}`, readRosterText(path));
   const secretsFolder = secretsPath(values, rosterName);
   const asked = kindOfKey(values);
+  const made = asked === 'on' ? await keyMadeThere(name, values, nowSeconds) : null;
   const settings = kind === 'operator' ? operatorSettings(values) : bastionSettings(name, values);
   const party = (certificate: RawCertificate): NewParty => ({
     kind,
@@ -67,12 +71,13 @@ export async function addVerb(argv: readonly string[]): Promise<number> {
   const changed = await withSecretKeys(values, rosterName, (keys) =>
     changeRoster(path, keys, nowSeconds, async (folder) => {
       if (asked === 'make') {
-        const made = await makeKey(await keyToMake(kind, name, values, nowSeconds));
-        const change = entryOf(folder.roster, [party(made.certificate)]);
-        await changeSecrets(secretsFolder, new Map([...keyFile(made), ...hmacFile(kind, name, values)]));
+        const here = await makeKey(await keyToMake(kind, name, values, nowSeconds));
+        const change = entryOf(folder.roster, [party(here.certificate)]);
+        await changeSecrets(secretsFolder, new Map([...keyFile(here), ...hmacFile(kind, name, values)]));
         return change;
       }
-      const { certificate, usedRequest } = await givenCertificate(kind, name, values, folder, nowSeconds);
+      const { certificate, usedRequest } =
+        made ?? (await givenCertificate(kind, name, values, folder, nowSeconds));
       const { edits, files } = entryOf(folder.roster, [party(certificate)]);
       await changeSecrets(secretsFolder, new Map(hmacFile(kind, name, values)));
       return {
@@ -90,6 +95,9 @@ const OPTIONS = [
   { long: 'rsa', help: 'with --make: RSA of 3072 bits, for stock fwknop clients' },
   { long: 'days', argument: 'DAYS', help: 'with --make: how long the key lasts (730; 0: for ever)' },
   { long: 'passphrase', help: 'with --make: ask for a passphrase that protects the key' },
+  { long: 'on', argument: 'HOST', help: 'bastion: make its key there by ssh, with its own gpg; the secret key stays there' },
+  { long: 'ssh', argument: 'PROGRAM', help: 'with --on: instead of ssh' },
+  { long: 'sudo', help: 'with --on: whoever logs in there is not root' },
   { long: 'import', argument: 'FILE', help: 'take the certificate from this file; with --fingerprint or --answer' },
   { long: 'import-gnupg', help: 'take it from a GnuPG home (--gnupg-home); with --fingerprint' },
   { long: 'fingerprint', argument: 'FULL', help: 'the 40 digits of the key, as its owner said them' },
@@ -113,7 +121,7 @@ const OPTIONS = [
 type Values = ReturnType<typeof parseCommandLine<typeof OPTIONS>>['values'];
 
 const OF_OPERATORS = ['full-name', 'email', 'role', 'not-after'] as const;
-const OF_BASTIONS = ['host', 'ssh-port', 'spa-port', 'hmac', 'capability'] as const;
+const OF_BASTIONS = ['on', 'host', 'ssh-port', 'spa-port', 'hmac', 'capability'] as const;
 const OF_MADE_KEYS = ['rsa', 'days', 'passphrase'] as const;
 const DEFAULT_DAYS = 730;
 const DAY_SECONDS = 86_400;
@@ -124,7 +132,8 @@ function refuseForeignOptions(kind: 'operator' | 'bastion', values: Values): voi
     (name) => values[name] !== undefined,
   );
   if (foreign !== undefined) throw new UsageError(`--${foreign} is not for ${kind}s`);
-  const idle = values.make ? undefined : OF_MADE_KEYS.find((name) => values[name] !== undefined);
+  const elsewhere = values.on === undefined ? OF_MADE_KEYS : OF_MADE_KEYS.filter((name) => name !== 'days');
+  const idle = values.make ? undefined : elsewhere.find((name) => values[name] !== undefined);
   if (idle !== undefined) throw new UsageError(`--${idle} goes with --make`);
   if (kind !== 'bastion') return;
   if (values.region?.length !== 1 || values.host === undefined) {
@@ -133,16 +142,16 @@ function refuseForeignOptions(kind: 'operator' | 'bastion', values: Values): voi
 }
 
 /** Exactly one way to a key. */
-function kindOfKey(values: Values): 'make' | 'import' | 'import-gnupg' {
-  const ways = (['make', 'import', 'import-gnupg'] as const).filter((way) => values[way] !== undefined);
+function kindOfKey(values: Values): 'make' | 'on' | 'import' | 'import-gnupg' {
+  const ways = (['make', 'on', 'import', 'import-gnupg'] as const).filter((way) => values[way] !== undefined);
   const [way] = ways;
   if (way === undefined || ways.length > 1) {
-    throw new UsageError('which key? give one of --make, --import FILE and --import-gnupg');
+    throw new UsageError('which key? give one of --make, --on HOST, --import FILE and --import-gnupg');
   }
   const { fingerprint, answer } = values;
-  if (way === 'make') {
+  if (way === 'make' || way === 'on') {
     if (fingerprint !== undefined || answer !== undefined) {
-      throw new UsageError('--make makes a new key; --fingerprint and --answer are for one that is there');
+      throw new UsageError(`--${way} makes a new key; --fingerprint and --answer are for one that is there`);
     }
     return way;
   }
@@ -176,6 +185,27 @@ async function keyToMake(
       : null,
     algorithm: values.rsa ? 'rsa3072' : 'ecc',
   };
+}
+
+/** The secret key never leaves the bastion. */
+async function keyMadeThere(
+  name: string,
+  values: Values,
+  nowSeconds: number,
+): Promise<{ readonly certificate: RawCertificate; readonly usedRequest: null }> {
+  const { userId, expiresAtSeconds } = await keyToMake('bastion', name, values, nowSeconds);
+  const host = { name, host: values.on ?? '', sshPort: Number(values['ssh-port'] ?? 22) };
+  const capabilities = values.capability?.includes('spa-server') ? (['spa-server'] as const) : [];
+  const certificate = await makeKeyOnBastion(
+    { ...host, capabilities },
+    { userId, expiresAtSeconds, another: false },
+    {
+      transport: throughSsh(values.ssh ?? 'ssh', { user: null, sudo: values.sudo === true }),
+      places: farPlacesOf({}),
+    },
+  );
+  mustBeFit(name, certificate, USES.bastion, nowSeconds);
+  return { certificate, usedRequest: null };
 }
 
 function keyFile({ certificate, secretKey }: MadeKey): readonly (readonly [string, string])[] {
@@ -330,6 +360,8 @@ Usage: spa-keys add operator NAME --import FILE --fingerprint FULL [options]
   spa-keys add operator alice --import alice.asc --fingerprint '0123 4567 89AB CDEF 0123  4567 89AB CDEF 0123 4567'
   spa-keys add operator bob --import bob.asc --answer bob.sig --role oncall
   spa-keys add bastion us-east-1a --region us-east-1 --host bastion.us-east-1.example.org --capability spa-server --make
+  spa-keys add bastion us-east-1b --region us-east-1 --host b.us-east-1.example.org --on root@b.us-east-1.example.org
+                                   its key is made there, and the secret half stays there
 
 A key that is there is taken by its full fingerprint, which its owner tells you, or with his answer to a challenge (spa-keys
 challenge NAME). An e-mail address or a key ID is not enough: anybody can make a key that has it. Keys that are expired,
