@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs';
 import {
   type CommandResult,
   createFleet,
@@ -134,6 +134,37 @@ for (const topology of ['mutual', 'authority'] as const) {
         }
       });
 
+      await t.test(
+        'who is revoked is out everywhere, his doors are closed and his connections end',
+        async (t) => {
+          await lab.write({ version: 4, access: ACCESS });
+          t.match(await keys('push', 'stock'), { status: 0 });
+          t.match(await keys('push', ...everywhere, 'ours'), { status: 0 });
+          const session = bob.host.spawn(['sshbh', 'ours', '--', 'sleep', '600'], { stdio: 'ignore' });
+          await until('bob has a connection', async () => {
+            const listed = await ours.host.must(['ss', '-Htn', 'state', 'established', 'sport', '=', '22']);
+            return listed.includes(bob.address);
+          });
+          t.equal((await bob.host.run(['sshbh', 'open', 'stock'])).status, 0);
+          const homes = [...lab.homes.values()].flatMap(({ path }) => ['--gnupg-home', path]);
+          const result = await keys('revoke', 'bob', '--reason', 'left', ...homes, ...everywhere);
+          t.match(
+            result.stderr,
+            /^stock: all doors are closed; connections that were made stay \(fwknopd\)$/m,
+            result.stderr,
+          );
+          t.match(result.stderr, /^ours: Revoked \d+ grants? of operator=.*Ended [1-9] connections?\.$/m);
+          t.equal(result.status, 0);
+          await until('his connection ends', () => session.exitCode !== null);
+          t.notMatch(await stock.host.must(['iptables', '-S', 'FWKNOP_INPUT']), bob.address);
+          for (const region of ['stock', 'ours']) {
+            t.not((await bob.host.run(['sshbh', '--wait', '2', region, '--', 'true'])).status, 0, region);
+            const { status, stderr } = await alice.host.run(['sshbh', region, '--', 'true']);
+            t.equal(status, 0, `alice is in at ${region}: ${stderr}`);
+          }
+        },
+      );
+
       await t.test('what gpg or the daemon refuses never comes into force', async (t) => {
         const before = readlinkSync(stock.configuration.path('spa-keys', 'current'));
         const result = await keys('push', '--ssh', 'false', 'stock');
@@ -152,6 +183,31 @@ for (const topology of ['mutual', 'authority'] as const) {
     },
   );
 }
+
+t.test('a bastion makes its own key, which never leaves it', { skip }, async (t) => {
+  const { lab, alice, ours, keys, program, fleet } = await setUp(t, 'authority');
+  const place = ['--region', 'west', '--host', 'ours.test', '--capability', 'spa-server'];
+  const added = await keys('add', 'bastion', 'fresh', ...place, '--on', 'ours.test');
+  t.equal(added.status, 0, added.stderr);
+  const certificate = readFileSync(`${lab.folder}/certificates/bastions/fresh.asc`, 'utf8');
+  t.match(certificate, /BEGIN PGP PUBLIC KEY BLOCK/);
+  const [keyFile = ''] = readdirSync(ours.configuration.path('spa-keys', 'secret')).filter((file) =>
+    file.endsWith('.asc'),
+  );
+  t.match(
+    readFileSync(ours.configuration.path('spa-keys', 'secret', keyFile), 'utf8'),
+    /BEGIN PGP PRIVATE KEY BLOCK/,
+  );
+  t.notOk(readdirSync(`${lab.secrets}/keys`).includes(keyFile), 'not here');
+  t.match(await keys('sign'), { status: 0 });
+  const pushed = await keys('push', '--ssh', 'ssh', '--first', '--program', program, 'fresh');
+  t.match(pushed, { status: 0, stderr: /^fresh: \d+-[0-9a-f]{12} is in force/ }, pushed.stderr);
+  await ours.host.must(['nft', 'flush', 'ruleset']);
+  await start(ours, [program, '-f', '-c', '/etc/fwknop/fwknopd.conf'], 'listening on');
+  await handOut(keys, lab, fleet);
+  const { status, stderr } = await alice.host.run(['sshbh', 'fresh', '--', 'true']);
+  t.equal(status, 0, stderr);
+});
 
 const ACCESS = `access:
   - { who: [everybody], where: [everywhere], timeout: 6 }

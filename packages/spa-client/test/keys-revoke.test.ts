@@ -41,7 +41,7 @@ t.test(
     const [op1] = fleet.operators;
     if (op1 === undefined) throw new Error('no operator');
     const before = rosterOf(fleet);
-    const revoked = await fleet.run('revoke', 'op1', '--reason', 'left: "for good" # really');
+    const revoked = await fleet.run('revoke', 'op1', '--reason', 'left: "for good" # really', '--no-push');
     t.equal(revoked.code, 0, revoked.stderr);
     t.match(revoked.stderr, /op1 is revoked in the roster\ntook back 2 certifications\nrevoked his key/);
     const home = importRoster(t, fleet);
@@ -56,7 +56,7 @@ t.test(
     t.match(after, /version: 2/);
     t.equal(after.split('\n').length, before.split('\n').length + 3);
     t.equal((await fleet.run('plan')).code, 0, 'the others are as they were');
-    const again = await fleet.run('revoke', 'op1', '--reason', 'another');
+    const again = await fleet.run('revoke', 'op1', '--reason', 'another', '--no-push');
     t.match(again, { code: 0, stderr: 'op1 is revoked in the roster\nnext: spa-keys push\n' });
     t.equal(rosterOf(fleet), after, 'a second time changes nothing');
     t.match(await fleet.run('revoke', 'nobody', '--reason', 'x'), {
@@ -90,7 +90,7 @@ t.test('his key is revoked by what he made with gpg, and only by that', { skip }
   t.match(false_, { code: 78, stderr: `holds no revocation of ${op1.fingerprint} by itself` });
   t.notMatch(rosterOf(fleet), /revoked/, 'nothing has changed');
   writeFileSync(file, revocationOf(op1.fingerprint));
-  const revoked = await fleet.run('revoke', 'op1', '--reason', 'x', '--revocation', file);
+  const revoked = await fleet.run('revoke', 'op1', '--reason', 'x', '--revocation', file, '--no-push');
   t.equal(revoked.code, 0, revoked.stderr);
   t.match(
     revoked.stderr,

@@ -231,7 +231,8 @@ install)
     echo "unchanged $release"
     test "$first" = yes && edited_config "releases/$release" >/dev/null
     take_config
-    test -e reload-needed && reload
+    if test -e reload-needed; then reload; fi
+    remove_old "$release"
     exit 0
   fi
   rm -rf releases/.draft-*

@@ -5,12 +5,16 @@ import { type RevocationResult, revokeOperator } from '../../roster/revoke-opera
 import { readRosterFolder } from '../../roster/roster-folder.ts';
 import { print, say } from '../program.ts';
 import { HELP_OPTION, JSON_OPTION, ROSTER_OPTION, rosterPath, SECRETS_OPTIONS } from './common-options.ts';
+import { FAR_OPTIONS } from './far-options.ts';
+import { isShutOut, shutOut } from './shut-out.ts';
 import { counted, nameOf, withSigning } from './signing.ts';
 
 // biome-ignore format: a table, one option a row
 const OPTIONS = [
   { long: 'reason', argument: 'WHY', help: 'for people; it stands in the roster and in the revocations' },
   { long: 'revocation', argument: 'FILE', help: 'a revocation of his key that he made himself (gpg --gen-revoke)' },
+  { long: 'no-push', help: 'only in the roster; the bastions learn of it by spa-keys push' },
+  ...FAR_OPTIONS,
   ROSTER_OPTION,
   ...SECRETS_OPTIONS,
   JSON_OPTION,
@@ -37,9 +41,18 @@ export async function revokeVerb(argv: readonly string[]): Promise<number> {
       revokeOperator(path, { operator, reason, ownRevocation }, keys, options),
     );
   });
-  if (values.json) print(`${JSON.stringify(jsonOf(operator, result), null, 2)}\n`);
-  else report(operator, result);
-  return result.lacking.length === 0 && result.roster !== 'lacking' ? ExitCode.ok : ExitCode.failure;
+  if (!values.json) report(operator, result);
+  const isDone = result.lacking.length === 0 && result.roster !== 'lacking';
+  // What nobody has signed goes to no bastion.
+  const isPushed = values['no-push'] === undefined && result.roster !== 'lacking';
+  const shut = isPushed ? await shutOut(operator, values) : null;
+  if (!isPushed && !values.json) say('next: spa-keys push');
+  if (values.json) {
+    print(
+      `${JSON.stringify({ ...jsonOf(operator, result), bastions: shut === null ? null : Object.fromEntries(shut) }, null, 2)}\n`,
+    );
+  }
+  return isDone && (shut === null || isShutOut(shut)) ? ExitCode.ok : ExitCode.failure;
 }
 
 const HELP = `spa-keys revoke: shut somebody out, now
@@ -50,11 +63,12 @@ Usage: spa-keys revoke OPERATOR --reason WHY [options]
   spa-keys revoke alice --reason 'laptop lost' --revocation alice-revocation.asc
 
 He is revoked in the roster, which is signed anew; each key that vouches for him and is here takes that back; and his own key
-is revoked if it is here, or with a revocation that he made himself. The bastions learn of it by spa-keys push.
+is revoked if it is here, or with a revocation that he made himself. Then all bastions that he could open get files without him,
+and the doors that he holds open go, with spa-server his connections too.
 
 ${formatOptions(OPTIONS)}
 
-Exit status: 0; 1 done, but keys that vouch for him, or the authority's, are elsewhere; 64 the command line is wrong, 78 the
+Exit status: 0; 1 done, but keys that vouch for him, or the authority's, are elsewhere, or not all bastions know of it; 64 the command line is wrong, 78 the
 roster or a key is wrong.
 `;
 
@@ -77,10 +91,9 @@ function report(
       "the roster is not signed: the authority's key is not here; where it is: spa-keys sign, or by hand: spa-keys plan --export FILE",
     );
   }
-  say('next: spa-keys push');
 }
 
-function jsonOf(operator: string, { lacking, ...result }: RevocationResult): unknown {
+function jsonOf(operator: string, { lacking, ...result }: RevocationResult): object {
   return {
     operator,
     ...result,
