@@ -1,4 +1,5 @@
-import { faultOf, type RawCertificate, readRawCertificates } from 'spa-core';
+import * as fc from 'fast-check';
+import { certificationsOf, faultOf, type RawCertificate, readRawCertificates } from 'spa-core';
 import t from 'tap';
 import { createHome, DAY, type Home, START, skip } from './gnupg.ts';
 
@@ -94,6 +95,8 @@ t.test('what is weak is refused', { skip }, async (t) => {
     home.gpg(['--cert-digest-algo', 'SHA1', '--quick-add-key', fingerprint, 'cv25519', 'encr', 'never']);
     const wanted = `its signature on the subkey ${raw(home).subkeys[0]?.key.keyId} is made with SHA-1`;
     t.same(faultOf(raw(home), NOW), { state: 'weak', reason: wanted });
+    home.gpg(['--cert-digest-algo', 'SHA512', '--quick-set-expire', fingerprint, '90d', '*'], START + DAY);
+    t.equal(faultOf(raw(home), NOW), null, 'until it is signed anew');
     t.end();
   });
   t.test('a short RSA subkey that nothing else stands in for', (t) => {
@@ -188,4 +191,33 @@ t.test('a key that gpg cannot use is refused', async (t) => {
   const { publicKey: modern } = await openpgp.generateKey({ ...options, type: 'curve25519' });
   const [algorithm27] = readRawCertificates(modern.write());
   t.match(algorithm27 && faultOf(algorithm27, NOW), { state: 'unusable', reason: /number 27/ });
+});
+
+t.test('of any bytes that are a certificate there is something to say', { skip }, async (t) => {
+  const home = createHome(t);
+  const fingerprint = home.key('key');
+  home.gpg(['--quick-add-key', fingerprint, 'ed25519', 'sign', '9d']);
+  home.key('maker');
+  home.gpg(['--local-user', home.raw('maker').fingerprint, '--quick-sign-key', fingerprint]);
+  const [whole, maker] = [raw(home), home.raw('maker')];
+  const change = fc.tuple(fc.nat(whole.octets.length - 1), fc.nat(255));
+  await fc.assert(
+    fc.asyncProperty(fc.array(change, { maxLength: 4 }), async (changes) => {
+      const copy = Buffer.from(whole.octets);
+      for (const [at, octet] of changes) copy[at] = octet;
+      let damaged: readonly RawCertificate[];
+      try {
+        damaged = readRawCertificates(copy);
+      } catch {
+        return;
+      }
+      for (const one of damaged) {
+        const { reason = '' } = faultOf(one, NOW, ALL) ?? {};
+        const certifications = await certificationsOf(one, [maker], NOW);
+        if (/\p{Cc}/u.test(reason) || certifications.length > 1) throw new Error(`${reason}`);
+      }
+    }),
+    { numRuns: 300 },
+  );
+  t.equal((await certificationsOf(whole, [maker], NOW)).length, 1);
 });
