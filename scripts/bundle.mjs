@@ -1,6 +1,6 @@
 /**
- * Bundles each of the client's compiled programs with all its modules into one script that starts fast
- * (docs/adr/0009-start-up.md). In packages/spa-client/dist/src/bin:
+ * Bundles each compiled program with all its modules into one script that starts fast (docs/adr/0009-start-up.md). In
+ * packages/PACKAGE/dist/src/bin:
  *
  *     NAME.cjs                     what npm links to: starts the script
  *     NAME-HASH.js                 the script: a function that the program runs in
@@ -8,8 +8,8 @@
  *
  *     tsc -b && node scripts/bundle.mjs
  *
- * A module that is imported dynamically is in the same script and runs when it is asked for. openpgp, yaml and ajv stay
- * packages that npm installs.
+ * A module that is imported dynamically is in the same script and runs when it is asked for. What others have written stays
+ * the package that npm installs.
  */
 import { createHash } from 'node:crypto';
 import { readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -19,29 +19,36 @@ import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
 import { build } from 'esbuild';
 
-const OUT = fileURLToPath(new URL('../packages/spa-client/dist/src/bin/', import.meta.url));
-const PROGRAMS = ['sshbh', 'spa-client', 'spa-keys'];
+const PROGRAMS = {
+  'spa-client': ['sshbh', 'spa-client', 'spa-keys'],
+  'spa-server': ['spa-server', 'background'],
+};
 /** Somebody may be starting the program just now: it is read in a moment. */
 const KEEP_MS = 60_000;
 
-const { outputFiles } = await build({
-  entryPoints: PROGRAMS.map((name) => `${OUT}${name}.js`),
-  outdir: OUT,
-  bundle: true,
-  // Node's loader of ES modules costs more than the rest of a run, and import() would start it after all.
-  format: 'cjs',
-  supported: { 'dynamic-import': false },
-  platform: 'node',
-  target: 'node20.19',
-  external: ['openpgp', 'yaml', 'ajv'],
-  // Modules look for files relative to themselves; the script stands for those of dist/src/cli, which are as deep.
-  define: { 'import.meta.url': 'importMetaUrl' },
-  logLevel: 'warning',
-  write: false,
-});
-for (const { path, text } of outputFiles) writeProgram(basename(path, '.js'), text);
+for (const [name, programs] of Object.entries(PROGRAMS)) await bundle(name, programs);
 
-function writeProgram(name, text) {
+async function bundle(packageName, programs) {
+  const out = fileURLToPath(new URL(`../packages/${packageName}/dist/src/bin/`, import.meta.url));
+  const { outputFiles } = await build({
+    entryPoints: programs.map((name) => `${out}${name}.js`),
+    outdir: out,
+    bundle: true,
+    // Node's loader of ES modules costs more than the rest of a run, and import() would start it after all.
+    format: 'cjs',
+    supported: { 'dynamic-import': false },
+    platform: 'node',
+    target: 'node20.19',
+    external: ['ajv', 'lmdb', 'openpgp', 'yaml'],
+    // Modules look for files relative to themselves; the script stands for those of a folder of dist/src.
+    define: { 'import.meta.url': 'importMetaUrl' },
+    logLevel: 'warning',
+    write: false,
+  });
+  for (const { path, text } of outputFiles) writeProgram(out, basename(path, '.js'), text);
+}
+
+function writeProgram(out, name, text) {
   const source = `(function (require, __filename) {
 'use strict';
 const importMetaUrl = require('node:url').pathToFileURL(__filename).href;
@@ -50,12 +57,13 @@ ${text.replace(/^#!.*\n/, '')}})
   const hash = createHash('sha256').update(source).digest('hex').slice(0, 12);
   const script = `${name}-${hash}`;
   const compiled = `${script}-${process.version}-${process.arch}.v8`;
-  replace(`${script}.js`, source);
-  replace(compiled, compile(`${OUT}${script}.js`, source));
-  replace(`${name}.cjs`, starter(name, script), 0o755);
-  for (const file of readdirSync(OUT)) {
+  replace(`${out}${script}.js`, source);
+  replace(`${out}${compiled}`, compile(`${out}${script}.js`, source));
+  replace(`${out}${name}.cjs`, starter(name, script), 0o755);
+  for (const file of readdirSync(out)) {
     const isPrevious = file.startsWith(`${name}-`) && /-[0-9a-f]{12}(-v.+\.v8|\.js)$/.test(file);
-    if (isPrevious && !file.startsWith(script) && isOld(file)) rmSync(`${OUT}${file}`, { force: true });
+    if (isPrevious && !file.startsWith(script) && isOld(`${out}${file}`))
+      rmSync(`${out}${file}`, { force: true });
   }
 }
 
@@ -87,12 +95,12 @@ program.runInThisContext()(require, __filename);
 
 /** In one step. */
 function replace(file, content, mode = 0o644) {
-  const draft = `${OUT}${file}.${process.pid}`;
+  const draft = `${file}.${process.pid}`;
   writeFileSync(draft, content, { mode });
-  renameSync(draft, `${OUT}${file}`);
+  renameSync(draft, file);
 }
 
 function isOld(file) {
-  const stats = statSync(`${OUT}${file}`, { throwIfNoEntry: false });
+  const stats = statSync(file, { throwIfNoEntry: false });
   return stats !== undefined && stats.mtimeMs < Date.now() - KEEP_MS;
 }

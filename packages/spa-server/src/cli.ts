@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ExitCode } from 'spa-host';
 import { formatConfiguration } from './config/dump.ts';
@@ -14,6 +13,7 @@ import { describeRoster } from './roster/describe.ts';
 import { serve } from './serve.ts';
 import { startInBackground } from './system/background.ts';
 import { createStderrLog, type Log, printable, teeLog } from './system/log.ts';
+import { packageVersion } from './system/package-version.ts';
 import { findDaemon, isRunning } from './system/pid-file.ts';
 import { createSystemLog } from './system/syslog.ts';
 
@@ -35,7 +35,7 @@ type RunTask = (options: Options, argv: readonly string[]) => Promise<number>;
 const TASKS: Readonly<Record<Task, RunTask>> = {
   serve: (options, argv) => (options.foreground ? serveInForeground(options) : startInBackground(argv, warn)),
   help: async () => print(formatHelp()),
-  version: async () => print(`spa-server ${version()}\n`),
+  version: async () => print(`spa-server ${packageVersion()}\n`),
   'dump-config': async (options) => print(formatConfiguration(await loadConfiguration(options.source))),
   'exit-parse-config': checkConfiguration,
   status: showStatus,
@@ -157,11 +157,6 @@ function failed(answer: ControlAnswer): number {
   if (!('error' in answer)) throw new UnavailableError('the daemon answers something else; restart it');
   complain(answer.error);
   return answer.exitCode;
-}
-
-function version(): string {
-  const manifest = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
 }
 
 function print(text: string): number {

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 
-/** The program, compiled. */
-export const BIN: string = fileURLToPath(new URL('../src/bin.js', import.meta.url));
+/** The program, bundled. */
+export const BIN: string = fileURLToPath(new URL('../src/bin/spa-server.cjs', import.meta.url));
 /** The key of {@link ACCESS}. */
 export const KEY: string = 'c2VjcmV0LWtleS1vZi10aGUtdGVzdA==';
 /** An access.conf with nothing to complain about. */

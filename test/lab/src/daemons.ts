@@ -28,7 +28,7 @@ export interface DaemonConfig {
 
 /** The programs of this repository. */
 export const PROGRAMS: Readonly<Record<'spaServer' | 'spaClient' | 'spaKeys' | 'sshbh', string>> = {
-  spaServer: programPath('spa-server/dist/src/bin.js'),
+  spaServer: programPath('spa-server/dist/src/bin/spa-server.cjs'),
   spaClient: programPath('spa-client/dist/src/bin/spa-client.cjs'),
   spaKeys: programPath('spa-client/dist/src/bin/spa-keys.cjs'),
   sshbh: programPath('spa-client/dist/src/bin/sshbh.cjs'),

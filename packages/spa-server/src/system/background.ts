@@ -14,7 +14,7 @@ type Report =
  * daemon is ready (0) or could not start. What it has to say until then comes out with `write`.
  */
 export function startInBackground(argv: readonly string[], write: (text: string) => void): Promise<number> {
-  const entry = fileURLToPath(new URL('../bin-background.js', import.meta.url));
+  const entry = fileURLToPath(new URL('../bin/background.cjs', import.meta.url));
   const child = fork(entry, [...argv], { detached: true, stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
   return new Promise((resolve, reject) => {
     const finish = (exitCode: number): void => {
