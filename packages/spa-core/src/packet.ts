@@ -145,9 +145,10 @@ export function recipientsOf(packet: Packet, hmac: HmacKey | null): readonly str
   return blobs.includes(null) ? null : blobs.flatMap((blob) => (blob === null ? [] : keyIdsOf(blob)));
 }
 
-/** The AES container of a packet that has no MAC at its end; null if its base64 is not canonical. */
-export function containerOf(packet: Packet): Buffer | null {
-  return decodeBase64(PREFIX.aes + packet.text);
+/** The AES container of a packet; null if its base64 is not canonical. `hmac`: whose MAC is at its end. */
+export function containerOf(packet: Packet, hmac: HmacKey | null): Buffer | null {
+  const text = hmac === null ? packet.text : splitHmac(hmac, packet.text).text;
+  return decodeBase64(PREFIX.aes + text);
 }
 
 /** What a packet is decrypted with: of an OpenPGP receiver's keys, all but the certificates. */

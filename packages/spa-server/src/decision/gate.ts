@@ -165,8 +165,9 @@ function isAuthentic(packet: Packet, hmac: HmacKey | null, known: Map<HmacKey, b
 const SCREENS: Readonly<Record<Packet['kind'], (packet: Packet, ring: Ring) => readonly Opener[] | Ignored>> =
   {
     aes: (packet, { hmac, openers }) => {
-      if (hmac !== null) return openers;
-      const container = containerOf(packet);
+      // Its HMAC says that one of them decrypts it: with one there is nothing to find out.
+      if (hmac !== null && openers.length === 1) return openers;
+      const container = containerOf(packet, hmac);
       if (container === null) return IGNORED['packet-base64'];
       const fitting = openers.filter(({ keys }) => keys.kind === 'aes' && decryptsWith(keys.key, container));
       return fitting.length === 0 ? IGNORED.decrypt : fitting;
