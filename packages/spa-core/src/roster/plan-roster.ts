@@ -272,8 +272,9 @@ function unwantedOf(
   const pairs = new Map<Fingerprint, Set<Party>>();
   for (const { certifier, subject } of wanted) {
     const { fingerprint } = subject.key;
-    const makers = pairs.get(fingerprint) ?? new Set();
-    pairs.set(fingerprint, makers.add(certifier.party));
+    const makers = pairs.get(fingerprint);
+    if (makers === undefined) pairs.set(fingerprint, new Set([certifier.party]));
+    else makers.add(certifier.party);
   }
   const unwanted: MadeCertification[] = [];
   for (const { holder, by } of found.values()) {

@@ -30,9 +30,11 @@ export function wantedCertifications(
   const end = days === null ? Number.POSITIVE_INFINITY : nowSeconds + days * DAY_SECONDS;
   const holders = new Map<Party, readonly KeyHolder[]>();
   const holdersOf = (party: Party): readonly KeyHolder[] => {
-    const known = holders.get(party) ?? keysOf(party, nowSeconds).map((key) => ({ party, key }));
-    holders.set(party, known);
-    return known;
+    const known = holders.get(party);
+    if (known !== undefined) return known;
+    const made = keysOf(party, nowSeconds).map((key) => ({ party, key }));
+    holders.set(party, made);
+    return made;
   };
   const wanted: WantedCertification[] = [];
   for (const [certifierParty, subjectParty] of pairs) {
