@@ -17,8 +17,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { changeFiles, readSettled } from '../src/roster/change-set.ts';
+import { changeFiles } from '../src/roster/change-set.ts';
 import { withFolderLock } from '../src/roster/folder-lock.ts';
+import { readSettled } from '../src/roster/settled-folder.ts';
 import { filesOf, generationOf } from './keys-folder-files.ts';
 
 t.setTimeout(120_000);
@@ -71,6 +72,21 @@ t.test('whoever reads without the lock never sees a mixture', async (t) => {
   t.notOk([...seen].some(Number.isNaN));
   t.ok(seen.size > 1);
   await kill(child);
+});
+
+t.test('whoever only reads ends what a killed run had decided', async (t) => {
+  const folder = folderOf(t);
+  await changeFiles(folder, filesOf(1));
+  // As it is a moment after the rename that decides: files are where they were.
+  const pending = join(folder, '.spa-keys', 'pending');
+  mkdirSync(pending);
+  const changes = [...filesOf(2)].map(([path, text], index) => {
+    if (text !== null) writeFileSync(join(pending, String(index)), text);
+    return { path, draft: text === null ? null : String(index) };
+  });
+  writeFileSync(join(pending, 'manifest.json'), JSON.stringify({ format: 'spa-keys changes 1', changes }));
+  t.equal(await readSettled(folder, () => generationOf(folder)), 2);
+  t.notOk(existsSync(pending));
 });
 
 t.test('several runs at once do not mix, and none of their changes is lost', async (t) => {

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { type BigIntStats, constants, lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { chmod, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigError } from 'spa-host';
 import { makeWorkFolder, workFolderOf } from './work-folder.ts';
 
@@ -56,29 +55,6 @@ export async function recoverChanges(folder: string): Promise<void> {
     name.startsWith('draft-') || (/^lock\.\d+\./.test(name) && isOld(join(work, name)));
   for (const name of namesIn(work).filter(isLeftOver)) {
     await rm(join(work, name), { recursive: true, force: true });
-  }
-}
-
-/**
- * What `read` makes of the files of `folder` while no change to them was under way: for who has no lock and needs none. It may be
- * called several times.
- * @throws ConfigError if a change stays half done: its run was killed
- */
-export async function readSettled<Result>(
-  folder: string,
-  read: () => Promise<Result> | Result,
-): Promise<Result> {
-  for (let patienceMs = 2_000; ; patienceMs -= 20) {
-    const before = lastChange(folder);
-    const result = before === 'under way' ? null : { value: await read() };
-    if (result !== null && lastChange(folder) === before) return result.value;
-    if (patienceMs <= 0) {
-      throw new ConfigError(
-        { file: folder },
-        'is half changed: its run was killed; run spa-keys sign to end it',
-      );
-    }
-    await sleep(20);
   }
 }
 
@@ -219,7 +195,8 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-function lastChange(folder: string): string {
+/** Names the last change of `folder`, differently after each; `under way`: one is being carried out, or its run was killed. */
+export function lastChange(folder: string): string {
   const work = workFolderOf(folder);
   if (statSync(join(work, PENDING, MANIFEST), { throwIfNoEntry: false }) !== undefined) return 'under way';
   const done: BigIntStats | undefined = statSync(join(work, DONE), { bigint: true, throwIfNoEntry: false });

@@ -13,9 +13,9 @@ import {
   verifyDetached,
 } from 'spa-core';
 import { ConfigError } from 'spa-host';
-import { readSettled } from './change-set.ts';
 import type { RosterSignatureState } from './plan-json.ts';
 import { parseRoster, ROSTER_FILE } from './roster-file.ts';
+import { readSettled } from './settled-folder.ts';
 
 /** Detached signature of the roster's exact octets, beside it. */
 export const SIGNATURE_FILE: string = `${ROSTER_FILE}.asc`;
