@@ -1,6 +1,7 @@
 import { constants, hash, verify } from 'node:crypto';
 import { type RawKey, type RawSignature, type RawUser, withKeyPrefix } from './certificate-packets.ts';
 import { readMpi } from './openpgp-packets.ts';
+import type { SignatureFields } from './signature-packets.ts';
 import { type VerifyingKey, verifyingKey } from './verifying-keys.ts';
 
 /**
@@ -54,9 +55,14 @@ export async function trueClaims<One extends Claim>(
   claims: readonly One[],
   verified: VerifiedSignatures | null,
 ): Promise<readonly One[]> {
+  const together = verified === null || claims.length < 2 ? null : digestTogether(claims);
+  if (together !== null && verified?.has(together)) return claims;
   // What is remembered waits for nothing: a roster has a hundred thousand of them.
   const isKnown = claims.map((claim) => isRemembered(claim, verified));
-  if (!isKnown.includes(false)) return claims;
+  if (!isKnown.includes(false)) {
+    if (together !== null) verified?.add(together);
+    return claims;
+  }
   const isTrue = await Promise.all(
     claims.map(async (claim, index) => {
       if (isKnown[index]) return true;
@@ -66,6 +72,7 @@ export async function trueClaims<One extends Claim>(
       return true;
     }),
   );
+  if (together !== null && !isTrue.includes(false)) verified?.add(together);
   return claims.filter((_, index) => isTrue[index]);
 }
 
@@ -124,15 +131,61 @@ export function rememberClaim(claim: Claim, verified: VerifiedSignatures | null)
  */
 function memoryDigest({ maker, signature: { octets, fields }, signed }: Claim): string | null {
   if (fields === null || fields.isBeyondUs) return null;
-  const { start, hashedEnd, digestStart } = fields;
-  const hashedLength = hashedEnd - start;
-  const all = Buffer.allocUnsafe(64 + hashedLength + octets.length - digestStart);
-  all.set(keyDigest(maker), 0);
-  all.set(signed.digest, 32);
-  octets.copy(all, 64, start, hashedEnd);
-  octets.copy(all, 64 + hashedLength, digestStart);
+  const all = Buffer.allocUnsafe(1 + claimLength(octets, fields));
+  all[0] = ONE;
+  writeClaim(all, 1, maker, octets, fields, signed);
   return hash('sha256', all, 'base64url');
 }
+
+/**
+ * One digest of all claims on one thing: a certificate that nobody has touched since is known at one look. Null if one of them never
+ * counts.
+ */
+function digestTogether(claims: readonly Claim[]): string | null {
+  let length = 1;
+  for (const { signature } of claims) {
+    if (signature.fields === null || signature.fields.isBeyondUs) return null;
+    length += claimLength(signature.octets, signature.fields);
+  }
+  const all = Buffer.allocUnsafe(length);
+  all[0] = TOGETHER;
+  let at = 1;
+  for (const { maker, signature, signed } of claims) {
+    if (signature.fields === null) return null;
+    at = writeClaim(all, at, maker, signature.octets, signature.fields, signed);
+  }
+  return hash('sha256', all, 'base64url');
+}
+
+function claimLength(octets: Buffer, { start, hashedEnd, digestStart }: SignatureFields): number {
+  return 2 * DIGEST_BYTES + LENGTH_BYTES + hashedEnd - start + octets.length - digestStart;
+}
+
+/** Writes what a claim is about; where it ends. That it tells its length keeps those of several claims apart. */
+function writeClaim(
+  all: Buffer,
+  at: number,
+  maker: RawKey,
+  octets: Buffer,
+  fields: SignatureFields,
+  signed: Signed,
+): number {
+  const { start, hashedEnd, digestStart } = fields;
+  all.set(keyDigest(maker), at);
+  all.set(signed.digest, at + DIGEST_BYTES);
+  const lengthAt = at + 2 * DIGEST_BYTES;
+  all.writeUInt32BE(octets.length - digestStart, lengthAt);
+  const hashedAt = lengthAt + LENGTH_BYTES;
+  octets.copy(all, hashedAt, start, hashedEnd);
+  octets.copy(all, hashedAt + hashedEnd - start, digestStart);
+  return at + claimLength(octets, fields);
+}
+
+/** The first octet: a digest of one claim is never one of several. */
+const ONE = 1;
+const TOGETHER = 2;
+const DIGEST_BYTES = 32;
+const LENGTH_BYTES = 4;
 
 const KEY_DIGESTS = new WeakMap<RawKey, Buffer>();
 

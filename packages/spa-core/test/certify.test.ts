@@ -196,6 +196,13 @@ t.test('what was verified once is not verified again, and only that', { skip }, 
   const before = added;
   t.same(states(await certificationsOf(certified, [maker], NOW, verified)), ['valid']);
   t.equal(added, before, 'nothing was verified anew');
+  const both = withSignatures(certified, [
+    { userId: USER_ID, signature: await certify(key, subject, USER_ID, { ...FOREVER, isExportable: false }) },
+  ]);
+  t.same(states(await certificationsOf(both, [maker], NOW, verified)), ['valid', 'valid']);
+  const beforeBoth = added;
+  t.same(states(await certificationsOf(both, [maker], NOW, verified)), ['valid', 'valid']);
+  t.equal(added, beforeBoth, 'nor are several');
   const otherId = 'other <other@example.com>';
   const moved = withSignatures(other, [{ userId: otherId, signature }]);
   t.same(await certificationsOf(moved, [maker], NOW, verified), [], 'on another user ID it is unknown');
@@ -203,6 +210,11 @@ t.test('what was verified once is not verified again, and only that', { skip }, 
   damaged[damaged.length - 1] = (damaged.at(-1) ?? 0) ^ 1;
   const forged = withSignatures(subject, [{ userId: USER_ID, signature: damaged }]);
   t.same(await certificationsOf(forged, [maker], NOW, verified), [], 'so is one that was changed');
+  const oneForged = withSignatures(both, [{ userId: USER_ID, signature: damaged }]);
+  for (let look = 0; look < 2; look += 1) {
+    const found = await certificationsOf(oneForged, [maker], NOW, verified);
+    t.same(states(found), ['valid', 'valid'], 'also among others');
+  }
 });
 
 t.test('where only subkeys are, nothing certifies', { skip }, async (t) => {
