@@ -1,6 +1,7 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { parse } from 'yaml';
 import { fleetOf, type Run, SKIP } from './keys-support.ts';
 
 // Each step is a run of the program or of gpg, and the machine may be busy.
@@ -117,4 +118,27 @@ t.test('a challenge is answered with gpg, or with spa-keys prove, and once', SKI
     stderr: /is no challenge of spa-keys/,
   });
   t.end();
+});
+
+t.test('a setting that is wrong leaves no secret behind, and two runs at once do not mix', async (t) => {
+  const { mustKeys, keys, roster, secrets, start } = fleetOf(t);
+  mustKeys('init', '--name', 'example', '--make-authority', 'A "quoted" name <org@example.org>');
+  const secretFiles = (): readonly string[] => readdirSync(`${secrets}/keys`);
+  const before = secretFiles();
+  const wrong = keys('add', 'bastion', 'b1', '--make', '--region', 'r', '--host', 'h', '--hmac', 'c2VjcmV0');
+  t.match(wrong, { status: 78, stderr: /bastions\.b1\.hmac: this is no place of a secret/ });
+  t.notMatch(wrong.stderr, /c2VjcmV0/);
+  t.same(secretFiles(), before);
+  t.match(keys('init', '--name', 'my fleet', '--topology', 'mutual'), {
+    status: 64,
+    stderr: /is no name for a roster/,
+  });
+
+  const codes = await Promise.all(['p1', 'p2', 'p3'].map((name) => start('add', 'operator', name, '--make')));
+  t.ok(codes.includes(0) && codes.every((code) => code === 0 || code === 75), `ended with ${codes}`);
+  const { operators, version } = parse(readFileSync(`${roster}/roster.yaml`, 'utf8'));
+  const entered = codes.filter((code) => code === 0).length;
+  t.equal(Object.keys(operators).length, entered);
+  t.equal(version, 1 + entered);
+  t.equal(secretFiles().length, before.length + entered);
 });

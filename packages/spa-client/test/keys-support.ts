@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,6 +25,8 @@ export interface Fleet {
   readonly secrets: string;
   /** `spa-keys` with the fleet's folders. */
   readonly keys: (...argv: readonly string[]) => Run;
+  /** The same at the same time: the exit code. */
+  readonly start: (...argv: readonly string[]) => Promise<number | null>;
   /** The same, which must succeed. */
   readonly mustKeys: (...argv: readonly string[]) => Run;
   /** A GnuPG home of its own, with a key of that name; `gpg` runs there. */
@@ -71,6 +73,13 @@ export function fleetOf(t: Test): Fleet {
     roster,
     secrets,
     keys,
+    start: (verb = '', ...argv) =>
+      new Promise((resolve) => {
+        const child = spawn(process.execPath, [SPA_KEYS, verb, ...places(verb), ...argv], {
+          stdio: 'ignore',
+        });
+        child.on('close', resolve);
+      }),
     mustKeys: (...argv) => {
       const result = keys(...argv);
       t.equal(result.status, 0, `${argv.join(' ')}: ${result.stderr}`);

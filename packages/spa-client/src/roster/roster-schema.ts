@@ -40,7 +40,18 @@ const NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]*$';
 const NAME_FAULT =
   'is no name; write letters, digits, dots, hyphens and underscores, and a letter or digit first';
 
-const NAME: RosterSchema = { type: 'string', pattern: NAME_PATTERN, maxLength: 64, 'x-fault': NAME_FAULT };
+/** True for what can name a roster, an operator, a bastion, a group, a role or a region. */
+export function isRosterName(text: string): boolean {
+  return new RegExp(NAME_PATTERN).test(text) && text.length <= NAME_MAX_LENGTH;
+}
+
+const NAME_MAX_LENGTH = 64;
+const NAME: RosterSchema = {
+  type: 'string',
+  pattern: NAME_PATTERN,
+  maxLength: NAME_MAX_LENGTH,
+  'x-fault': NAME_FAULT,
+};
 
 const FINGERPRINT: RosterSchema = {
   type: 'string',

@@ -21,11 +21,11 @@ import {
 import { entryOf, type NewParty } from '../../roster/add-party.ts';
 import { makeKeyOnBastion } from '../../roster/bastion-key.ts';
 import { provenCertificate } from '../../roster/challenge-file.ts';
-import { type ChangedRoster, changeRoster } from '../../roster/change-roster.ts';
+import { type ChangedRoster, changeRoster, type RosterChange } from '../../roster/change-roster.ts';
 import { throughSsh } from '../../roster/far-host.ts';
 import { ownWordsOf } from '../../roster/names-for-keys.ts';
 import { certificateIn, certificatesIn, fullFingerprint, mustBeFit } from '../../roster/proven-key.ts';
-import type { RosterValue } from '../../roster/roster-edit.ts';
+import { editRoster, type RosterValue } from '../../roster/roster-edit.ts';
 import { parseRoster, ROSTER_FILE } from '../../roster/roster-file.ts';
 import { type RosterFolder, readRosterText } from '../../roster/roster-folder.ts';
 import { changeSecrets, secretKeyFile } from '../../roster/secrets-folder.ts';
@@ -73,12 +73,15 @@ export async function addVerb(argv: readonly string[]): Promise<number> {
       if (asked === 'make') {
         const here = await makeKey(await keyToMake(kind, name, values, nowSeconds));
         const change = entryOf(folder.roster, [party(here.certificate)]);
+        mustBeRoster(folder, change);
         await changeSecrets(secretsFolder, new Map([...keyFile(here), ...hmacFile(kind, name, values)]));
         return change;
       }
       const { certificate, usedRequest } =
         made ?? (await givenCertificate(kind, name, values, folder, nowSeconds));
-      const { edits, files } = entryOf(folder.roster, [party(certificate)]);
+      const change = entryOf(folder.roster, [party(certificate)]);
+      mustBeRoster(folder, change);
+      const { edits, files } = change;
       await changeSecrets(secretsFolder, new Map(hmacFile(kind, name, values)));
       return {
         edits,
@@ -206,6 +209,11 @@ async function keyMadeThere(
   );
   mustBeFit(name, certificate, USES.bastion, nowSeconds);
   return { certificate, usedRequest: null };
+}
+
+/** A setting that is wrong must not leave secrets behind. @throws ConfigError */
+function mustBeRoster({ path, text }: RosterFolder, { edits }: RosterChange): void {
+  parseRoster(`${path}/${ROSTER_FILE}`, editRoster(text, edits));
 }
 
 function keyFile({ certificate, secretKey }: MadeKey): readonly (readonly [string, string])[] {

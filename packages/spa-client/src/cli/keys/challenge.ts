@@ -4,7 +4,7 @@ import { challengeFile, newChallenge } from '../../roster/challenge-file.ts';
 import { changeFiles } from '../../roster/change-set.ts';
 import { withFolderLock } from '../../roster/folder-lock.ts';
 import { readRosterText } from '../../roster/roster-folder.ts';
-import { ROSTER_SCHEMA } from '../../roster/roster-schema.ts';
+import { isRosterName } from '../../roster/roster-schema.ts';
 import { print, say } from '../program.ts';
 import { HELP_OPTION, ROSTER_OPTION, rosterPath } from './common-options.ts';
 
@@ -17,8 +17,7 @@ export async function challengeVerb(argv: readonly string[]): Promise<number> {
   if (values.help) return print(help());
   const [name, ...others] = positionals;
   if (name === undefined || others.length > 0) throw new UsageError('whose? spa-keys challenge NAME');
-  const pattern = ROSTER_SCHEMA.properties?.operators?.propertyNames?.pattern ?? '';
-  if (!new RegExp(pattern).test(name) || name.length > 64) {
+  if (!isRosterName(name)) {
     throw new UsageError(`"${name}" is no name; write the one that the roster is to have, as in alice`);
   }
   const path = rosterPath(values);

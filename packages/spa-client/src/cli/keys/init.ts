@@ -29,7 +29,7 @@ import { certificateIn, fullFingerprint, mustBeFit } from '../../roster/proven-k
 import { editRoster, type RosterEdit } from '../../roster/roster-edit.ts';
 import { certificateFile, parseRoster, ROSTER_FILE } from '../../roster/roster-file.ts';
 import { SIGNATURE_FILE } from '../../roster/roster-folder.ts';
-import { formatRosterSchema, SCHEMA_FILE } from '../../roster/roster-schema.ts';
+import { formatRosterSchema, isRosterName, SCHEMA_FILE } from '../../roster/roster-schema.ts';
 import { changeSecrets, secretKeyFile } from '../../roster/secrets-folder.ts';
 import { startingRoster } from '../../roster/starting-roster.ts';
 import { print, printable, say } from '../program.ts';
@@ -60,6 +60,11 @@ export async function initVerb(argv: readonly string[]): Promise<number> {
   }
   const path = rosterPath(values);
   const name = values.name ?? basename(path);
+  if (!isRosterName(name)) {
+    throw new UsageError(
+      `"${name}" is no name for a roster; add --name and letters, digits, dots and hyphens`,
+    );
+  }
   const topology = topologyOf(values);
   const authority = await authorityOf(values, nowSeconds);
   if (topology === 'authority' && authority === null) {
@@ -191,7 +196,8 @@ async function authorityOf(values: Values, nowSeconds: number): Promise<Authorit
       algorithm: 'ecc',
     });
     const { certificate, secretKey } = made;
-    return { name: newName, fingerprint: certificate.fingerprint, certificate, secretKey };
+    const { fullName = newName } = ownWordsOf(certificate, new Set());
+    return { name: fullName, fingerprint: certificate.fingerprint, certificate, secretKey };
   }
   if (text === undefined) return null;
   const fingerprint = fullFingerprint('--authority-fingerprint', text);
