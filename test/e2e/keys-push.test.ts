@@ -137,7 +137,7 @@ for (const topology of ['mutual', 'authority'] as const) {
       await t.test(
         'who is revoked is out everywhere, his doors are closed and his connections end',
         async (t) => {
-          await lab.write({ version: 4, access: ACCESS });
+          await lab.write({ version: 4, access: ACCESS.replace('timeout: 6', 'timeout: 200') });
           t.match(await keys('push', 'stock'), { status: 0 });
           t.match(await keys('push', ...everywhere, 'ours'), { status: 0 });
           const session = bob.host.spawn(['sshbh', 'ours', '--', 'sleep', '600'], { stdio: 'ignore' });
@@ -169,7 +169,7 @@ for (const topology of ['mutual', 'authority'] as const) {
         const before = readlinkSync(stock.configuration.path('spa-keys', 'current'));
         const result = await keys('push', '--ssh', 'false', 'stock');
         t.match(result, { status: 69, stderr: /^stock: cannot be reached: / });
-        await lab.write({ version: 3, without: ['bob'], access: ACCESS });
+        await lab.write({ version: 9, without: ['bob'], access: ACCESS });
         const secret = stock.configuration.path('spa-keys', 'secret', 'private-keys-v1.d');
         renameSync(secret, `${secret}.gone`);
         await stock.host.must(['iptables', '-I', 'INPUT', '-p', 'tcp', '--dport', '22', '-j', 'ACCEPT']);

@@ -163,7 +163,7 @@ function endingOf(status: number | null, output: string, complaints: string): En
           : `ended with status ${status} and said nothing`;
     return { kind: 'unreachable', reason };
   }
-  const rest = lines.slice(greeting + 1).filter((line) => line !== '');
+  const rest = lines.slice(greeting + 1);
   if (status === 0) return { kind: 'done', lines: rest };
   const reason = said === '' ? 'the connection broke' : said;
   return { kind: 'failed', status, reason, lines: rest };

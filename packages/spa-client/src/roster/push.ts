@@ -8,7 +8,7 @@ import { tarOf } from './tar.ts';
 export interface FarPlaces {
   readonly folder: string;
   readonly config: string;
-  /** The daemon's path; null: it is on PATH. */
+  /** The path of spa-server, where it is; null: it is on PATH. */
   readonly program: string | null;
 }
 
@@ -80,7 +80,7 @@ export async function cutDoors(
   { transport, places }: Pick<PushOptions, 'transport' | 'places'>,
 ): Promise<{ readonly state: 'cut' | 'failed' | 'unreachable'; readonly notes: readonly string[] }> {
   const ending = await runInstaller(transport, bastion, { ...ordersFor('cut', bastion, places), operators });
-  if (ending.kind === 'done') return { state: 'cut', notes: ending.lines };
+  if (ending.kind === 'done') return { state: 'cut', notes: ending.lines.filter((line) => line !== '') };
   return { state: ending.kind, notes: [ending.reason] };
 }
 
@@ -104,7 +104,7 @@ export function ordersFor(
   { folder, config, program }: FarPlaces,
 ): Orders {
   const daemon = capabilities.includes('spa-server') ? 'spa-server' : 'fwknopd';
-  return { task, folder, config, daemon, ...(program === null ? {} : { program }) };
+  return { task, folder, config, daemon, ...(program === null || daemon === 'fwknopd' ? {} : { program }) };
 }
 
 function resultOf(ending: Ending): PushResult {

@@ -12,7 +12,7 @@ export const FAR_OPTIONS = [
   { long: 'sudo', help: 'he is not root: use sudo there' },
   { long: 'folder', argument: 'DIR', help: 'where the bundle lies there (/etc/fwknop/spa-keys)' },
   { long: 'config', argument: 'FILE', help: "the daemon's configuration there (/etc/fwknop/fwknopd.conf)" },
-  { long: 'program', argument: 'FILE', help: "the daemon's path there, if it is not on PATH" },
+  { long: 'program', argument: 'FILE', help: "spa-server's path there, if it is not on PATH" },
   { long: 'parallel', argument: 'N', help: 'how many bastions at once (4)' },
 ] as const;
 
