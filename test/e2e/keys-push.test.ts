@@ -35,7 +35,7 @@ for (const topology of ['mutual', 'authority'] as const) {
           dry,
           {
             status: 0,
-            stderr: /stock: nothing would become 1-[0-9a-f]{12}\n {2}\+ alice [0-9A-F]{40}: tcp\/22, 6 s\n/,
+            stderr: /stock: nothing would become 1-[0-9a-f]{12}\n {2}\+ alice [0-9A-F]{40}: tcp\/22, 30 s\n/,
           },
           dry.stderr,
         );
@@ -137,7 +137,7 @@ for (const topology of ['mutual', 'authority'] as const) {
       await t.test(
         'who is revoked is out everywhere, his doors are closed and his connections end',
         async (t) => {
-          await lab.write({ version: 4, access: ACCESS.replace('timeout: 6', 'timeout: 200') });
+          await lab.write({ version: 4, access: ACCESS.replace('timeout: 30', 'timeout: 200') });
           t.match(await keys('push', 'stock'), { status: 0 });
           t.match(await keys('push', ...everywhere, 'ours'), { status: 0 });
           const session = bob.host.spawn(['sshbh', 'ours', '--', 'sleep', '600'], { stdio: 'ignore' });
@@ -153,10 +153,10 @@ for (const topology of ['mutual', 'authority'] as const) {
             /^stock: all doors are closed; connections that were made stay \(fwknopd\)$/m,
             result.stderr,
           );
-          t.match(result.stderr, /^ours: Revoked \d+ grants? of operator=.*Ended [1-9] connections?\.$/m);
+          t.match(result.stderr, /^ours: Revoked \d+ grants? of operator=.*Ended [1-9]\d* connections?\.$/m);
           t.equal(result.status, 0);
           await until('his connection ends', () => session.exitCode !== null);
-          t.notMatch(await stock.host.must(['iptables', '-S', 'FWKNOP_INPUT']), bob.address);
+          t.notMatch(await stock.host.must(['nft', 'list', 'ruleset']), new RegExp(`saddr ${bob.address} `));
           for (const region of ['stock', 'ours']) {
             t.not((await bob.host.run(['sshbh', '--wait', '2', region, '--', 'true'])).status, 0, region);
             const { status, stderr } = await alice.host.run(['sshbh', region, '--', 'true']);
@@ -210,7 +210,7 @@ t.test('a bastion makes its own key, which never leaves it', { skip }, async (t)
 });
 
 const ACCESS = `access:
-  - { who: [everybody], where: [everywhere], timeout: 6 }
+  - { who: [everybody], where: [everywhere], timeout: 30 }
 `;
 
 interface Setting {

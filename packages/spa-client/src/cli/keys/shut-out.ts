@@ -45,8 +45,8 @@ export async function shutOut(
         ? { state: 'unreachable', notes: [push.reason] }
         : await cutDoors(bastion, keysOfAll(operator), options);
     const before = after.state === 'cut' ? (cut.get(bastion.name) ?? []) : [];
-    const news = after.notes.filter((note) => before.length === 0 || !NOTHING.test(note));
-    const doors = { ...after, notes: [...before, ...news] };
+    const hasNews = before.length === 0 || !after.notes.some((note) => NOTHING.test(note));
+    const doors = { ...after, notes: hasNews ? [...before, ...after.notes] : before };
     shut.set(bastion.name, { push, doors });
     if (!values.json) say(lineOf(bastion.name, doors));
   });
