@@ -207,7 +207,8 @@ async function keyMadeThere(
       places: farPlacesOf({}),
     },
   );
-  mustBeFit(name, certificate, USES.bastion, nowSeconds);
+  // It was made after this run began.
+  mustBeFit(name, certificate, USES.bastion, Math.floor(Date.now() / 1000));
   return { certificate, usedRequest: null };
 }
 
