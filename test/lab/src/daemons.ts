@@ -88,7 +88,8 @@ function writeConfig(scratch: Pick<Scratch, 'path'>, { server = [], access }: Da
   return configFile;
 }
 
-function startDaemon(host: Namespace, configFile: string, command: readonly string[]): Daemon {
+/** Starts a daemon in the foreground by its command, which names `configFile`. When it is ready is the caller's to see. */
+export function startDaemon(host: Namespace, configFile: string, command: readonly string[]): Daemon {
   const child = host.spawn(command, { stdio: ['ignore', 'pipe', 'pipe'] });
   let text = '';
   const append = (chunk: Buffer): void => {

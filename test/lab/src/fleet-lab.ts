@@ -32,6 +32,9 @@ export interface FleetPerson extends OperatorHost {
 export interface Fleet {
   readonly people: readonly FleetPerson[];
   readonly bastions: readonly FleetBastion[];
+  /** Between all; everybody reaches it at {@link Fleet.routerAddress}. */
+  readonly router: Namespace;
+  readonly routerAddress: string;
   readonly scratch: Scratch;
   /** Ends all processes and takes hosts and files away. Never rejects; may be called twice. */
   dispose(): Promise<void>;
@@ -100,7 +103,7 @@ export async function createFleet(
         return { ...machine, name, address };
       }),
     );
-    return { people, bastions, scratch, dispose };
+    return { people, bastions, router, routerAddress: '10.80.0.1', scratch, dispose };
   } catch (error) {
     await dispose();
     throw error;

@@ -1,6 +1,13 @@
 export { type Browser, openBrowser, type Tab, type View } from './browser.ts';
 export { type Cable, type CableEnd, joinByCable, joinByLongCable } from './cable.ts';
-export { type Daemon, type DaemonConfig, PROGRAMS, startFwknopd, startSpaServer } from './daemons.ts';
+export {
+  type Daemon,
+  type DaemonConfig,
+  PROGRAMS,
+  startDaemon,
+  startFwknopd,
+  startSpaServer,
+} from './daemons.ts';
 export { createFleet, type Fleet, type FleetBastion, type FleetPerson } from './fleet-lab.ts';
 export { createGnupgHome, type GnupgHome } from './gnupg-home.ts';
 export { type CommandResult, createHosts, type HostOptions, type Hosts, type Namespace } from './hosts.ts';
