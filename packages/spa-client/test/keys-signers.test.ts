@@ -40,6 +40,7 @@ t.test('a slow signer that breaks down loses nothing of what it signed', async (
   let left = 3;
   const breaking: CertifyingKeys = {
     close: () => {},
+    findSigner: keys.findSigner,
     find: async (fingerprint, purpose) => {
       const found = await keys.find(fingerprint, purpose);
       if (found === null) return null;
@@ -62,6 +63,7 @@ t.test('a signature that an agent made and that is not good is not kept', async 
   const keys = keysOf(fleet);
   const lying: CertifyingKeys = {
     close: () => {},
+    findSigner: keys.findSigner,
     find: async (fingerprint, purpose) => {
       const found = await keys.find(fingerprint, purpose);
       if (found === null) return null;

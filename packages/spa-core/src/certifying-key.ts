@@ -23,6 +23,12 @@ export function certifyingKey(secret: SecretKey): CertifyingKey {
   throw new KeyError(reason);
 }
 
+/** False: only subkeys of it are here, as with a primary key that is kept offline or on a card. */
+export function hasPrimaryKey(secret: SecretKey): boolean {
+  const [primary] = secret.openpgpKey().getKeys();
+  return isHere((primary?.keyPacket ?? null) as unknown as SecretPacket | null);
+}
+
 /**
  * The (sub)key of `secret` that signs files at `nowSeconds`, the newest: a primary key often only certifies.
  * @throws KeyError if it is locked, or if none that may sign is here.

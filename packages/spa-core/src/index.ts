@@ -39,7 +39,7 @@ export {
   revokeCertificate,
   revokeCertification,
 } from './certify.ts';
-export { certifyingKey, readCertifyingKey, signingKey } from './certifying-key.ts';
+export { certifyingKey, hasPrimaryKey, readCertifyingKey, signingKey } from './certifying-key.ts';
 export { type DocumentSignature, signDetached, verifyDetached } from './detached-signature.ts';
 export { DIGEST_NAMES, type DigestName, digestLength, parseDigestName } from './digest.ts';
 export { SpaError, type SpaErrorCode } from './errors.ts';
@@ -128,7 +128,14 @@ export type {
   Plan,
   UnwantedCertification,
 } from './roster/plan.ts';
-export { auditRoster, isCleanPlan, isSoundPlan, type PlanOptions, planRoster } from './roster/plan-roster.ts';
+export {
+  auditRoster,
+  isCleanPlan,
+  isSoundPlan,
+  KEY_USES,
+  type PlanOptions,
+  planRoster,
+} from './roster/plan-roster.ts';
 export type {
   AccessRule,
   Authority,

@@ -8,8 +8,9 @@ import { writeMpi } from 'spa-core';
 import { ConfigError } from './config-error.ts';
 import type { GnupgHome } from './gnupg.ts';
 
-/** A primary key whose secret half a GnuPG home has, on its disk or on a card. */
+/** A key whose secret half a GnuPG home has, on its disk or on a card. */
 export interface GnupgSecretKey {
+  /** Of this key, which may be a subkey. */
   readonly fingerprint: string;
   /** RFC 9580 section 9.1. */
   readonly algorithm: number;
@@ -17,6 +18,13 @@ export interface GnupgSecretKey {
   readonly keygrip: string;
   /** The first one; may be empty. */
   readonly userId: string;
+}
+
+/** What signs files in the name of a certificate. */
+export interface GnupgSigner {
+  /** The fingerprint of its primary key. */
+  readonly certificate: string;
+  readonly key: GnupgSecretKey;
 }
 
 /** Hashes as Node calls them, that gpg-agent signs for us. */
@@ -39,14 +47,23 @@ export interface AgentKey {
  * @throws ConfigError if gpg cannot be run
  */
 export async function listSecretKeys(home: GnupgHome): Promise<readonly GnupgSecretKey[]> {
-  const output = await run(home, home.program, [
-    ...['--batch', '--quiet', '--no-permission-warning', '--no-auto-check-trustdb'],
-    ...['--with-colons', '--with-keygrip', '--list-secret-keys'],
-  ]);
-  return output
-    .split(/^(?=sec:)/m)
-    .map(readSecretKey)
-    .filter((key) => key !== null);
+  const parts = (await listParts(home)).flatMap(([primary]) => primary ?? []);
+  return parts.filter(({ isHere, capabilities }) => isHere && capabilities.includes('c'));
+}
+
+/**
+ * For each certificate of `home` the (sub)key that signs files now and whose secret half is there, or on a card that it knows: the
+ * newest, as gpg itself takes it. Its primary key may be elsewhere.
+ * @throws ConfigError if gpg cannot be run
+ */
+export async function listSigningKeys(home: GnupgHome): Promise<readonly GnupgSigner[]> {
+  return (await listParts(home)).flatMap((parts) => {
+    const [primary] = parts;
+    const [key] = parts
+      .filter(({ isHere, isValid, capabilities }) => isHere && isValid && capabilities.includes('s'))
+      .toSorted((one, other) => other.createdAtSeconds - one.createdAtSeconds);
+    return primary === undefined || key === undefined ? [] : [{ certificate: primary.fingerprint, key }];
+  });
 }
 
 /**
@@ -232,20 +249,56 @@ const PROBLEMS: Readonly<Record<number, string>> = {
   32793: 'gpg-agent has no terminal to ask for the passphrase on; run: export GPG_TTY=$(tty)',
 };
 
-const COLON = { algorithm: 3, userId: 9, value: 9, capabilities: 11, token: 14 } as const;
+const COLON = {
+  validity: 1,
+  algorithm: 3,
+  createdAt: 5,
+  userId: 9,
+  value: 9,
+  capabilities: 11,
+  token: 14,
+} as const;
 
-/** The records of one key (GnuPG's doc/DETAILS); null if its secret half is not here. */
-function readSecretKey(text: string): GnupgSecretKey | null {
+/** A primary key or a subkey, as gpg lists it. */
+interface ListedKey extends GnupgSecretKey {
+  readonly createdAtSeconds: number;
+  /** False: there is only a stub of its secret half. */
+  readonly isHere: boolean;
+  /** False: expired, revoked or disabled. */
+  readonly isValid: boolean;
+  /** Lower-case letters: what this key may do. */
+  readonly capabilities: string;
+}
+
+/** The keys of each secret certificate of a home, the primary key first. */
+async function listParts(home: GnupgHome): Promise<readonly (readonly ListedKey[])[]> {
+  const output = await run(home, home.program, [
+    ...['--batch', '--quiet', '--no-permission-warning', '--no-auto-check-trustdb'],
+    ...['--with-colons', '--with-keygrip', '--list-secret-keys'],
+  ]);
+  return output.split(/^(?=sec:)/m).map((text) => {
+    const userId = unescapeColons(/^uid:(?:[^:\n]*:){8}([^:\n]*)/m.exec(text)?.[1] ?? '');
+    return text.split(/^(?=sec:|ssb:)/m).flatMap((part) => readListedKey(part, userId) ?? []);
+  });
+}
+
+/** The records of one (sub)key (GnuPG's doc/DETAILS); null if they are not understood. */
+function readListedKey(text: string, userId: string): ListedKey | null {
   const records = text.split('\n').map((line) => line.split(':'));
-  const primary = records.slice(0, records.findIndex(([type]) => type === 'ssb') >>> 0);
   const field = (type: string, index: number): string =>
-    primary.find(([name]) => name === type)?.[index] ?? '';
+    records.find(([name]) => name === type)?.[index] ?? '';
+  const [[type = ''] = []] = records;
   const fingerprint = field('fpr', COLON.value);
   const keygrip = field('grp', COLON.value);
-  if (field('sec', COLON.token) === '#' || !/^[0-9A-F]{40}$/.test(fingerprint)) return null;
-  if (!/^[0-9A-F]{40}$/.test(keygrip) || !field('sec', COLON.capabilities).includes('c')) return null;
-  const userId = unescapeColons(field('uid', COLON.userId));
-  return { fingerprint, algorithm: Number(field('sec', COLON.algorithm)), keygrip, userId };
+  if (!/^[0-9A-F]{40}$/.test(fingerprint) || !/^[0-9A-F]{40}$/.test(keygrip)) return null;
+  return {
+    ...{ fingerprint, keygrip, userId },
+    algorithm: Number(field(type, COLON.algorithm)),
+    createdAtSeconds: Number(field(type, COLON.createdAt)),
+    isHere: field(type, COLON.token) !== '#',
+    isValid: !/^[eridn]/.test(field(type, COLON.validity)),
+    capabilities: field(type, COLON.capabilities),
+  };
 }
 
 function unescapeColons(text: string): string {

@@ -17,8 +17,10 @@ export {
   type AgentKey,
   connectGpgAgent,
   type GnupgSecretKey,
+  type GnupgSigner,
   GpgAgent,
   listSecretKeys,
+  listSigningKeys,
 } from './gpg-agent.ts';
 export { nearest, probablyMeant } from './nearest.ts';
 export {

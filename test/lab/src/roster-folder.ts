@@ -1,5 +1,6 @@
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { PROGRAMS } from './daemons.ts';
 import { createGnupgHome, type GnupgHome } from './gnupg-home.ts';
 import type { Scratch } from './scratch.ts';
 
@@ -108,14 +109,19 @@ ${present.map((name) => `  ${name}: { name: ${name}, email: ${name}@example.org,
 ${bastions.map(({ name, region, host, daemon }) => `  ${name}: { region: ${region}, host: ${host}, fingerprint: ${homeOf(name).fingerprint}${daemon === 'spa-server' ? ', capabilities: [spa-server]' : ''} }\n`).join('')}${access}`;
     writeFileSync(`${folder}/roster.yaml`, text);
     if (topology !== 'authority') return;
-    const signature = gpg(homeOf('authority').path, [
-      '--armor',
-      '--output',
-      '-',
-      '--detach-sign',
-      `${folder}/roster.yaml`,
-    ]);
-    writeFileSync(`${folder}/roster.yaml.asc`, signature);
+    rmSync(`${folder}/roster.yaml.asc`, { force: true });
+    const kept = certificateFiles(folder).map((file) => [file, readFileSync(file)] as const);
+    // It ends with 1 where somebody is not to be certified.
+    spawnSync(
+      process.execPath,
+      [
+        ...[PROGRAMS.spaKeys, 'sign', '--roster', folder],
+        ...['--secrets', scratch.path('no-secrets'), '--gnupg-home', homeOf('authority').path],
+      ],
+      { stdio: 'ignore' },
+    );
+    if (!existsSync(`${folder}/roster.yaml.asc`)) throw new Error('spa-keys did not sign the roster');
+    for (const [file, octets] of kept) writeFileSync(file, octets);
   };
   await write();
   return {
@@ -130,6 +136,11 @@ ${bastions.map(({ name, region, host, daemon }) => `  ${name}: { region: ${regio
 const EVERYBODY = `access:
   - { who: [everybody], where: [everywhere], timeout: 4 }
 `;
+
+function certificateFiles(folder: string): readonly string[] {
+  const all = readdirSync(`${folder}/certificates`, { recursive: true, encoding: 'utf8' });
+  return all.filter((file) => file.endsWith('.asc')).map((file) => `${folder}/certificates/${file}`);
+}
 
 function gpg(home: string, args: readonly string[], input?: string): string {
   return execFileSync(

@@ -1,9 +1,7 @@
 import {
   armorCertificates,
   type Bastion,
-  bastionRosterOf,
   type Fingerprint,
-  formatBastionRoster,
   formatProtoPort,
   keysOf,
   onlyCertifiedBy,
@@ -21,6 +19,7 @@ import {
   withManifest,
 } from './bundle.ts';
 import { hmacKeyOf } from './hmac-keys.ts';
+import type { SignedBastionRoster } from './roster-signatures.ts';
 
 /** What a bastion gets. */
 export interface BastionBundle {
@@ -34,39 +33,26 @@ export interface BastionBundle {
 /** Where it lies on the bastion. */
 export const DEFAULT_FOLDER = '/etc/fwknop/spa-keys';
 
-/** How the rosters of bastions are signed. */
-export interface RosterSigning {
-  /** A version of the roster is the same text whenever it is made: when the authority signed it, in seconds since 1970. */
-  readonly issuedAtSeconds: number;
-  /** The authority's signature, armored and detached. */
-  readonly sign: (bastion: Bastion, text: string) => Promise<string>;
-}
-
 /** How a bastion's bundle is made. */
 export interface BastionBundleOptions {
   /** The folder on the bastion, absolute. */
   readonly folder: string;
-  /** Null: nobody signs the bastion's roster, and it gets none. */
-  readonly signing: RosterSigning | null;
+  /** What it reads of the roster; null: nothing. */
+  readonly signedRoster: SignedBastionRoster | null;
 }
 
 /**
  * The files of `bastion`: who may open it and with which keys. The same roster gives the same release, whenever it is asked for.
  */
-export async function bastionBundle(
+export function bastionBundle(
   source: BundleSource,
   bastion: Bastion,
-  { folder, signing }: BastionBundleOptions,
-): Promise<BastionBundle> {
+  { folder, signedRoster }: BastionBundleOptions,
+): BastionBundle {
   const { roster, plan } = source;
   const { admitted, leftOut } = admissionsTo(source, bastion);
-  const isOurs = bastion.capabilities.includes('spa-server');
   const certifiers: readonly Party[] =
     roster.topology === 'mutual' || roster.authority === null ? [bastion] : [roster.authority];
-  const bastionRoster =
-    isOurs && signing !== null && roster.authority !== null
-      ? formatBastionRoster(bastionRosterOf(roster, bastion, signing.issuedAtSeconds))
-      : null;
   const certifierKeys = certifiers.flatMap((party) =>
     keysOf(party, plan.nowSeconds).map(({ fingerprint }) => fingerprint),
   );
@@ -79,15 +65,13 @@ export async function bastionBundle(
   const shared: readonly BundleFile[] = [
     { path: 'keyring.asc', content: keyring(source, bastion, admitted, certifierKeys) },
     { path: 'ownertrust.txt', content: ownertrust([...certifierKeys, bastion.key.fingerprint]) },
-    ...(bastionRoster === null ? [] : [{ path: 'roster.json', content: bastionRoster }]),
-    ...(bastionRoster === null ? [] : authorityFile(source)),
+    ...(signedRoster === null ? [] : [{ path: 'roster.json', content: signedRoster.text }]),
+    ...(signedRoster === null ? [] : authorityFile(source)),
   ];
   const meaning = [accessOfRelease('-'), ...shared.map(({ content }) => content)];
   const release = `${roster.version}-${sha256(meaning.map(sha256).join('')).slice(0, 12)}`;
   const files = [{ path: 'access.conf', content: accessOfRelease(release) }, ...shared];
-  if (bastionRoster !== null && signing !== null) {
-    files.push({ path: 'roster.json.asc', content: await signing.sign(bastion, bastionRoster) });
-  }
+  if (signedRoster !== null) files.push({ path: 'roster.json.asc', content: signedRoster.signature });
   const heading = `${bastion.name}, roster ${roster.name} version ${roster.version}, release ${release}`;
   return { bastion, release, files: withManifest(files, asComment(heading)), leftOut };
 }

@@ -2,9 +2,12 @@ import {
   type CertifyingKey,
   certifyingKey,
   type Fingerprint,
+  hasPrimaryKey,
+  KeyError,
   readCertifyingKey,
   readSecretKeys,
   type SecretKey,
+  signingKey,
   unlockSecretKey,
 } from 'spa-core';
 import {
@@ -12,8 +15,10 @@ import {
   connectGpgAgent,
   type GnupgHome,
   type GnupgSecretKey,
+  type GnupgSigner,
   type GpgAgent,
   listSecretKeys,
+  listSigningKeys,
 } from 'spa-host';
 import { readSecret, secretKeyFile } from './secrets-folder.ts';
 
@@ -26,7 +31,7 @@ export interface KeyPlaces {
   readonly askPassphrase: (what: string) => Promise<string>;
 }
 
-/** A key to certify with. */
+/** A key to certify or to sign with. */
 export interface FoundKey {
   readonly key: CertifyingKey;
   /** True: gpg-agent has it, and may ask somebody for a passphrase or a card each time. */
@@ -36,11 +41,22 @@ export interface FoundKey {
 /** The secret keys that are here. Each is looked for once. */
 export interface CertifyingKeys {
   /**
-   * The key with that fingerprint: from the folder of the secrets, or else from a GnuPG home; null if it is in none of them.
+   * The primary key with that fingerprint, which certifies: from the folder of the secrets, or else from a GnuPG home; null if it is
+   * in none of them.
    * @param purpose what its passphrase is wanted for, said to whoever is asked
    * @throws ConfigError or KeyError if it is here and cannot be used
    */
   readonly find: (fingerprint: Fingerprint, purpose: string) => Promise<FoundKey | null>;
+  /**
+   * What signs files at `nowSeconds` in the name of the certificate with that fingerprint: a subkey, or the primary key if it may.
+   * Null: there is none in these places, though the primary key may be.
+   * @throws ConfigError or KeyError if it is here and cannot be used
+   */
+  readonly findSigner: (
+    fingerprint: Fingerprint,
+    purpose: string,
+    nowSeconds: number,
+  ) => Promise<FoundKey | null>;
   /** Ends the connections to agents. */
   readonly close: () => void;
 }
@@ -48,29 +64,54 @@ export interface CertifyingKeys {
 /** The secret keys of these places. Nothing is read before it is looked for. */
 export function openCertifyingKeys(places: KeyPlaces): CertifyingKeys {
   const found = new Map<Fingerprint, Promise<FoundKey | null>>();
+  const signers = new Map<Fingerprint, Promise<FoundKey | null>>();
   const lists = new Map<GnupgHome, Promise<readonly GnupgSecretKey[]>>();
+  const signerLists = new Map<GnupgHome, Promise<readonly GnupgSigner[]>>();
   const agents = new Map<GnupgHome, Promise<GpgAgent>>();
-  const inHome = async (fingerprint: Fingerprint, purpose: string): Promise<FoundKey | null> => {
+  const secretKeys = new Map<Fingerprint, Promise<SecretKey | null>>();
+  const inHome = async (
+    purpose: string,
+    pick: (home: GnupgHome) => Promise<GnupgSecretKey | undefined>,
+  ): Promise<FoundKey | null> => {
     for (const home of places.homes) {
-      const list = remember(lists, home, () => listSecretKeys(home));
-      const secret = (await list).find((one) => one.fingerprint === fingerprint);
+      const secret = await pick(home);
       if (secret === undefined) continue;
       const agent = await remember(agents, home, () => connectGpgAgent(home));
       const { algorithm, sign } = agent.key(secret, purpose);
-      return { key: { fingerprint, algorithm, sign }, mayAsk: true };
+      return { key: { fingerprint: secret.fingerprint as Fingerprint, algorithm, sign }, mayAsk: true };
     }
     return null;
   };
+  const inFolder = (fingerprint: Fingerprint): Promise<SecretKey | null> =>
+    remember(secretKeys, fingerprint, () => readSecretKey(places, fingerprint));
   const look = async (fingerprint: Fingerprint, purpose: string): Promise<FoundKey | null> => {
     const data = readSecret(places.secretsFolder, secretKeyFile(fingerprint));
     const plain = data === null ? null : readCertifyingKey(data, fingerprint);
     if (plain !== null) return { key: plain, mayAsk: false };
-    const secret = await readSecretKey(places, fingerprint);
-    if (secret !== null) return { key: certifyingKey(secret), mayAsk: false };
-    return inHome(fingerprint, purpose);
+    const secret = await inFolder(fingerprint);
+    if (secret !== null && hasPrimaryKey(secret)) return { key: certifyingKey(secret), mayAsk: false };
+    return inHome(purpose, async (home) => {
+      const list = await remember(lists, home, () => listSecretKeys(home));
+      return list.find((one) => one.fingerprint === fingerprint);
+    });
+  };
+  const lookForSigner = async (
+    fingerprint: Fingerprint,
+    purpose: string,
+    nowSeconds: number,
+  ): Promise<FoundKey | null> => {
+    const secret = await inFolder(fingerprint);
+    const key = secret === null ? null : signerOf(secret, nowSeconds);
+    if (key !== null) return { key, mayAsk: false };
+    return inHome(purpose, async (home) => {
+      const list = await remember(signerLists, home, () => listSigningKeys(home));
+      return list.find(({ certificate }) => certificate === fingerprint)?.key;
+    });
   };
   return {
     find: (fingerprint, purpose) => remember(found, fingerprint, () => look(fingerprint, purpose)),
+    findSigner: (fingerprint, purpose, nowSeconds) =>
+      remember(signers, fingerprint, () => lookForSigner(fingerprint, purpose, nowSeconds)),
     close: () => {
       for (const agent of agents.values()) {
         agent.then(
@@ -99,6 +140,16 @@ export async function readSecretKey(
   }
   if (!key.isLocked) return key;
   return unlockSecretKey(key, await askPassphrase(`passphrase of the key ${fingerprint}`));
+}
+
+/** Null: no part of it that is here may sign files. */
+function signerOf(secret: SecretKey, nowSeconds: number): CertifyingKey | null {
+  try {
+    return signingKey(secret, nowSeconds);
+  } catch (error) {
+    if (error instanceof KeyError) return null;
+    throw error;
+  }
 }
 
 function remember<Key, Value>(known: Map<Key, Value>, key: Key, make: () => Value): Value {

@@ -1,10 +1,17 @@
 import { join } from 'node:path';
-import { type CertifyingKey, type Fingerprint, type Roster, signDetached } from 'spa-core';
+import type { CertifyingKey, Fingerprint, Roster } from 'spa-core';
 import { changeFiles } from './change-set.ts';
 import { withFolderLock } from './folder-lock.ts';
 import { editRoster, type RosterEdit } from './roster-edit.ts';
 import { parseRoster, ROSTER_FILE } from './roster-file.ts';
-import { type RosterFolder, readRosterFolder, SIGNATURE_FILE } from './roster-folder.ts';
+import { type RosterFolder, readRosterFolder } from './roster-folder.ts';
+import {
+  filesOfSignatures,
+  makeSignatures,
+  NO_SIGNATURES,
+  type RosterSignatures,
+  type SignedRoster,
+} from './roster-signatures.ts';
 
 /** What is to be changed in a roster's folder, besides the version and the signature. */
 export interface RosterChange {
@@ -19,17 +26,18 @@ export interface ChangedRoster {
   readonly signature: 'signed' | 'lacking' | 'none';
 }
 
-/** Finds secret keys by their fingerprint: `CertifyingKeys` does. */
+/** Finds what signs files: `CertifyingKeys` does. */
 export interface SigningKeys {
-  readonly find: (
+  readonly findSigner: (
     fingerprint: Fingerprint,
     purpose: string,
+    nowSeconds: number,
   ) => Promise<{ readonly key: CertifyingKey } | null>;
 }
 
 /**
  * Changes a roster, all or nothing: raises its version, and signs it if the authority's secret key is here; otherwise the
- * signature that is there goes, because it is not of this text.
+ * signatures that are there go, because they are not of this text.
  * @throws ConfigError if the roster would be wrong, FolderBusyError, and what `decide` throws: then nothing has changed
  */
 export async function changeRoster(
@@ -44,26 +52,28 @@ export async function changeRoster(
     const version = { path: ['version'], value: folder.roster.version + 1 };
     const text = editRoster(folder.text, [...edits, version]);
     const roster = parseRoster(join(path, ROSTER_FILE), text);
-    const signature = await signText(roster, text, keys, nowSeconds);
-    const signed = new Map([
-      ...files,
-      [ROSTER_FILE, text] as const,
-      [SIGNATURE_FILE, signature.text] as const,
-    ]);
-    await changeFiles(path, signed);
-    return { roster, signature: signature.state };
+    const { state, made } = await signText({ ...folder, roster, text }, keys, nowSeconds);
+    await changeFiles(
+      path,
+      new Map([...files, [ROSTER_FILE, text] as const, ...filesOfSignatures(made, folder.signatures)]),
+    );
+    return { roster, signature: state };
   });
 }
 
-/** A roster's text, signed by its authority if the key is here. `text` null: there is no signature. */
+/**
+ * A roster's text, and what bastions read of it, signed by its authority if the key is here.
+ * @throws ConfigError if nobody would believe that
+ */
 export async function signText(
-  { authority, name }: Roster,
-  text: string,
+  signed: Omit<SignedRoster, 'signatures'>,
   keys: SigningKeys,
   nowSeconds: number,
-): Promise<{ readonly state: ChangedRoster['signature']; readonly text: string | null }> {
-  if (authority === null) return { state: 'none', text: null };
-  const found = await keys.find(authority.key.fingerprint, `spa-keys: to sign the roster "${name}" with`);
-  if (found === null) return { state: 'lacking', text: null };
-  return { state: 'signed', text: await signDetached(found.key, Buffer.from(text), nowSeconds) };
+): Promise<{ readonly state: ChangedRoster['signature']; readonly made: RosterSignatures }> {
+  const { authority, name } = signed.roster;
+  if (authority === null) return { state: 'none', made: NO_SIGNATURES };
+  const purpose = `spa-keys: to sign the roster "${name}" with`;
+  const found = await keys.findSigner(authority.key.fingerprint, purpose, nowSeconds);
+  if (found === null) return { state: 'lacking', made: NO_SIGNATURES };
+  return { state: 'signed', made: await makeSignatures(found.key, signed, nowSeconds) };
 }

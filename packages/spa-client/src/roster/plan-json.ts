@@ -9,8 +9,16 @@ import {
   type Roster,
 } from 'spa-core';
 
-/** Where a roster's signature stands: `none` in a roster without an authority. */
-export type RosterSignatureState = 'good' | 'missing' | 'wrong' | 'none';
+/**
+ * Where a roster's signatures stand. `partial`: its own is good, and one of what a bastion reads of it is missing or does not fit;
+ * `none`: it has no authority.
+ */
+export type RosterSignatureState = 'good' | 'missing' | 'wrong' | 'partial' | 'none';
+
+/** True if nobody has to sign anything of the roster. */
+export function isSigned(signature: RosterSignatureState): boolean {
+  return signature === 'good' || signature === 'none';
+}
 
 /** What `spa-keys plan --json` prints: lists with an entry a line. Times are in ISO 8601. */
 export function formatPlanJson(roster: Roster, plan: Plan, signature: RosterSignatureState): string {
@@ -20,7 +28,7 @@ export function formatPlanJson(roster: Roster, plan: Plan, signature: RosterSign
     topology: roster.topology,
     signature,
     at: time(plan.nowSeconds),
-    clean: isCleanPlan(plan) && signature !== 'missing' && signature !== 'wrong',
+    clean: isCleanPlan(plan) && isSigned(signature),
     keys: plan.keys.map(({ state, reason, expiresAtSeconds, ...holder }) => ({
       ...holderJson(holder),
       state,

@@ -8,7 +8,7 @@ import {
   type Roster,
 } from 'spa-core';
 import type { Paint } from '../cli/colour.ts';
-import type { RosterSignatureState } from './plan-json.ts';
+import { isSigned, type RosterSignatureState } from './plan-json.ts';
 
 /** What `spa-keys plan` prints: what is not right, and how much is. */
 export function formatPlanTable(
@@ -70,10 +70,17 @@ function formatRows(rows: readonly Row[], paint: Paint): string {
 }
 
 function signatureRows(signature: RosterSignatureState): readonly Row[] {
-  if (signature === 'good' || signature === 'none') return [];
-  const text = signature === 'missing' ? 'nobody has signed it' : 'it is not what was signed';
-  return [{ state: 'unsigned', who: 'roster.yaml', text: `${text}: spa-keys sign` }];
+  const text = UNSIGNED[signature];
+  return text === null ? [] : [{ state: 'unsigned', who: 'roster.yaml', text: `${text}: spa-keys sign` }];
 }
+
+const UNSIGNED: Readonly<Record<RosterSignatureState, string | null>> = {
+  good: null,
+  none: null,
+  missing: 'nobody has signed it',
+  wrong: 'it is not what was signed',
+  partial: 'what bastions read of it is not signed, or not as it is now',
+};
 
 function keyRow({ party, key, state, reason }: KeyState): Row {
   return {
@@ -123,7 +130,7 @@ function summary(plan: Plan, signature: RosterSignatureState): string {
     `${list.filter(({ state }) => state === 'ok').length} of ${list.length}`;
   const counts = `${fine(plan.keys)} keys and ${fine(plan.certifications)} certifications are right`;
   const canSign = plan.certifications.some(({ state }) => state !== 'ok' && state !== 'key');
-  if (canSign || signature === 'missing' || signature === 'wrong') {
+  if (canSign || !isSigned(signature)) {
     return `${counts}; spa-keys sign makes what is missing`;
   }
   return isCleanPlan(plan) ? `${counts}: nothing to do` : counts;

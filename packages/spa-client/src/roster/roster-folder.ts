@@ -4,21 +4,17 @@ import {
   type Fingerprint,
   KeyError,
   type KeyFault,
-  keysOf,
   type Party,
   type PartyKey,
   type RawCertificate,
   type Roster,
   readRawCertificates,
-  verifyDetached,
 } from 'spa-core';
 import { ConfigError } from 'spa-host';
 import type { RosterSignatureState } from './plan-json.ts';
 import { parseRoster, ROSTER_FILE } from './roster-file.ts';
+import { type RosterSignatures, readSignatures, verifySignatures } from './roster-signatures.ts';
 import { readSettled } from './settled-folder.ts';
-
-/** Detached signature of the roster's exact octets, beside it. */
-export const SIGNATURE_FILE: string = `${ROSTER_FILE}.asc`;
 
 /** A roster with the certificates that it names. */
 export interface RosterFolder {
@@ -27,8 +23,8 @@ export interface RosterFolder {
   readonly roster: Roster;
   /** The roster's file as it is. */
   readonly text: string;
-  /** Armored; null: the roster is not signed. It is not verified: see `verifyRosterSignature`. */
-  readonly signature: string | null;
+  /** They are not verified: see `verifySignatures`. */
+  readonly signatures: RosterSignatures;
   /** By the fingerprint that the roster names. */
   readonly certificates: ReadonlyMap<Fingerprint, RawCertificate>;
   /** Why there is no certificate, for each key that has none here. */
@@ -44,30 +40,20 @@ export async function readRosterFolder(path: string): Promise<RosterFolder> {
     const file = join(path, ROSTER_FILE);
     const text = readRosterText(path);
     const roster = parseRoster(file, text);
-    return { path, roster, text, signature: readSignature(path), ...readCertificates(path, roster) };
+    return { path, roster, text, signatures: readSignatures(path), ...readCertificates(path, roster) };
   });
 }
 
-/** What of a roster's signature: `missing` and `wrong` mean that `spa-keys sign` is due. */
+/** How it stands with a roster's signatures: all but `good` and `none` mean that `spa-keys sign` is due. */
 export async function rosterSignatureState(
   folder: RosterFolder,
   nowSeconds: number,
 ): Promise<RosterSignatureState> {
   if (folder.roster.authority === null) return 'none';
-  if (folder.signature === null) return 'missing';
-  return (await verifyRosterSignature(folder, nowSeconds)) === null ? 'wrong' : 'good';
-}
-
-/** Who signed the roster as it is, and when; null: nobody whose word counts. */
-export async function verifyRosterSignature(
-  { text, signature, roster, certificates }: RosterFolder,
-  nowSeconds: number,
-): Promise<{ readonly signer: Fingerprint; readonly signedAtSeconds: number } | null> {
-  if (signature === null || roster.authority === null) return null;
-  const signers = keysOf(roster.authority, nowSeconds).flatMap(
-    (key) => certificates.get(key.fingerprint) ?? [],
-  );
-  return verifyDetached(Buffer.from(text), signature, signers, nowSeconds);
+  if (folder.signatures.roster === null) return 'missing';
+  const made = await verifySignatures(folder, nowSeconds);
+  if (made === null) return 'wrong';
+  return made.lacking.length === 0 ? 'good' : 'partial';
 }
 
 /** The roster's text. @throws ConfigError if there is none */
@@ -93,14 +79,6 @@ export function partiesOf({ authority, operators, bastions }: Roster): readonly 
 
 /** More than ten thousand certifications by RSA-4096 keys. */
 const CERTIFICATE_MAX_BYTES = 16 * 1024 * 1024;
-
-function readSignature(path: string): string | null {
-  try {
-    return readFileSync(join(path, SIGNATURE_FILE), 'utf8');
-  } catch {
-    return null;
-  }
-}
 
 function readCertificates(path: string, roster: Roster): Pick<RosterFolder, 'certificates' | 'faults'> {
   const certificates = new Map<Fingerprint, RawCertificate>();

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import {
   type AddedSignature,
   type CertificationStanding,
@@ -12,17 +13,16 @@ import {
   planRoster,
   type RawCertificate,
   rememberCertification,
-  signDetached,
   type VerifiedSignatures,
-  verifyDetached,
   type WantedCertification,
 } from 'spa-core';
 import { ConfigError } from 'spa-host';
 import type { CertifyingKeys, FoundKey } from './certifying-keys.ts';
 import { PendingSignatures } from './pending-signatures.ts';
 import { editRoster } from './roster-edit.ts';
-import { ROSTER_FILE } from './roster-file.ts';
-import { type RosterFolder, readRosterText, SIGNATURE_FILE, verifyRosterSignature } from './roster-folder.ts';
+import { parseRoster, ROSTER_FILE } from './roster-file.ts';
+import { type RosterFolder, readRosterText, rosterSignatureState } from './roster-folder.ts';
+import { filesOfSignatures, makeSignatures } from './roster-signatures.ts';
 
 /** How a roster is signed. */
 export interface SigningOptions {
@@ -176,37 +176,41 @@ export async function certificationFor(
  * The roster's text as it is to be signed: if it was signed before and is no longer what was signed then, with a version one higher,
  * by which a bastion tells the newer one.
  */
-export function textToSign({ text, roster, signature }: RosterFolder): {
+export function textToSign({
+  text,
+  roster,
+  signatures,
+}: Pick<RosterFolder, 'text' | 'roster' | 'signatures'>): {
   readonly text: string;
   readonly version: number;
 } {
-  if (signature === null) return { text, version: roster.version };
+  if (signatures.roster === null) return { text, version: roster.version };
   const version = roster.version + 1;
   return { text: editRoster(text, [{ path: ['version'], value: version }]), version };
 }
 
-/** `lacking`: the authority's secret key is not here. `none`: nobody signs this roster. */
+/** `lacking`: what signs in the authority's name is not here. `none`: nobody signs this roster. */
 export interface RosterSigning {
   readonly state: 'signed' | 'unchanged' | 'lacking' | 'none';
   readonly version: number;
-  readonly changes: ReadonlyMap<string, string>;
+  readonly changes: ReadonlyMap<string, string | null>;
 }
 
 /**
- * Signs the roster with its authority's key, if it is not signed as it is.
- * @throws ConfigError if the roster was changed since it was read, or that key may not sign
+ * Signs the roster in its authority's name, and what bastions read of it, if that is not signed as it is.
+ * @throws ConfigError if the roster was changed since it was read, or nobody would believe that key
  */
 export async function signText(
   folder: RosterFolder,
   keys: CertifyingKeys,
-  options: SigningOptions,
+  { nowSeconds }: Pick<SigningOptions, 'nowSeconds'>,
 ): Promise<RosterSigning> {
   const { authority, version, name } = folder.roster;
   const nothing = { version, changes: new Map<string, string>() };
   if (authority === null) return { state: 'none', ...nothing };
-  if ((await verifyRosterSignature(folder, options.nowSeconds)) !== null)
-    return { state: 'unchanged', ...nothing };
-  const found = await keys.find(authority.key.fingerprint, `spa-keys: to sign the roster "${name}" with`);
+  if ((await rosterSignatureState(folder, nowSeconds)) === 'good') return { state: 'unchanged', ...nothing };
+  const purpose = `spa-keys: to sign the roster "${name}" with`;
+  const found = await keys.findSigner(authority.key.fingerprint, purpose, nowSeconds);
   if (found === null) return { state: 'lacking', ...nothing };
   if (readRosterText(folder.path) !== folder.text) {
     throw new ConfigError(
@@ -215,32 +219,11 @@ export async function signText(
     );
   }
   const { text, version: raised } = textToSign(folder);
-  const signature = await signAsAuthority(found, text, folder, options.nowSeconds);
-  const changes = new Map([
-    [ROSTER_FILE, text],
-    [SIGNATURE_FILE, signature],
-  ]);
+  const roster = parseRoster(join(folder.path, ROSTER_FILE), text);
+  const { certificates, signatures } = folder;
+  const made = await makeSignatures(found.key, { text, roster, certificates }, nowSeconds);
+  const changes = new Map([[ROSTER_FILE, text] as const, ...filesOfSignatures(made, signatures)]);
   return { state: 'signed', version: raised, changes };
-}
-
-/**
- * An armored signature of a roster's text.
- * @throws ConfigError if the authority's key certifies and does not sign: nobody would believe its signature
- */
-export async function signAsAuthority(
-  { key }: FoundKey,
-  text: string,
-  { certificates }: Pick<RosterFolder, 'certificates'>,
-  nowSeconds: number,
-): Promise<string> {
-  const signature = await signDetached(key, Buffer.from(text), nowSeconds);
-  const raw = certificates.get(key.fingerprint as Fingerprint);
-  const signers = raw === undefined ? [] : [raw];
-  if ((await verifyDetached(Buffer.from(text), signature, signers, nowSeconds)) !== null) return signature;
-  throw new ConfigError(
-    { file: ROSTER_FILE },
-    `the primary key ${key.fingerprint} may certify, but not sign; sign with its subkey: gpg --armor --detach-sign ${ROSTER_FILE}`,
-  );
 }
 
 function certificateOf(certificates: RosterFolder['certificates'], { key }: KeyHolder): RawCertificate {

@@ -12,7 +12,6 @@ import {
   type RawCertificate,
   type Roster,
   readRawCertificates,
-  verifyDetached,
   type WantedCertification,
   wantedCertifications,
   withSignatures,
@@ -22,13 +21,19 @@ import type { CertifyingKeys } from './certifying-keys.ts';
 import { PendingSignatures } from './pending-signatures.ts';
 import { editRoster } from './roster-edit.ts';
 import { parseRoster, ROSTER_FILE } from './roster-file.ts';
-import { type RosterFolder, readRosterText, SIGNATURE_FILE } from './roster-folder.ts';
+import { type RosterFolder, readRosterText } from './roster-folder.ts';
+import {
+  filesOfSignatures,
+  type MadeSignatures,
+  makeSignatures,
+  type SignedBastionRoster,
+  verifySignatures,
+} from './roster-signatures.ts';
 import {
   type CertifierWork,
   certificationFor,
   purposeOf,
   type SigningOptions,
-  signAsAuthority,
   standingsToMake,
   textToSign,
 } from './sign-roster.ts';
@@ -46,8 +51,8 @@ export interface SigningRequest {
 
 /** What is carried back. */
 export interface SigningAnswer {
-  /** The text that was signed, and its signature; null: none was. */
-  readonly roster: { readonly text: string; readonly signature: string } | null;
+  /** The text that was signed, with all that was signed with it; null: none was. */
+  readonly roster: { readonly text: string; readonly signatures: MadeSignatures } | null;
   readonly certifications: readonly CarriedCertification[];
 }
 
@@ -196,22 +201,28 @@ export async function answerRequest(
   const { authority } = roster;
   if (!request.isRosterToSign || authority === null)
     return { answer: { roster: null, certifications }, lacking };
-  const found = await keys.find(
-    authority.key.fingerprint,
-    `spa-keys: to sign the roster "${roster.name}" with`,
-  );
+  const { nowSeconds } = options;
+  const purpose = `spa-keys: to sign the roster "${roster.name}" with`;
+  const found = await keys.findSigner(authority.key.fingerprint, purpose, nowSeconds);
   if (found === null) {
     const isSaid = lacking.some(({ kind }) => kind === 'authority');
     return { answer: { roster: null, certifications }, lacking: isSaid ? lacking : [...lacking, authority] };
   }
-  const signature = await signAsAuthority(found, text, request, options.nowSeconds);
-  return { answer: { roster: { text, signature }, certifications }, lacking };
+  const signatures = await makeSignatures(found.key, request, nowSeconds);
+  return { answer: { roster: { text, signatures }, certifications }, lacking };
 }
 
 /** The text of an answer. */
 export function formatAnswer({ roster, certifications }: SigningAnswer): string {
   return formatDocument(ANSWER, {
-    roster,
+    roster:
+      roster === null
+        ? null
+        : {
+            text: roster.text,
+            signature: roster.signatures.roster,
+            bastions: Object.fromEntries(roster.signatures.bastions),
+          },
     certifications: certifications.map((one) => ({ ...one, signature: one.signature.toString('base64') })),
   });
 }
@@ -321,23 +332,35 @@ async function signedRoster(
   folder: RosterFolder,
   { roster: signed }: SigningAnswer,
   nowSeconds: number,
-): Promise<{ readonly state: ImportedAnswer['roster']; readonly changes: ReadonlyMap<string, string> }> {
+): Promise<{
+  readonly state: ImportedAnswer['roster'];
+  readonly changes: ReadonlyMap<string, string | null>;
+}> {
   const { authority, version } = folder.roster;
   const nothing = new Map<string, string>();
   if (signed === null || authority === null) return { state: 'none', changes: nothing };
-  const certificate = folder.certificates.get(authority.key.fingerprint);
-  const made =
-    certificate === undefined
-      ? null
-      : await verifyDetached(Buffer.from(signed.text), signed.signature, [certificate], nowSeconds);
+  const { text, signatures } = signed;
+  const roster = parseRoster(`${file} (its roster)`, text);
+  // Whose signature counts is what our own roster says, not one that was carried here.
+  const ours = { ...roster, authority };
+  const made = await verifySignatures(
+    { text, signatures, roster: ours, certificates: folder.certificates },
+    nowSeconds,
+  );
   if (made === null) {
     throw new ConfigError(
       { file },
-      `the roster's signature is none by ${authority.key.fingerprint}; nothing was taken`,
+      `the roster's signature is none by ${authority.key.fingerprint}, made by now; are both clocks right? Nothing was taken`,
+    );
+  }
+  if (made.lacking.length > 0) {
+    throw new ConfigError(
+      { file },
+      `the signature of what ${made.lacking.join(', ')} reads of the roster is missing or does not fit; nothing was taken`,
     );
   }
   const now = readRosterText(folder.path);
-  const { version: signedVersion } = parseRoster(`${file} (its roster)`, signed.text);
+  const { version: signedVersion } = roster;
   const isSame =
     signed.text === now ||
     (signedVersion > version &&
@@ -346,10 +369,15 @@ async function signedRoster(
   return {
     state: 'signed',
     changes: new Map([
-      [ROSTER_FILE, signed.text],
-      [SIGNATURE_FILE, signed.signature],
+      [ROSTER_FILE, text] as const,
+      // Those of bastions that the roster has no more, or that read none, are left out.
+      ...filesOfSignatures({ ...signatures, bastions: signaturesOf(made.bastions) }, folder.signatures),
     ]),
   };
+}
+
+function signaturesOf(bastions: ReadonlyMap<string, SignedBastionRoster>): ReadonlyMap<string, string> {
+  return new Map([...bastions].map(([name, { signature }]) => [name, signature]));
 }
 
 function pairOf(
@@ -376,10 +404,14 @@ function parseDocument(file: string, text: string, kind: string): Readonly<Recor
   return fields;
 }
 
-function signedTextOf(file: string, value: unknown): { readonly text: string; readonly signature: string } {
-  const { text, signature } = recordOf(file, value);
+function signedTextOf(file: string, value: unknown): NonNullable<SigningAnswer['roster']> {
+  const { text, signature, bastions } = recordOf(file, value);
   if (typeof text !== 'string' || typeof signature !== 'string') throw malformed(file);
-  return { text, signature };
+  const own = Object.entries(recordOf(file, bastions)).map(([name, one]) => {
+    if (typeof one !== 'string') throw malformed(file);
+    return [name, one] as const;
+  });
+  return { text, signatures: { roster: signature, bastions: new Map(own) } };
 }
 
 function recordOf(file: string, value: unknown): Readonly<Record<string, unknown>> {

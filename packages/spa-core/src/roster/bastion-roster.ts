@@ -1,6 +1,6 @@
 import { type Fingerprint, parseFingerprint } from '../openpgp-keys.ts';
 import { formatProtoPort, type ProtoPort, parseProtoPort } from '../proto-port.ts';
-import { accessOf } from './access.ts';
+import { type Access, accessOf } from './access.ts';
 import type { Bastion, Roster } from './roster.ts';
 import { keysOf } from './wanted.ts';
 
@@ -43,9 +43,16 @@ export class BastionRosterError extends Error {
   override readonly name = 'BastionRosterError';
 }
 
-/** What `bastion` has to know of `roster` at `nowSeconds`, which is also when it is issued. */
-export function bastionRosterOf(roster: Roster, bastion: Bastion, nowSeconds: number): BastionRoster {
-  const access = accessOf(roster, nowSeconds).filter(({ bastion: { name } }) => name === bastion.name);
+/**
+ * What `bastion` has to know of `roster` at `nowSeconds`, which is also when it is issued.
+ * @param access `accessOf` the same, as far as it is that bastion's, for who has it already
+ */
+export function bastionRosterOf(
+  roster: Roster,
+  bastion: Bastion,
+  nowSeconds: number,
+  access: readonly Access[] = accessOf(roster, nowSeconds).filter((one) => one.bastion.name === bastion.name),
+): BastionRoster {
   return {
     roster: roster.name,
     version: roster.version,

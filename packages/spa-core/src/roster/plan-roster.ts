@@ -33,7 +33,11 @@ export async function planRoster(
     .filter((party) => party.kind !== 'operator' || isEnrolled(party, nowSeconds))
     .flatMap((party) => keysOf(party, nowSeconds).map((key) => ({ party, key })))
     .map((holder) => keyState(holder, certificates.get(holder.key.fingerprint), roster, options));
-  const unfit = new Set(keys.filter(({ state }) => !FIT.has(state)).map(({ key }) => key.fingerprint));
+  const unfit = new Set(
+    keys
+      .filter((one) => !FIT.has(one.state) && !doesCertify(one, certificates, options))
+      .map(({ key }) => key.fingerprint),
+  );
   const found = await findAll(parties, certificates, options);
   const access = accessOf(roster, nowSeconds);
   const wanted = wantedCertifications(roster, nowSeconds, access);
@@ -79,12 +83,28 @@ function partiesOf({ authority, operators, bastions }: Roster): readonly Party[]
   return [...(authority === null ? [] : [authority]), ...operators, ...bastions];
 }
 
-/** What a party's key must be good for. */
-const USES: Readonly<Record<Party['kind'], readonly KeyUse[]>> = {
-  authority: ['certify'],
+/** What a party's key must be good for, by its primary key or a subkey: an authority certifies, and signs the roster. */
+export const KEY_USES: Readonly<Record<Party['kind'], readonly KeyUse[]>> = {
+  authority: ['certify', 'sign'],
   operator: ['certify', 'sign'],
   bastion: ['certify', 'encrypt'],
 };
+
+/** With a key that retires an authority signs no roster any more. */
+function usesOf({ party, key }: KeyHolder): readonly KeyUse[] {
+  return party.kind === 'authority' && key !== party.key ? ['certify'] : KEY_USES[party.kind];
+}
+
+/** True if it is an authority that only cannot sign the roster: its certifications count all the same. */
+function doesCertify(
+  { party, key: { fingerprint } }: KeyHolder,
+  certificates: ReadonlyMap<Fingerprint, RawCertificate>,
+  { nowSeconds, verified }: PlanOptions,
+): boolean {
+  const raw = certificates.get(fingerprint);
+  if (party.kind !== 'authority' || raw === undefined) return false;
+  return faultOf(raw, nowSeconds, { uses: ['certify'], verified }) === null;
+}
 
 function keyState(
   holder: KeyHolder,
@@ -99,14 +119,15 @@ function keyState(
     };
     return { ...holder, ...fault, expiresAtSeconds: null };
   }
-  const ends = USES[holder.party.kind].flatMap((use) => {
+  const uses = usesOf(holder);
+  const ends = uses.flatMap((use) => {
     const validity = validityOf(raw, use, nowSeconds, verified);
     return 'expiresAtSeconds' in validity && validity.expiresAtSeconds !== null
       ? [validity.expiresAtSeconds]
       : [];
   });
   const expiresAtSeconds = ends.length === 0 ? null : Math.min(...ends);
-  const fault = faultOf(raw, nowSeconds, { uses: USES[holder.party.kind], verified });
+  const fault = faultOf(raw, nowSeconds, { uses, verified });
   if (fault !== null) return { ...holder, ...fault, expiresAtSeconds };
   // A key that retires anyway need not be prolonged.
   const isDue =

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import {
   type Fingerprint,
-  type KeyUse,
+  KEY_USES,
   type MadeKey,
   makeKey,
   type RawCertificate,
@@ -208,7 +208,7 @@ async function keyMadeThere(
     },
   );
   // It was made after this run began.
-  mustBeFit(name, certificate, USES.bastion, Math.floor(Date.now() / 1000));
+  mustBeFit(name, certificate, KEY_USES.bastion, Math.floor(Date.now() / 1000));
   return { certificate, usedRequest: null };
 }
 
@@ -230,11 +230,6 @@ function hmacFile(
   if (kind === 'operator' || values.hmac !== undefined) return [];
   return [[`hmac/${name}`, `${randomBytes(HMAC_BYTES).toString('base64')}\n`]];
 }
-
-const USES: Readonly<Record<'operator' | 'bastion', readonly KeyUse[]>> = {
-  operator: ['certify', 'sign'],
-  bastion: ['certify', 'encrypt'],
-};
 
 async function givenCertificate(
   kind: 'operator' | 'bastion',
@@ -260,7 +255,7 @@ async function givenCertificate(
       : await provenCertificate(folder.path, name, readAnswer(answer), candidates, nowSeconds);
   const certificate = proof?.certificate ?? candidates[0];
   if (certificate === undefined) throw new TypeError('no certificate where one was found');
-  mustBeFit(where, certificate, USES[kind], nowSeconds);
+  mustBeFit(where, certificate, KEY_USES[kind], nowSeconds);
   return { certificate, usedRequest: proof?.request ?? null };
 }
 

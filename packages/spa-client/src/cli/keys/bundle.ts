@@ -31,7 +31,7 @@ export async function bundleVerb(argv: readonly string[]): Promise<number> {
   ) as typeof roster.operators;
   const secretsOf = (party: Party): readonly BundleFile[] =>
     values['with-secret-keys'] ? secretKeyOf(secretsFolder, party) : [];
-  const bundles = await bastionBundles(fleet, bastions, values, values.folder ?? DEFAULT_FOLDER);
+  const bundles = await bastionBundles(fleet, bastions, values.folder ?? DEFAULT_FOLDER);
   const ofOperators = operators.map((operator) =>
     operatorBundle(source, operator, {
       allowIp: values['allow-ip'] ?? 'resolve',

@@ -1,14 +1,18 @@
 import { join } from 'node:path';
 import type { Bastion, Operator, Party } from 'spa-core';
-import { probablyMeant, UsageError } from 'spa-host';
+import { ConfigError, probablyMeant, UsageError } from 'spa-host';
 import { type BastionBundle, bastionBundle } from '../../roster/bastion-bundle.ts';
 import type { BundleSource, LeftOut } from '../../roster/bundle.ts';
 import { hmacMasters } from '../../roster/hmac-masters.ts';
 import { planFolder } from '../../roster/plan-folder.ts';
 import { type RosterFolder, readRosterFolder } from '../../roster/roster-folder.ts';
+import {
+  BASTION_SIGNATURES_FOLDER,
+  SIGNATURE_FILE,
+  verifySignatures,
+} from '../../roster/roster-signatures.ts';
 import { say } from '../program.ts';
 import { type PlaceValues, rosterPath, secretsPath } from './common-options.ts';
-import { withRosterSigning } from './roster-signing.ts';
 
 /** A roster with all that bundles are made of. */
 export interface Fleet {
@@ -27,21 +31,40 @@ export async function readFleet(values: PlaceValues, nowSeconds: number): Promis
   return { folder, secretsFolder, source: { roster, plan, certificates, hmacMaster } };
 }
 
-/** The bundles of `bastions`. Their rosters are signed one after the other: a card may ask each time. */
-export function bastionBundles(
+/**
+ * The bundles of `bastions`. No secret key is needed: what its authority signed was signed by spa-keys sign.
+ * @throws ConfigError if the roster, or what one of them reads of it, is not signed as it is: what nobody vouches for goes nowhere
+ */
+export async function bastionBundles(
   { folder, source }: Fleet,
   bastions: readonly Bastion[],
-  values: Pick<PlaceValues, 'secrets' | 'gnupg-home'>,
   farFolder: string,
 ): Promise<readonly BastionBundle[]> {
-  return withRosterSigning(folder, values, source.plan.nowSeconds, async (signing) => {
-    const bundles: BastionBundle[] = [];
-    for (const bastion of bastions) {
-      bundles.push(await bastionBundle(source, bastion, { folder: farFolder, signing }));
-    }
-    return bundles;
-  });
+  const { authority } = folder.roster;
+  const signed = await verifySignatures(folder, source.plan.nowSeconds);
+  if (authority !== null && signed === null) {
+    throw new ConfigError(
+      { file: SIGNATURE_FILE },
+      `is no signature of this roster by ${authority.name}; look at what changed, and ${SIGN}`,
+    );
+  }
+  const lacking = bastions.filter(({ name }) => signed?.lacking.includes(name)).map(({ name }) => name);
+  if (lacking.length > 0) {
+    throw new ConfigError(
+      { file: BASTION_SIGNATURES_FOLDER },
+      `the signature of what ${lacking.join(', ')} reads of the roster is missing, or is not of this version; ${SIGN}`,
+    );
+  }
+  return bastions.map((bastion) =>
+    bastionBundle(source, bastion, {
+      folder: farFolder,
+      signedRoster: signed?.bastions.get(bastion.name) ?? null,
+    }),
+  );
 }
+
+const SIGN =
+  "run spa-keys sign; if the authority's key is elsewhere, spa-keys plan --export FILE writes what is to be carried there";
 
 /** Who of `parties` is named; all if nobody is. @throws UsageError for a name that nobody has */
 export function chosen<One extends Party>(parties: readonly One[], names: readonly string[]): readonly One[] {

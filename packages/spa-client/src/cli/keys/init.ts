@@ -4,6 +4,7 @@ import {
   armorCertificates,
   type Fingerprint,
   faultOf,
+  KEY_USES,
   makeKey,
   type RawCertificate,
   type Roster,
@@ -28,8 +29,8 @@ import { ownWordsOf } from '../../roster/names-for-keys.ts';
 import { certificateIn, fullFingerprint, mustBeFit } from '../../roster/proven-key.ts';
 import { editRoster, type RosterEdit } from '../../roster/roster-edit.ts';
 import { certificateFile, parseRoster, ROSTER_FILE } from '../../roster/roster-file.ts';
-import { SIGNATURE_FILE } from '../../roster/roster-folder.ts';
 import { formatRosterSchema, isRosterName, SCHEMA_FILE } from '../../roster/roster-schema.ts';
+import { filesOfSignatures, NO_SIGNATURES } from '../../roster/roster-signatures.ts';
 import { changeSecrets, secretKeyFile } from '../../roster/secrets-folder.ts';
 import { startingRoster } from '../../roster/starting-roster.ts';
 import { print, printable, say } from '../program.ts';
@@ -95,12 +96,16 @@ export async function initVerb(argv: readonly string[]): Promise<number> {
       );
     }
     await changeSecrets(secretsPath(values, name), new Map(secrets));
-    const signature = await withSecretKeys(values, name, (keys) => signText(roster, text, keys, nowSeconds));
+    const certificate = authority?.certificate ?? null;
+    const certificates = new Map(certificate === null ? [] : [[certificate.fingerprint, certificate]]);
+    const { made } = await withSecretKeys(values, name, (keys) =>
+      signText({ roster, text, certificates }, keys, nowSeconds),
+    );
     const all: [string, string | Buffer | null][] = [
       ...files,
       [ROSTER_FILE, text],
       [SCHEMA_FILE, formatRosterSchema()],
-      [SIGNATURE_FILE, signature.text],
+      ...filesOfSignatures(made, NO_SIGNATURES),
     ];
     if (authority?.certificate != null)
       all.push([certificateFile('authority', ''), armorCertificates([authority.certificate])]);
@@ -202,7 +207,8 @@ async function authorityOf(values: Values, nowSeconds: number): Promise<Authorit
   if (text === undefined) return null;
   const fingerprint = fullFingerprint('--authority-fingerprint', text);
   const certificate = await authorityCertificate(values, fingerprint);
-  if (certificate !== null) mustBeFit("the authority's certificate", certificate, ['certify'], nowSeconds);
+  if (certificate !== null)
+    mustBeFit("the authority's certificate", certificate, KEY_USES.authority, nowSeconds);
   const name =
     values['authority-name'] ??
     (certificate === null ? undefined : ownWordsOf(certificate, new Set()).fullName);
@@ -237,7 +243,7 @@ function partiesIn(source: Source, values: Values, nowSeconds: number): readonly
   const operators = (values.operator ?? []).map((text): NewParty => {
     const [name, fingerprint] = split(text, '--operator', 'NAME=FULL');
     const certificate = find(`--operator ${name}`, fingerprint);
-    mustBeFit(`--operator ${name}`, certificate, ['certify', 'sign'], nowSeconds);
+    mustBeFit(`--operator ${name}`, certificate, KEY_USES.operator, nowSeconds);
     const { fullName, email } = ownWordsOf(certificate, new Set());
     return { kind: 'operator', name, certificate, settings: { name: fullName, email } };
   });
@@ -248,7 +254,7 @@ function partiesIn(source: Source, values: Values, nowSeconds: number): readonly
       throw new UsageError(`--bastion "${text}" lacks something; write NAME=FULL,REGION,HOST`);
     }
     const certificate = find(`--bastion ${name}`, fingerprint);
-    mustBeFit(`--bastion ${name}`, certificate, ['certify', 'encrypt'], nowSeconds);
+    mustBeFit(`--bastion ${name}`, certificate, KEY_USES.bastion, nowSeconds);
     const spaPort = source.fwknop?.spaPort ?? undefined;
     return {
       kind: 'bastion',

@@ -9,7 +9,7 @@ import {
 } from 'spa-host';
 import { planPage } from '../../roster/picture/plan-page.ts';
 import { planFolder } from '../../roster/plan-folder.ts';
-import { formatPlanJson, type RosterSignatureState } from '../../roster/plan-json.ts';
+import { formatPlanJson, isSigned, type RosterSignatureState } from '../../roster/plan-json.ts';
 import { formatPlanTable } from '../../roster/plan-table.ts';
 import { type RosterFolder, readRosterFolder, rosterSignatureState } from '../../roster/roster-folder.ts';
 import { formatRequest } from '../../roster/signing-request.ts';
@@ -44,8 +44,7 @@ export async function planVerb(argv: readonly string[]): Promise<number> {
   if (values.for !== undefined) throw new UsageError('--for goes with --export FILE');
   if (values.json) print(formatPlanJson(roster, plan, signature));
   else print(formatPlanTable(roster, plan, signature, paintFor(1)));
-  const isSigned = signature === 'good' || signature === 'none';
-  return isCleanPlan(plan) && isSigned ? ExitCode.ok : ExitCode.failure;
+  return isCleanPlan(plan) && isSigned(signature) ? ExitCode.ok : ExitCode.failure;
 }
 
 const [SECRETS_OPTION] = SECRETS_OPTIONS;

@@ -5,7 +5,7 @@ import {
   ExitCode,
   formatOptions,
   type GnupgHome,
-  listSecretKeys,
+  listSigningKeys,
   type Option,
   parseCommandLine,
   UsageError,
@@ -45,14 +45,19 @@ export async function proveVerb(argv: readonly string[]): Promise<number> {
     askPassphrase: async (what) => (await secrets.ask(what)).bytes().toString('utf8'),
   });
   try {
-    const found = await keys.find(fingerprint, 'spa-keys: to prove that the key is yours with');
+    const nowSeconds = Math.floor(Date.now() / 1000);
+    const found = await keys.findSigner(
+      fingerprint,
+      'spa-keys: to prove that the key is yours with',
+      nowSeconds,
+    );
     if (found === null) {
       throw new ConfigError(
         { file: 'secret keys' },
-        `there is no secret key ${fingerprint} here; name its place with --secrets or --gnupg-home`,
+        `no secret key of ${fingerprint} that may sign is here; name its place with --secrets or --gnupg-home`,
       );
     }
-    print(await signDetached(found.key, Buffer.from(text), Math.floor(Date.now() / 1000)));
+    print(await signDetached(found.key, Buffer.from(text), nowSeconds));
     say(
       `Signed with ${fingerprint}. Send that back, and your certificate: gpg --armor --export ${fingerprint}`,
     );
@@ -72,8 +77,8 @@ const OPTIONS = [
 ] as const satisfies readonly Option[];
 
 async function onlyKey(homes: readonly GnupgHome[]): Promise<Fingerprint> {
-  const lists = await Promise.all(homes.map((home) => listSecretKeys(home)));
-  const all = lists.flat().map(({ fingerprint }) => fingerprint);
+  const lists = await Promise.all(homes.map((home) => listSigningKeys(home)));
+  const all = lists.flat().map(({ certificate }) => certificate);
   const [only, ...more] = all;
   if (only !== undefined && more.length === 0) return fullFingerprint('--fingerprint', only);
   throw new UsageError(

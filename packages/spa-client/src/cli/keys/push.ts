@@ -68,7 +68,7 @@ export async function pushTo(
     authority: authorityKeys(fleet),
   };
   const results = new Map<string, PushResult>();
-  const bundles = values.rollback ? [] : await bastionBundles(fleet, bastions, values, options.places.folder);
+  const bundles = values.rollback ? [] : await bastionBundles(fleet, bastions, options.places.folder);
   const bundleOf = new Map(bundles.map((bundle) => [bundle.bastion.name, bundle]));
   const progress = startProgress();
   const tell = (): void => progress.update(`${results.size} of ${bastions.length} bastions`);

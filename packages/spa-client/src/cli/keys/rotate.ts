@@ -3,7 +3,7 @@ import {
   type Bastion,
   certifiedUserId,
   type Fingerprint,
-  type KeyUse,
+  KEY_USES,
   makeKey,
   type Party,
   type RawCertificate,
@@ -88,12 +88,6 @@ const DEFAULT_OVERLAP_DAYS = 30;
 /** As `spa-keys add bastion` makes it. */
 const HMAC_BYTES = 64;
 
-const USES: Readonly<Record<Party['kind'], readonly KeyUse[]>> = {
-  authority: ['certify'],
-  operator: ['certify', 'sign'],
-  bastion: ['certify', 'encrypt'],
-};
-
 /** `alice`, or `operator alice`. */
 function nameGiven(positionals: readonly string[]): string {
   const [first, second, ...others] = positionals;
@@ -163,7 +157,7 @@ async function newCertificate(
   if (file !== undefined) {
     const wanted: Fingerprint = fullFingerprint('--fingerprint', fingerprint ?? '');
     const certificate = certificateIn(file, wanted);
-    mustBeFit(file, certificate, USES[party.kind], nowSeconds);
+    mustBeFit(file, certificate, KEY_USES[party.kind], nowSeconds);
     return certificate;
   }
   const days = daysOf('--days', values.days, DEFAULT_DAYS);

@@ -2,6 +2,7 @@ import { createInterface } from 'node:readline/promises';
 import { ConfigError, ExitCode, formatOptions, parseCommandLine, UsageError } from 'spa-host';
 import { withFolderLock } from '../../roster/folder-lock.ts';
 import { readRosterFolder } from '../../roster/roster-folder.ts';
+import { countBastionTexts } from '../../roster/roster-signatures.ts';
 import { signRoster } from '../../roster/sign-roster.ts';
 import {
   answerRequest,
@@ -97,7 +98,14 @@ async function answer(file: string, request: SigningRequest, into: string, value
     const { work, unfit } = await workOfRequest(request, options);
     const { roster, isRosterToSign, certificates } = request;
     say(`${file}: the roster "${roster.name}", version ${roster.version}, asks for`);
-    if (isRosterToSign) say(`  a signature of the roster itself by ${nameOf(roster.authority)}`);
+    if (isRosterToSign) {
+      const count = countBastionTexts(roster);
+      const more =
+        count === 0
+          ? ''
+          : `, and of what ${counted(count, 'bastion')} ${count === 1 ? 'reads' : 'read'} of it`;
+      say(`  a signature of the roster itself by ${nameOf(roster.authority)}${more}`);
+    }
     for (const { party, fingerprint, standings } of work) {
       say(`  ${counted(standings.length, 'certification')} by ${nameOf(party)}, ${fingerprint}:`);
       for (const { subject } of standings) {

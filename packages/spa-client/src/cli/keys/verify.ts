@@ -1,7 +1,7 @@
 import { isSoundPlan } from 'spa-core';
 import { ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
 import { planFolder } from '../../roster/plan-folder.ts';
-import { formatPlanJson } from '../../roster/plan-json.ts';
+import { formatPlanJson, isSigned } from '../../roster/plan-json.ts';
 import { formatPlanTable } from '../../roster/plan-table.ts';
 import { readRosterFolder, rosterSignatureState } from '../../roster/roster-folder.ts';
 import { paintFor } from '../colour.ts';
@@ -29,8 +29,7 @@ export async function verifyVerb(argv: readonly string[]): Promise<number> {
   const { roster } = folder;
   const plan = await planFolder(folder, secretsPath(values, roster.name), nowSeconds);
   const signature = await rosterSignatureState(folder, nowSeconds);
-  const isSigned = signature === 'good' || signature === 'none';
-  const isSound = isSoundPlan(plan) && isSigned;
+  const isSound = isSoundPlan(plan) && isSigned(signature);
   if (values.json) print(formatPlanJson(roster, plan, signature));
   else if (!isSound) print(formatPlanTable(roster, plan, signature, paintFor(1)));
   else print(`${roster.name}, version ${roster.version}: everything that is needed is there and valid\n`);
@@ -55,7 +54,7 @@ Usage: spa-keys verify [options]
 ${formatOptions(OPTIONS)}
 
 As spa-keys plan, and strict about today only: what is about to expire is still valid. It needs no secret key and no network.
-The roster's signature by its authority must be right.
+The roster's signature by its authority must be right, and so must those of what bastions read of it.
 
 Exit status: 0 all is well, 1 it is not, 64 the command line is wrong, 78 the roster is wrong.
 `;

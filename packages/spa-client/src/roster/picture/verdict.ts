@@ -57,6 +57,7 @@ const SIGNATURES: Readonly<Record<RosterSignatureState, string>> = {
   good: '',
   missing: ' Nobody has signed the roster.',
   wrong: ' The signature is not that of this roster.',
+  partial: ' What bastions read of the roster is not signed as it is now.',
 };
 
 function listed(keys: number, certifications: number): string {
