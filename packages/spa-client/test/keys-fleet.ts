@@ -60,11 +60,46 @@ export async function makeParty(name: string): Promise<FleetParty> {
   };
 }
 
-/** A roster in which everybody may open everything. */
+/** A key in a GnuPG home of its own whose primary key only certifies, and which has a subkey that signs, as cards often have them. */
+export function makeCertifier(
+  t: Test,
+  name: string,
+): FleetParty & { readonly home: string /** Without the subkey. */; readonly bareCertificate: string } {
+  const home = gnupgHome(t);
+  const loopback = ['--pinentry-mode', 'loopback', '--passphrase', ''];
+  gpg(home, [
+    ...loopback,
+    '--quick-generate-key',
+    `${name} <${name}@example.org>`,
+    'ed25519',
+    'cert',
+    'never',
+  ]);
+  const fingerprint = gpg(home, ['--with-colons', '--list-keys']).match(/^fpr:{9}(\w+):/m)?.[1] ?? '';
+  const bareCertificate = gpg(home, ['--armor', '--export', fingerprint]);
+  gpg(home, [...loopback, '--quick-add-key', fingerprint, 'ed25519', 'sign', 'never']);
+  return {
+    ...{ name, fingerprint, home, bareCertificate },
+    certificate: gpg(home, ['--armor', '--export', fingerprint]),
+    secretKey: gpg(home, [...loopback, '--armor', '--export-secret-keys', fingerprint]),
+  };
+}
+
+/** A roster in which everybody may open everything. `capabilities` are those of all bastions. */
 export async function makeFleet(
   t: Test,
   topology: 'mutual' | 'authority',
-  { operators, bastions }: { readonly operators: number; readonly bastions: number },
+  {
+    operators,
+    bastions,
+    capabilities = [],
+    authority: given,
+  }: {
+    readonly operators: number;
+    readonly bastions: number;
+    readonly capabilities?: readonly string[];
+    readonly authority?: FleetParty;
+  },
 ): Promise<KeysFleet> {
   const scratch = scratchFolder(t);
   const [roster, secrets] = [join(scratch, 'roster'), join(scratch, 'secrets')];
@@ -72,12 +107,12 @@ export async function makeFleet(
     Promise.all(Array.from({ length: count }, (_, index) => makeParty(`${prefix}${index + 1}`)));
   const people = await many('op', operators);
   const hosts = await many('b', bastions);
-  const authority = topology === 'authority' ? await makeParty('org') : null;
+  const authority = topology === 'authority' ? (given ?? (await makeParty('org'))) : null;
   const files = new Map([
     ...people.map((one) => [`certificates/operators/${one.name}.asc`, one.certificate] as const),
     ...hosts.map((one) => [`certificates/bastions/${one.name}.asc`, one.certificate] as const),
     ...(authority === null ? [] : [['certificates/authority.asc', authority.certificate] as const]),
-    ['roster.yaml', rosterText(topology, authority, people, hosts)],
+    ['roster.yaml', rosterText(topology, authority, people, hosts, capabilities)],
   ]);
   for (const [file, text] of files) write(join(roster, file), text, 0o644);
   for (const one of [...people, ...hosts, ...(authority === null ? [] : [authority])]) {
@@ -157,6 +192,7 @@ function rosterText(
   authority: FleetParty | null,
   operators: readonly FleetParty[],
   bastions: readonly FleetParty[],
+  capabilities: readonly string[],
 ): string {
   return [
     '# The fleet of a test.',
@@ -178,6 +214,7 @@ function rosterText(
       `    region: r-${name}`,
       `    host: ${name}.example.org`,
       `    fingerprint: ${fingerprint}`,
+      ...(capabilities.length === 0 ? [] : [`    capabilities: [${capabilities.join(', ')}]`]),
     ]),
     'access:',
     '  - who: [everybody]',

@@ -6,7 +6,15 @@ import t from 'tap';
 import { type CertifyingKeys, openCertifyingKeys } from '../src/roster/certifying-keys.ts';
 import { readRosterFolder } from '../src/roster/roster-folder.ts';
 import { type SigningOptions, signRoster } from '../src/roster/sign-roster.ts';
-import { gnupgHome, gpg, type KeysFleet, makeFleet, scratchFolder, spaKeys } from './keys-fleet.ts';
+import {
+  gnupgHome,
+  gpg,
+  type KeysFleet,
+  makeCertifier,
+  makeFleet,
+  scratchFolder,
+  spaKeys,
+} from './keys-fleet.ts';
 
 t.setTimeout(120_000);
 
@@ -149,29 +157,87 @@ t.test(
 );
 
 t.test(
-  'an authority whose primary key only certifies is told how the roster is signed',
+  'an authority whose primary key only certifies signs the roster with its subkey',
   { skip },
   async (t) => {
-    const fleet = await authorityFleet(t);
-    const home = gnupgHome(t);
-    const loopback = ['--pinentry-mode', 'loopback', '--passphrase', ''];
-    gpg(home, [...loopback, '--quick-generate-key', 'Org <org@example.org>', 'ed25519', 'cert', 'never']);
-    const fingerprint = gpg(home, ['--with-colons', '--list-keys']).match(/^fpr:{9}(\w+):/m)?.[1] ?? '';
-    gpg(home, [...loopback, '--quick-add-key', fingerprint, 'ed25519', 'sign', 'never']);
-    writeFileSync(
-      join(fleet.roster, 'certificates/authority.asc'),
-      gpg(home, ['--armor', '--export', fingerprint]),
-    );
-    const roster = join(fleet.roster, 'roster.yaml');
-    writeFileSync(roster, readFileSync(roster, 'utf8').replace(fleet.org, fingerprint));
-    const signed = await fleet.run('sign', '--gnupg-home', home);
-    t.match(signed, {
-      code: 78,
-      stderr: /may certify, but not sign; sign with its subkey: gpg --armor --detach-sign roster.yaml\n$/,
+    const org = makeCertifier(t, 'org');
+    const inFolder = ({ secrets }: KeysFleet): string => join(secrets, 'keys', `${org.fingerprint}.asc`);
+    const fleetOf = (): Promise<KeysFleet> =>
+      makeFleet(t, 'authority', {
+        ...{ operators: 2, bastions: 1, authority: org },
+        capabilities: ['spa-server'],
+      });
+    const isAllSigned = async (fleet: KeysFleet): Promise<void> => {
+      t.equal((await fleet.run('plan')).code, 0);
+      t.equal((await fleet.run('verify')).code, 0);
+      const roster = join(fleet.roster, 'roster.yaml');
+      t.match(
+        gpg(org.home, ['--status-fd', '1', '--verify', `${roster}.asc`, roster]),
+        new RegExp(`VALIDSIG (?!${org.fingerprint}).* ${org.fingerprint}`),
+        'by the subkey',
+      );
+    };
+
+    await t.test('in the folder of the secrets', async (t) => {
+      const fleet = await fleetOf();
+      t.match(await fleet.run('sign'), {
+        code: 0,
+        stderr: 'made 3 certifications\nsigned the roster, version 1\n',
+      });
+      await isAllSigned(fleet);
+      const added = await fleet.run(...['add', 'operator', 'late', '--make', '--email', 'late@example.org']);
+      t.equal(added.code, 0, added.stderr);
+      t.match(await fleet.run('sign'), { stderr: 'made 1 certification\n' }, 'add signed the roster, too');
+      await isAllSigned(fleet);
     });
-    gpg(home, ['--armor', '--detach-sign', roster]);
-    t.match(await fleet.run('sign', '--gnupg-home', home), { code: 0, stderr: 'there is nothing to do\n' });
-    t.equal((await fleet.run('plan')).code, 0);
+
+    await t.test('in gpg-agent', async () => {
+      const fleet = await fleetOf();
+      rmSync(inFolder(fleet));
+      const signed = await fleet.run('sign', '--gnupg-home', org.home);
+      t.match(signed, { code: 0, stderr: 'made 3 certifications\nsigned the roster, version 1\n' });
+      await isAllSigned(fleet);
+    });
+
+    await t.test('with the primary key off line, and only the subkey here', async (t) => {
+      const fleet = await fleetOf();
+      const subkeys = gpg(org.home, ['--armor', '--export-secret-subkeys', org.fingerprint]);
+      writeFileSync(inFolder(fleet), subkeys);
+      const signed = await fleet.run('sign');
+      t.match(signed, {
+        code: 1,
+        stderr: /^signed the roster, version 1\nthe authority: 3 certifications must be made with/,
+      });
+      const home = gnupgHome(t);
+      gpg(home, ['--import'], subkeys);
+      rmSync(inFolder(fleet));
+      rmSync(join(fleet.roster, 'roster.yaml.asc'));
+      t.match(await fleet.run('sign', '--gnupg-home', home), {
+        code: 1,
+        stderr: /^signed the roster, version 1\nthe authority: 3 certifications must be made with/,
+      });
+      const challenge = join(fleet.secrets, 'challenge.txt');
+      writeFileSync(challenge, (await spaKeys(['challenge', 'newcomer', '--roster', fleet.roster])).stdout);
+      t.match(await spaKeys(['prove', challenge, '--gnupg-home', home]), {
+        code: 0,
+        stdout: /BEGIN PGP SIGNATURE/,
+        stderr: new RegExp(`Signed with ${org.fingerprint}`),
+      });
+    });
+
+    await t.test('without a subkey that signs it is asked for, and certifies all the same', async (t) => {
+      const fleet = await fleetOf();
+      writeFileSync(join(fleet.roster, 'certificates/authority.asc'), org.bareCertificate);
+      const plan = await fleet.run('plan');
+      t.match(plan, { code: 1, stdout: /stripped +authority +key \w+…\w+: it has no key to sign with/ });
+      t.match(plan.stdout, /missing +authority +its certification of op1, op2, b1/);
+      t.match(await fleet.run('sign'), {
+        code: 78,
+        stderr:
+          /nobody would believe the signature by [0-9A-F]{40}: certificates\/authority.asc does not say that this key may sign; bring it up to date: gpg --armor --export/,
+      });
+      t.match((await fleet.run('plan')).stdout, /3 of 3 certifications are right/);
+    });
   },
 );
 
