@@ -80,7 +80,30 @@ export async function certificationsOf(
   nowSeconds: number,
   verified: VerifiedSignatures | null = null,
 ): Promise<readonly Certification[]> {
-  const makers = byKeyId(raw, candidates);
+  return certificationsAmong(raw, byKeyId(candidates), nowSeconds, verified);
+}
+
+/** Certificates by the key ID of their primary key: two may have the same. */
+export type Makers = ReadonlyMap<string, readonly RawCertificate[]>;
+
+/** {@link certificationsOf} looks for makers here. */
+export function byKeyId(candidates: Iterable<RawCertificate>): Makers {
+  const makers = new Map<string, RawCertificate[]>();
+  for (const candidate of candidates) {
+    const known = makers.get(candidate.primary.keyId);
+    if (known === undefined) makers.set(candidate.primary.keyId, [candidate]);
+    else known.push(candidate);
+  }
+  return makers;
+}
+
+/** {@link certificationsOf} for who asks of many certificates with the same candidates. */
+export async function certificationsAmong(
+  raw: RawCertificate,
+  makers: Makers,
+  nowSeconds: number,
+  verified: VerifiedSignatures | null,
+): Promise<readonly Certification[]> {
   const { users } = selfSignaturesOf(raw, verified);
   const found: Certification[] = [];
   for (const signedUser of users) {
@@ -90,9 +113,6 @@ export async function certificationsOf(
   }
   return found;
 }
-
-/** Certificates by the key ID of their primary key: two may have the same. */
-type Makers = ReadonlyMap<string, readonly RawCertificate[]>;
 
 interface Look {
   readonly raw: RawCertificate;
@@ -106,17 +126,6 @@ interface Look {
 interface Made extends Claim {
   readonly certifier: RawCertificate;
   readonly fields: SignatureFields;
-}
-
-function byKeyId(raw: RawCertificate, candidates: readonly RawCertificate[]): Makers {
-  const makers = new Map<string, RawCertificate[]>();
-  for (const candidate of candidates) {
-    if (candidate.fingerprint === raw.fingerprint) continue;
-    const known = makers.get(candidate.primary.keyId);
-    if (known === undefined) makers.set(candidate.primary.keyId, [candidate]);
-    else known.push(candidate);
-  }
-  return makers;
 }
 
 async function certificationsOn(look: Look): Promise<readonly Certification[]> {
@@ -151,17 +160,20 @@ async function certificationsOn(look: Look): Promise<readonly Certification[]> {
 
 /** Those signatures on the user ID that a candidate's primary key really made, and not in the future. */
 async function madeOf(look: Look, types: readonly number[], signed: Signed): Promise<readonly Made[]> {
-  const { user, makers, nowSeconds, verified } = look;
+  const { raw, user, makers, nowSeconds, verified } = look;
   const claimed: Made[] = [];
   for (const signature of user.signatures) {
     const { fields } = signature;
     if (fields === null || !types.includes(fields.type) || createdSeconds(fields) > nowSeconds) continue;
-    for (const certifier of makers.get(fields.issuerKeyId ?? '') ?? []) {
+    for (const certifier of makers.get(fields.issuerKeyId ?? '') ?? NOBODY) {
+      if (certifier.fingerprint === raw.fingerprint) continue;
       claimed.push({ certifier, fields, maker: certifier.primary, signature, signed });
     }
   }
   return trueClaims(claimed, verified);
 }
+
+const NOBODY: readonly RawCertificate[] = [];
 
 function createdSeconds({ createdAtSeconds }: SignatureFields): number {
   return createdAtSeconds ?? Number.POSITIVE_INFINITY;

@@ -15,8 +15,9 @@ export interface CertifyingKey {
   /**
    * A signature over `octets`, of which `hash` is still to be taken, as it stands in a signature packet: its numbers as OpenPGP's
    * multiprecision integers (RFC 9580 section 5.2.3).
+   * @param digest that hash of `octets`, by a caller who has it anyway; a key that takes the hash itself need not look at it
    */
-  sign(octets: Buffer, hash: HashName): Promise<Buffer>;
+  sign(octets: Buffer, hash: HashName, digest?: Buffer): Promise<Buffer>;
 }
 
 /** How a certification is to be. */
@@ -118,9 +119,9 @@ export async function makeSignature(
     hashed,
   ]);
   const octets = Buffer.concat([signed.octets, signedPart, trailerOf(signedPart.length)]);
-  const numbers = await key.sign(octets, HASH);
-  const issuer = writeSubpacket(SUBPACKET.issuerKeyId, fingerprint.subarray(-8));
   const digest = hash(HASH, octets, 'buffer');
+  const numbers = await key.sign(octets, HASH, digest);
+  const issuer = writeSubpacket(SUBPACKET.issuerKeyId, fingerprint.subarray(-8));
   const parts = [signedPart, Buffer.of(0, issuer.length), issuer, digest.subarray(0, 2), numbers];
   return writePacket(TAG.signature, Buffer.concat(parts));
 }

@@ -53,7 +53,7 @@ export function readCertifyingKey(data: Uint8Array, fingerprint: Fingerprint): C
   if (found === null) return null;
   const native: NativeKey = { kind: found.kind, isLegacy: true, key: found.key };
   const algorithm = found.kind === 'rsa' ? ALGORITHM.rsa : ALGORITHM.eddsaLegacy;
-  return { fingerprint, algorithm, sign: (octets, digest) => signWith(native, octets, digest) };
+  return { fingerprint, algorithm, sign: (octets, name, digest) => signWith(native, octets, name, digest) };
 }
 
 function unlockedRaw(secret: SecretKey): RawCertificate {
@@ -107,7 +107,7 @@ function nativeKey(secret: SecretKey, raw: RawKey): CertifyingKey | null {
   if (!createPublicKey(key).equals(verifying.key)) return null;
   const { fingerprint, algorithm } = raw;
   const native = { kind: verifying.kind, isLegacy: algorithm === ALGORITHM.eddsaLegacy, key };
-  return { fingerprint, algorithm, sign: (octets, digest) => signWith(native, octets, digest) };
+  return { fingerprint, algorithm, sign: (octets, name, digest) => signWith(native, octets, name, digest) };
 }
 
 type Jwk = Record<string, string>;
@@ -150,15 +150,16 @@ function padded(octets: Uint8Array, size: number): Buffer {
 async function signWith(
   { kind, isLegacy, key }: NativeKey,
   octets: Buffer,
-  digest: HashName,
+  name: HashName,
+  digest: Buffer | undefined,
 ): Promise<Buffer> {
   switch (kind) {
     case 'rsa':
-      return writeMpi(await signElsewhere(digest, octets, { key, padding: constants.RSA_PKCS1_PADDING }));
+      return writeMpi(await signElsewhere(name, octets, { key, padding: constants.RSA_PKCS1_PADDING }));
     case 'ecdsa':
-      return twoMpis(await signElsewhere(digest, octets, { key, dsaEncoding: 'ieee-p1363' }));
+      return twoMpis(await signElsewhere(name, octets, { key, dsaEncoding: 'ieee-p1363' }));
     case 'ed25519': {
-      const made = await signElsewhere(null, hash(digest, octets, 'buffer'), { key });
+      const made = await signElsewhere(null, digest ?? hash(name, octets, 'buffer'), { key });
       return isLegacy ? twoMpis(made) : made;
     }
   }

@@ -99,12 +99,12 @@ type Reader = (said: Said, body: Buffer, start: number, end: number) => void;
 
 const UNHASHED: Readonly<Record<number, Reader>> = {
   [SUBPACKET.issuerKeyId]: (said, body, start, end) => {
-    if (end - start === 8) said.issuerKeyId ??= body.toString('hex', start, end).toUpperCase();
+    if (end - start === 8) said.issuerKeyId ??= keyIdAt(body, start);
   },
   [SUBPACKET.issuerFingerprint]: (said, body, start, end) => {
     // Of a key of version 4 its last eight octets are the key ID.
     if (body[start] === 4 && end - start === 21) {
-      said.issuerKeyId ??= body.toString('hex', end - 8, end).toUpperCase();
+      said.issuerKeyId ??= keyIdAt(body, end - 8);
     }
   },
   [SUBPACKET.embedded]: (said, body, start, end) => {
@@ -137,6 +137,22 @@ const HASHED: Readonly<Record<number, Reader>> = {
       said.revocationReason = { code: body[start] ?? 0, text: body.toString('utf8', start + 1, end) };
   },
 };
+
+/** A few keys make a hundred thousand signatures: one text for each key. */
+function keyIdAt(body: Buffer, start: number): string {
+  const high = body.readUInt32BE(start);
+  const low = body.readUInt32BE(start + 4);
+  const slot = low % KEY_IDS.length;
+  const known = KEY_IDS[slot];
+  if (known?.low === low && known.high === high) return known.keyId;
+  const keyId = body.toString('hex', start, start + 8).toUpperCase();
+  KEY_IDS[slot] = { high, low, keyId };
+  return keyId;
+}
+
+/** The last of those whose key IDs share a place: more would be for whoever sends strange ones to fill. */
+const KEY_IDS: ({ readonly high: number; readonly low: number; readonly keyId: string } | null)[] =
+  /* @__PURE__ */ Array.from({ length: 1024 }, () => null);
 
 /** Those whose meaning changes nothing for us: trust, revocable, preferences, the policy's address, features and the like. */
 const HARMLESS: ReadonlySet<number> = new Set([5, 7, 11, 12, 21, 22, 23, 24, 26, 28, 30, 31, 34, 35, 39]);

@@ -24,8 +24,18 @@ export function signedKey({ body }: RawKey): Signed {
   return signedOf(withKeyPrefix(body));
 }
 
-/** A user ID of a key: what a certification is over. */
+/** A user ID of a key: what a certification is over. It is put together once, however many certify it. */
 export function signedUser(primary: RawKey, user: RawUser): Signed {
+  const known = SIGNED_USERS.get(user);
+  if (known?.primary === primary) return known.signed;
+  const signed = makeSignedUser(primary, user);
+  SIGNED_USERS.set(user, { primary, signed });
+  return signed;
+}
+
+const SIGNED_USERS = new WeakMap<RawUser, { readonly primary: RawKey; readonly signed: Signed }>();
+
+function makeSignedUser(primary: RawKey, user: RawUser): Signed {
   const prefix = Buffer.of(user.userId === null ? 0xd1 : 0xb4, 0, 0, 0, 0);
   prefix.writeUInt32BE(user.body.length, 1);
   return signedOf(Buffer.concat([withKeyPrefix(primary.body), prefix, user.body]));

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { VerifiedSignatures } from 'spa-core';
 import { ConfigError, readPrivateFile, writePrivateFile } from 'spa-host';
 import { makePrivateDirectory } from '../private-directory.ts';
+import { DIGEST_BYTES, type DigestSet, digestSet } from './digest-set.ts';
 
 /** Signatures that were verified here before, in a file. */
 export interface VerifiedMemory extends VerifiedSignatures {
@@ -17,7 +18,7 @@ export function openVerifiedMemory(secretsFolder: string): VerifiedMemory {
   const folder = join(secretsFolder, 'cache');
   const file = join(folder, 'verified-signatures');
   const known = read(file);
-  const used = new Set<string>();
+  const used = digestSet();
   const isLarge = known.size > MAX_DIGESTS;
   let isNew = false;
   return {
@@ -37,29 +38,27 @@ export function openVerifiedMemory(secretsFolder: string): VerifiedMemory {
   };
 }
 
-const HEADER = 'spa-keys verified signatures 1';
+const HEADER = 'spa-keys verified signatures 2\n';
 /** Of more than that those are forgotten that this run had no use for. */
 const MAX_DIGESTS = 500_000;
-const DIGEST_LENGTH = 43;
 
-function read(file: string): Set<string> {
+function read(file: string): DigestSet {
   try {
-    const [header, ...digests] = readPrivateFile(file).toString('latin1').split('\n');
-    const end = digests.pop();
-    const isWhole =
-      header === HEADER && end === '' && digests.every(({ length }) => length === DIGEST_LENGTH);
-    return new Set(isWhole ? digests : []);
+    const content = readPrivateFile(file);
+    const octets = content.subarray(HEADER.length);
+    const isOurs = content.toString('latin1', 0, HEADER.length) === HEADER;
+    return isOurs && octets.length % DIGEST_BYTES === 0 ? digestSet(octets) : digestSet();
   } catch (error) {
-    if (error instanceof ConfigError) return new Set();
+    if (error instanceof ConfigError) return digestSet();
     throw error;
   }
 }
 
-function write(secretsFolder: string, folder: string, file: string, digests: ReadonlySet<string>): void {
+function write(secretsFolder: string, folder: string, file: string, digests: DigestSet): void {
   try {
     makePrivateDirectory(secretsFolder);
     makePrivateDirectory(folder);
-    writePrivateFile(file, `${[HEADER, ...digests].join('\n')}\n`);
+    writePrivateFile(file, Buffer.concat([Buffer.from(HEADER), digests.octets()]));
   } catch (error) {
     if (!(error instanceof ConfigError) && (error as NodeJS.ErrnoException).code === undefined) throw error;
   }

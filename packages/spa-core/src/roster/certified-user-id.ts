@@ -14,6 +14,25 @@ export function certifiedUserId(
   nowSeconds: number,
   verified: VerifiedSignatures | null,
 ): string | null {
+  const known = KNOWN.get(raw);
+  if (known?.party === party && known.nowSeconds === nowSeconds) return known.userId;
+  const userId = look(party, raw, nowSeconds, verified);
+  KNOWN.set(raw, { party, nowSeconds, userId });
+  return userId;
+}
+
+/** It is asked for by everybody who certifies. */
+const KNOWN = new WeakMap<
+  RawCertificate,
+  { readonly party: Party; readonly nowSeconds: number; readonly userId: string | null }
+>();
+
+function look(
+  party: Party,
+  raw: RawCertificate,
+  nowSeconds: number,
+  verified: VerifiedSignatures | null,
+): string | null {
   const email = party.kind === 'operator' ? (party.email?.toLowerCase() ?? null) : null;
   const own = selfSignaturesOf(raw, verified).users.flatMap((user) => {
     const word = ownersWord(user, nowSeconds);

@@ -1,6 +1,11 @@
 import { faultOf } from '../certificate-faults.ts';
 import type { RawCertificate } from '../certificate-packets.ts';
-import { type Certification, type CertificationState, certificationsOf } from '../certification.ts';
+import {
+  byKeyId,
+  type Certification,
+  type CertificationState,
+  certificationsAmong,
+} from '../certification.ts';
 import type { Fingerprint } from '../openpgp-keys.ts';
 import type { VerifiedSignatures } from '../signature-verification.ts';
 import { type KeyUse, validityOf } from '../validity.ts';
@@ -169,17 +174,13 @@ async function findAll(
   });
   const owners = new Map(holders.map((holder) => [holder.key.fingerprint, holder]));
   const candidates = holders.flatMap(({ key }) => certificates.get(key.fingerprint) ?? []);
-  const byKeyId = new Map<string, RawCertificate[]>();
-  for (const candidate of candidates) {
-    const { keyId } = candidate.primary;
-    byKeyId.set(keyId, [...(byKeyId.get(keyId) ?? []), candidate]);
-  }
+  const makers = byKeyId(new Set(candidates));
   const found = new Map<Fingerprint, { holder: KeyHolder; by: Map<Fingerprint, MadeBy> }>();
   for (const holder of holders) {
     const raw = certificates.get(holder.key.fingerprint);
     if (raw === undefined) continue;
     const by = new Map<Fingerprint, MadeBy & { readonly certifications: Certification[] }>();
-    for (const one of await certificationsOf(raw, makersOf(raw, byKeyId), nowSeconds, verified)) {
+    for (const one of await certificationsAmong(raw, makers, nowSeconds, verified)) {
       const { fingerprint } = one.certifier;
       const owner = owners.get(fingerprint);
       if (owner === undefined) continue;
@@ -191,18 +192,6 @@ async function findAll(
     found.set(holder.key.fingerprint, { holder, by });
   }
   return found;
-}
-
-/** Who may have signed it, by the key IDs that its signatures name: few, where the roster has many. */
-function makersOf(
-  { users }: RawCertificate,
-  byKeyId: ReadonlyMap<string, readonly RawCertificate[]>,
-): readonly RawCertificate[] {
-  const keyIds = new Set<string>();
-  for (const { signatures } of users) {
-    for (const { fields } of signatures) if (fields?.issuerKeyId) keyIds.add(fields.issuerKeyId);
-  }
-  return [...keyIds].flatMap((keyId) => byKeyId.get(keyId) ?? []);
 }
 
 /** What the state of the best certification means for one that is wanted. */
