@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Files that all say which generation they are of; every other one has one file more, and one less. */
@@ -13,8 +13,15 @@ export function filesOf(generation: number): ReadonlyMap<string, string | null> 
 
 /** The generation of the files in `folder`, 0 of an empty one; NaN if they are mixed. */
 export function generationOf(folder: string): number {
-  const read = (name: string): string | null =>
-    existsSync(join(folder, name)) ? readFileSync(join(folder, name), 'utf8').trim() : null;
+  // It may go between a look and a read.
+  const read = (name: string): string | null => {
+    try {
+      return readFileSync(join(folder, name), 'utf8').trim();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+      throw error;
+    }
+  };
   const [first = null, ...others] = NAMES.map(read);
   const generation = Number(first ?? '0');
   const expected = (isThere: boolean): string | null => (isThere ? first : null);

@@ -65,12 +65,11 @@ t.test('whoever reads without the lock never sees a mixture', async (t) => {
   const child = start(t, 'change', folder);
   await once(child.stdout ?? child, 'data');
   const seen = new Set<number>();
-  for (let count = 0; count < 100; count += 1) {
+  for (let count = 0; count < 100 || seen.size < 2; count += 1) {
     const generation = await readSettled(folder, () => generationOf(folder));
     seen.add(generation);
   }
   t.notOk([...seen].some(Number.isNaN));
-  t.ok(seen.size > 1);
   await kill(child);
 });
 

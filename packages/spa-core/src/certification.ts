@@ -4,7 +4,6 @@ import type { SignatureFields } from './signature-packets.ts';
 import {
   type Claim,
   isWeakDigest,
-  type Signed,
   signedUser,
   trueClaims,
   type VerifiedSignatures,
@@ -129,13 +128,13 @@ interface Made extends Claim {
 }
 
 async function certificationsOn(look: Look): Promise<readonly Certification[]> {
-  const { raw, user, isOwners, nowSeconds, verified } = look;
+  const { user, isOwners, nowSeconds, verified } = look;
   const { userId } = user;
   if (userId === null) return [];
-  const signed = signedUser(raw.primary, user);
-  const certifications = await madeOf(look, TYPE.certifications, signed);
+  const claimed = claimsOf(look);
+  const certifications = await trueClaims(claimed.certifications, verified);
   if (certifications.length === 0) return [];
-  const revocations = await madeOf(look, [TYPE.certificationRevocation], signed);
+  const revocations = await trueClaims(claimed.revocations, verified);
   const revokedAt = new Map<RawCertificate, number>();
   for (const { certifier, fields } of revocations) {
     revokedAt.set(certifier, Math.max(revokedAt.get(certifier) ?? 0, createdSeconds(fields)));
@@ -158,21 +157,29 @@ async function certificationsOn(look: Look): Promise<readonly Certification[]> {
   }));
 }
 
-/** Those signatures on the user ID that a candidate's primary key really made, and not in the future. */
-async function madeOf(look: Look, types: readonly number[], signed: Signed): Promise<readonly Made[]> {
-  const { raw, user, makers, nowSeconds, verified } = look;
-  const claimed: Made[] = [];
+/** Those signatures on the user ID that name a candidate's primary key, and are not from the future. */
+function claimsOf({ raw, user, makers, nowSeconds }: Look): {
+  readonly certifications: readonly Made[];
+  readonly revocations: readonly Made[];
+} {
+  const signed = signedUser(raw.primary, user);
+  const certifications: Made[] = [];
+  const revocations: Made[] = [];
   for (const signature of user.signatures) {
     const { fields } = signature;
-    if (fields === null || !types.includes(fields.type) || createdSeconds(fields) > nowSeconds) continue;
+    if (fields === null || createdSeconds(fields) > nowSeconds) continue;
+    const isRevocation = fields.type === TYPE.certificationRevocation;
+    if (!isRevocation && !CERTIFICATIONS.includes(fields.type)) continue;
     for (const certifier of makers.get(fields.issuerKeyId ?? '') ?? NOBODY) {
       if (certifier.fingerprint === raw.fingerprint) continue;
-      claimed.push({ certifier, fields, maker: certifier.primary, signature, signed });
+      const claims = isRevocation ? revocations : certifications;
+      claims.push({ certifier, fields, maker: certifier.primary, signature, signed });
     }
   }
-  return trueClaims(claimed, verified);
+  return { certifications, revocations };
 }
 
+const CERTIFICATIONS: readonly number[] = TYPE.certifications;
 const NOBODY: readonly RawCertificate[] = [];
 
 function createdSeconds({ createdAtSeconds }: SignatureFields): number {

@@ -137,9 +137,9 @@ function verifySelfSignatures(raw: RawCertificate, verified: VerifiedSignatures 
 function isClaimed(fields: SignatureFields | null, primary: RawKey, types: readonly number[]): boolean {
   return (
     fields !== null &&
+    fields.issuerKeyId === primary.keyId &&
     types.includes(fields.type) &&
     fields.createdAtSeconds !== null &&
-    fields.issuerKeyId === primary.keyId &&
     // GnuPG and the library do not believe MD5 and RIPEMD-160 either. Of SHA-1 it is said elsewhere that it is weak.
     (!isWeakDigest(fields.hash) || fields.hash === SHA1)
   );

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type BigIntStats, constants, lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { chmod, mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ConfigError } from 'spa-host';
 import { makeWorkFolder, workFolderOf } from './work-folder.ts';
@@ -86,10 +86,12 @@ async function writeDrafts(
   const queue = rows.values();
   const worker = async (): Promise<void> => {
     for (const { content, draft } of queue) {
-      if (content !== null && draft !== null) await writeDurably(join(drafts, draft), content, mode);
+      if (content !== null && draft !== null) await write(join(drafts, draft), content, mode);
     }
   };
   await Promise.all(Array.from({ length: PARALLEL_WRITES }, worker));
+  // All are with the file system by now: it needs no commit of its own for each.
+  for (const { draft } of rows) if (draft !== null) await makeDurable(join(drafts, draft));
   return rows.map(({ path, draft }) => ({ path, draft }));
 }
 
@@ -172,15 +174,28 @@ function checkPath(folder: string, path: string): void {
 }
 
 async function writeDurably(path: string, content: Buffer | string, mode: number): Promise<void> {
+  await write(path, content, mode);
+  await makeDurable(path);
+}
+
+async function write(path: string, content: Buffer | string, mode: number): Promise<void> {
   const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
   try {
     await file.writeFile(content);
+    // The umask may have taken something away.
+    await file.chmod(mode);
+  } finally {
+    await file.close();
+  }
+}
+
+async function makeDurable(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
     await file.sync();
   } finally {
     await file.close();
   }
-  // The umask may have taken something away.
-  await chmod(path, mode);
 }
 
 async function syncFolder(path: string): Promise<void> {

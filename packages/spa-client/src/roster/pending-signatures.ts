@@ -18,6 +18,7 @@ export class PendingSignatures {
   readonly #certificates: Map<Fingerprint, RawCertificate>;
   readonly #added = new Map<Fingerprint, AddedSignature[]>();
   #keptAt: number = performance.now();
+  #keepingMs = 0;
 
   constructor({ path, roster, certificates }: RosterFolder) {
     this.#path = path;
@@ -30,9 +31,9 @@ export class PendingSignatures {
     this.#keysByFile = files;
   }
 
-  /** How long ago they were kept the last time. */
-  get ageMs(): number {
-    return performance.now() - this.#keptAt;
+  /** How long ago they were kept the last time, if that should be no more than `everyMs`, and keeping take little of the time. */
+  isDue(everyMs: number): boolean {
+    return performance.now() - this.#keptAt >= Math.max(everyMs, KEEPING_SHARE * this.#keepingMs);
   }
 
   /** One more for the certificate with that fingerprint. */
@@ -47,6 +48,7 @@ export class PendingSignatures {
    * @throws ConfigError if the folder cannot be written
    */
   async keep(others: ReadonlyMap<string, string | null> = new Map()): Promise<void> {
+    const begun = performance.now();
     const changes = new Map(others);
     for (const [file, keys] of this.#keysByFile) {
       if (!keys.some(({ fingerprint }) => this.#added.has(fingerprint))) continue;
@@ -55,6 +57,7 @@ export class PendingSignatures {
     await changeFiles(this.#path, changes);
     this.#added.clear();
     this.#keptAt = performance.now();
+    this.#keepingMs = this.#keptAt - begun;
   }
 
   #withAdded({ fingerprint }: PartyKey): readonly RawCertificate[] {
@@ -65,3 +68,6 @@ export class PendingSignatures {
     return [signed];
   }
 }
+
+/** Each time all certificates with anything new are written: at most one part in so many of the time goes there. */
+const KEEPING_SHARE = 20;

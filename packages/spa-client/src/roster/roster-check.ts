@@ -1,6 +1,7 @@
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import type { ErrorObject, ValidateFunction } from 'ajv';
 import { probablyMeant } from 'spa-host';
-import { ROSTER_SCHEMA, type RosterSchema } from './roster-schema.ts';
+import type { RosterSchema } from './roster-schema.ts';
+import { rosterValidator } from './roster-validator.ts';
 import type { YamlPath } from './roster-yaml.ts';
 
 /** What does not fit the schema, and what to write instead. */
@@ -11,7 +12,7 @@ export interface SchemaFault {
 
 /** Where `value` does not fit the schema of rosters: each place once. */
 export function checkBySchema(value: unknown): readonly SchemaFault[] {
-  validate ??= compile();
+  validate ??= rosterValidator();
   if (validate(value)) return [];
   const faults = new Map<string, SchemaFault>();
   for (const error of validate.errors ?? []) {
@@ -31,12 +32,6 @@ export function formatPath(path: YamlPath): string {
 }
 
 let validate: ValidateFunction | null = null;
-
-function compile(): ValidateFunction {
-  const ajv = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true });
-  ajv.addVocabulary(['x-fault']);
-  return ajv.compile(ROSTER_SCHEMA);
-}
 
 function describe({
   keyword,

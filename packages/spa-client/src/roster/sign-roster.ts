@@ -97,7 +97,7 @@ export async function signRoster(
           }),
         );
         done += batch.length;
-        if (pending.ageMs >= options.keepEveryMs) await pending.keep();
+        if (pending.isDue(options.keepEveryMs)) await pending.keep();
       }
     }
   } finally {
