@@ -38,6 +38,12 @@ function start(t: Test, what: string, folder: string): ChildProcess {
   return child;
 }
 
+/** What a run that had decided those changes would have left there. */
+function manifestOf(pending: string, changes: readonly object[]): string {
+  const { dev, ino } = statSync(pending);
+  return JSON.stringify({ format: 'spa-keys changes 2', place: `${dev} ${ino}`, changes });
+}
+
 async function kill(child: ChildProcess): Promise<void> {
   const end = once(child, 'exit');
   child.kill('SIGKILL');
@@ -83,7 +89,7 @@ t.test('whoever only reads ends what a killed run had decided', async (t) => {
     if (text !== null) writeFileSync(join(pending, String(index)), text);
     return { path, draft: text === null ? null : String(index) };
   });
-  writeFileSync(join(pending, 'manifest.json'), JSON.stringify({ format: 'spa-keys changes 1', changes }));
+  writeFileSync(join(pending, 'manifest.json'), manifestOf(pending, changes));
   t.equal(await readSettled(folder, () => generationOf(folder)), 2);
   t.notOk(existsSync(pending));
 });
@@ -174,8 +180,8 @@ t.test('no path leads out of the folder', async (t) => {
   t.same(readdirSync(outside), []);
   // Somebody else's folder may come with a change of its own.
   mkdirSync(join(folder, '.spa-keys/pending'), { recursive: true });
-  const manifest = { format: 'spa-keys changes 1', changes: [{ path: 'link/x', draft: '0' }] };
-  writeFileSync(join(folder, '.spa-keys/pending/manifest.json'), JSON.stringify(manifest));
+  const pending = join(folder, '.spa-keys', 'pending');
+  writeFileSync(join(pending, 'manifest.json'), manifestOf(pending, [{ path: 'link/x', draft: '0' }]));
   writeFileSync(join(folder, '.spa-keys/pending/0'), 'x');
   await t.rejects(
     withFolderLock(folder, () => 1),

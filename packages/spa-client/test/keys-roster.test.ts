@@ -117,7 +117,7 @@ t.test('every mistake is said with its line, and what to write instead', (t) => 
     [C, A, '16: operators.alice.retiring.fingerprint: the authority has this key, too; each party needs a key of its own'],
     ['us-east-1a:\n', 'default:\n', '18: bastions.default: this word has a meaning of its own; write another name'],
     ['  alice:\n', '  "al ice":\n', '8: operators.al ice: "al ice" is no name; write letters, digits, dots, hyphens and underscores, and a letter or digit first'],
-    ['groups:', 'operators:', '25: is no YAML that can be read: a name stands here for the second time'],
+    ['groups:', 'operators:', '25: operators: this name stands here for the second time'],
     ['groups:', 'gruops:', '25: gruops: there is no such setting; did you mean groups?'],
     ['[oncall]', '[oncall', '13: is no YAML that can be read: '],
     ['roles: [oncall]\n    regions: [us-east-1]', 'roles: &x [us-east-1]\n    regions: *x', '13: operators.alice.regions: *x stands for another value; write the value itself here'],

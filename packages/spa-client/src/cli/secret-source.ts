@@ -4,15 +4,19 @@ import type { SecretSource } from '../packet-keys.ts';
 import { Secret } from '../secret.ts';
 
 /**
- * Secrets from a pipe (`descriptor`; null: there is none) and from a person, who is asked one thing at a time.
+ * Secrets from a pipe (`descriptor`; null: there is none) and from a person, who is asked one thing at a time. `otherwise` is what to
+ * do if there is no terminal to ask on.
  * @throws ConfigError if the descriptor cannot be read or gives nothing.
  */
-export function secretSource(descriptor: number | null): SecretSource {
+export function secretSource(
+  descriptor: number | null,
+  otherwise: string = 'write it into the rc file',
+): SecretSource {
   let turn: Promise<unknown> = Promise.resolve();
   return {
     piped: descriptor === null ? null : readPipedSecret(descriptor),
     ask: (what) => {
-      const answer = turn.then(() => askPerson(what));
+      const answer = turn.then(() => askPerson(what, otherwise));
       turn = answer.catch(() => {});
       return answer;
     },
@@ -20,7 +24,7 @@ export function secretSource(descriptor: number | null): SecretSource {
 }
 
 /** On the terminal, or else with a program; most runs ask nothing, and only those that do pay for loading these. */
-async function askPerson(what: string): Promise<Secret> {
+async function askPerson(what: string, otherwise: string): Promise<Secret> {
   const [{ askByProgram, askpassOf }, { askOnTerminal, openTerminal }] = await Promise.all([
     import('./askpass.ts'),
     import('./terminal.ts'),
@@ -30,7 +34,7 @@ async function askPerson(what: string): Promise<Secret> {
   const terminal = openTerminal();
   if (terminal !== null) return askOnTerminal(terminal, what);
   if (askpass !== null) return askByProgram(askpass.program, what);
-  throw new UsageError(`no ${what} is given, and there is no terminal to ask on; write it into the rc file`);
+  throw new UsageError(`no ${what} is given, and there is no terminal to ask on; ${otherwise}`);
 }
 
 /** The first line of what the pipe gives. */

@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { type Challenge, formatChallenge, type RawCertificate, verifyProof } from 'spa-core';
 import { ConfigError } from 'spa-host';
+import { readFolderFile } from './folder-file.ts';
 
 /** Where the open challenge of that name is, relative to the roster's folder. */
 export function challengeFile(name: string): string {
@@ -45,18 +44,14 @@ export async function provenCertificate(
 }
 
 const VALID_SECONDS = 7 * 86_400;
+const MAX_BYTES = 4096;
 
 function readChallenge(folder: string, name: string): string {
   const file = challengeFile(name);
-  try {
-    return readFileSync(join(folder, file), 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new ConfigError(
-      { file },
-      code === 'ENOENT'
-        ? `there is no open challenge; run spa-keys challenge ${name}, and let the owner of the key sign that`
-        : `cannot be read: ${code}`,
-    );
-  }
+  const octets = readFolderFile(folder, file, MAX_BYTES);
+  if (octets !== null) return octets.toString('utf8');
+  throw new ConfigError(
+    { file },
+    `there is no open challenge; run spa-keys challenge ${name}, and let the owner of the key sign that`,
+  );
 }

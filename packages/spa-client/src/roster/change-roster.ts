@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import type { CertifyingKey, Fingerprint, Roster } from 'spa-core';
 import { changeFiles } from './change-set.ts';
-import { withFolderLock } from './folder-lock.ts';
 import { editRoster, type RosterEdit } from './roster-edit.ts';
 import { parseRoster, ROSTER_FILE } from './roster-file.ts';
 import { type RosterFolder, readRosterFolder } from './roster-folder.ts';
+import { withRosterLock } from './roster-lock.ts';
 import {
   filesOfSignatures,
   makeSignatures,
@@ -46,7 +46,7 @@ export async function changeRoster(
   nowSeconds: number,
   decide: (folder: RosterFolder) => RosterChange | Promise<RosterChange>,
 ): Promise<ChangedRoster> {
-  return withFolderLock(path, async () => {
+  return withRosterLock(path, async () => {
     const folder = await readRosterFolder(path);
     const { edits, files } = await decide(folder);
     const version = { path: ['version'], value: folder.roster.version + 1 };

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { type BigIntStats, constants, lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { type BigIntStats, constants, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ConfigError } from 'spa-host';
-import { makeWorkFolder, workFolderOf } from './work-folder.ts';
+import { mustLeadThroughFolders } from './folder-file.ts';
+import { makeWorkFolder, mustBeWorkFolder, workFolderOf } from './work-folder.ts';
 
 /** 0600 for secrets, 0644 for what git keeps. */
 export type FileMode = 0o600 | 0o644;
@@ -31,7 +32,8 @@ export async function changeFiles(
   try {
     await mkdir(drafts, { mode: 0o700 });
     const rows = await writeDrafts(drafts, [...changes], mode);
-    await writeDurably(join(drafts, MANIFEST), JSON.stringify({ format: FORMAT, changes: rows }), 0o600);
+    const manifest = JSON.stringify({ format: FORMAT, place: placeOf(drafts), changes: rows });
+    await writeDurably(join(drafts, MANIFEST), manifest, 0o600);
     await syncFolder(drafts);
     await rename(drafts, join(work, PENDING));
   } catch (error) {
@@ -62,7 +64,7 @@ const PENDING = 'pending';
 const MANIFEST = 'manifest.json';
 /** The manifest of the last change that was carried out. */
 const DONE = 'done.json';
-const FORMAT = 'spa-keys changes 1';
+const FORMAT = 'spa-keys changes 2';
 const MANIFEST_MAX_BYTES = 4 << 20;
 /** As many as Node has threads for. */
 const PARALLEL_WRITES = 4;
@@ -128,17 +130,24 @@ function readManifest(folder: string, path: string): readonly Change[] | null {
   if (stats === undefined) return null;
   const self = process.getuid?.() ?? stats.uid;
   const isOurs = stats.isFile() && stats.size <= MANIFEST_MAX_BYTES && stats.uid === self;
-  const changes = isOurs ? parseManifest(readFileSync(path, 'utf8')) : null;
+  const changes = isOurs ? parseManifest(readFileSync(path, 'utf8'), placeOf(dirname(path))) : null;
   if (changes === null) {
     throw new ConfigError({ file: path }, `was not written by a run of ours; remove ${workFolderOf(folder)}`);
   }
   return changes;
 }
 
-function parseManifest(text: string): readonly Change[] | null {
+/** What a run wrote here knows; what came with the folder, as a proposal in git may, cannot. */
+function placeOf(drafts: string): string {
+  const { dev, ino } = lstatSync(drafts, { bigint: true });
+  return `${dev} ${ino}`;
+}
+
+function parseManifest(text: string, here: string): readonly Change[] | null {
   try {
-    const { format, changes } = JSON.parse(text) as { format: unknown; changes: unknown };
-    return format === FORMAT && Array.isArray(changes) && changes.every(isChange) ? changes : null;
+    const { format, place, changes } = JSON.parse(text) as Readonly<Record<string, unknown>>;
+    const isOurs = format === FORMAT && place === here;
+    return isOurs && Array.isArray(changes) && changes.every(isChange) ? changes : null;
   } catch {
     return null;
   }
@@ -165,12 +174,7 @@ function checkPath(folder: string, path: string): void {
   if (!isPlain || parts[0] === '.git' || parts[0] === '.spa-keys') {
     throw new ConfigError({ file: folder }, `${JSON.stringify(path)} is no path of a file in this folder`);
   }
-  for (let depth = 1; depth < parts.length; depth += 1) {
-    const above = join(folder, ...parts.slice(0, depth));
-    const stats = lstatSync(above, { throwIfNoEntry: false });
-    if (stats === undefined) return;
-    if (!stats.isDirectory()) throw new ConfigError({ file: above }, 'is no folder; put one there instead');
-  }
+  mustLeadThroughFolders(folder, path);
 }
 
 async function writeDurably(path: string, content: Buffer | string, mode: number): Promise<void> {
@@ -213,9 +217,21 @@ async function syncFolder(path: string): Promise<void> {
 /** Names the last change of `folder`, differently after each; `under way`: one is being carried out, or its run was killed. */
 export function lastChange(folder: string): string {
   const work = workFolderOf(folder);
-  if (statSync(join(work, PENDING, MANIFEST), { throwIfNoEntry: false }) !== undefined) return 'under way';
-  const done: BigIntStats | undefined = statSync(join(work, DONE), { bigint: true, throwIfNoEntry: false });
+  mustBeWorkFolder(work);
+  if (look(join(work, PENDING, MANIFEST)) !== undefined) return 'under way';
+  const done = look(join(work, DONE));
   return done === undefined ? 'none' : `${done.ino} ${done.ctimeNs}`;
+}
+
+/** Undefined: it is not there. @throws ConfigError */
+function look(path: string): BigIntStats | undefined {
+  try {
+    return lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const cause = code === 'EACCES' ? 'permission denied; work on a copy of your own (git clone)' : code;
+    throw new ConfigError({ file: path }, `cannot be read: ${cause}`);
+  }
 }
 
 function namesIn(directory: string): readonly string[] {

@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
+import { ConfigError } from 'spa-host';
 import { recoverChanges } from './change-set.ts';
 import { FolderBusyError } from './folder-busy-error.ts';
 import { makeWorkFolder } from './work-folder.ts';
@@ -79,8 +80,18 @@ function release(lock: string): void {
 
 /** Highest first. */
 function lockNumbers(directory: string): readonly number[] {
-  const names = readdirSync(directory).map((name) => /^lock\.([1-9]\d{0,14})$/.exec(name)?.[1]);
+  const names = namesIn(directory).map((name) => /^lock\.([1-9]\d{0,14})$/.exec(name)?.[1]);
   return names.flatMap((digits) => (digits === undefined ? [] : [Number(digits)])).sort((a, b) => b - a);
+}
+
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const cause = code === 'EACCES' ? 'permission denied; work on a copy of your own (git clone)' : code;
+    throw new ConfigError({ file: directory }, `cannot be read: ${cause}`);
+  }
 }
 
 /** Makes a file with all of its content at once; false if there is one. */

@@ -26,12 +26,17 @@ export async function hmacMasters(
       );
     }
     // Two bastions may refer to one file.
-    const secret = made.get(hmac.file) ?? randomBytes(HMAC_KEY_BYTES).toString('base64');
+    const secret = made.get(hmac.file) ?? newHmacMaster();
     made.set(hmac.file, secret);
-    found.set(name, secret);
+    found.set(name, secret.trim());
   }
-  await changeSecrets(secretsFolder, new Map([...made].map(([file, secret]) => [file, `${secret}\n`])));
+  await changeSecrets(secretsFolder, made);
   return (bastion) => masterOf(bastion, found.get(bastion.name) ?? '');
+}
+
+/** The content of a file with a new HMAC master secret. */
+export function newHmacMaster(): string {
+  return `${randomBytes(HMAC_KEY_BYTES).toString('base64')}\n`;
 }
 
 function masterOf({ name, hmac }: Bastion, text: string): Buffer {

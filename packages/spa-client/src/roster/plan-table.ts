@@ -8,6 +8,7 @@ import {
   type Roster,
 } from 'spa-core';
 import type { Paint } from '../cli/colour.ts';
+import { printable } from '../cli/program.ts';
 import { isSigned, type RosterSignatureState } from './plan-json.ts';
 
 /** What `spa-keys plan` prints: what is not right, and how much is. */
@@ -63,7 +64,7 @@ function formatRows(rows: readonly Row[], paint: Paint): string {
   const whoWidth = Math.max(0, ...shown.map(({ who }) => who.length));
   const lines = shown.map(({ state, who, text }) => {
     const painted = paint(MILD.has(state) ? 'yellow' : 'red', state.padEnd(stateWidth));
-    return `  ${painted}  ${who.padEnd(whoWidth)}  ${text}\n`;
+    return `  ${painted}  ${who.padEnd(whoWidth)}  ${printable(text)}\n`;
   });
   const more = rows.length - shown.length;
   return lines.join('') + (more > 0 ? `  and ${more} more lines; --json has all\n` : '');

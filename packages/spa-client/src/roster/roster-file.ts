@@ -42,7 +42,10 @@ export function inspectRoster(text: string): {
   if (faults.length > 0) return { roster: null, faults: inOrder(faults) };
   const misfits = checkBySchema(value);
   const source = value as RosterSource;
-  const complaints = misfits.length > 0 ? misfits : [...checkDates(source), ...checkNames(source)];
+  const complaints =
+    misfits.length > 0
+      ? misfits
+      : [...first(FAULTS_LOOKED_FOR, checkDates(source)), ...first(FAULTS_LOOKED_FOR, checkNames(source))];
   if (complaints.length > 0) {
     return {
       roster: null,
@@ -69,6 +72,17 @@ export function faultyRoster(file: string, faults: readonly RosterFault[]): Conf
 }
 
 const MAX_FAULTS = 10;
+/** A suggestion for each wrong name of a large file would take for ever. */
+const FAULTS_LOOKED_FOR = 50;
+
+function* first<Item>(count: number, items: Iterable<Item>): Generator<Item> {
+  let left = count;
+  for (const item of items) {
+    yield item;
+    left -= 1;
+    if (left === 0) return;
+  }
+}
 
 /** The file as data that fits the schema. */
 export interface RosterSource {

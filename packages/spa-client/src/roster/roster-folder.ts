@@ -1,4 +1,3 @@
-import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Fingerprint,
@@ -11,6 +10,7 @@ import {
   readRawCertificates,
 } from 'spa-core';
 import { ConfigError } from 'spa-host';
+import { readFolderFile } from './folder-file.ts';
 import type { RosterSignatureState } from './plan-json.ts';
 import { parseRoster, ROSTER_FILE } from './roster-file.ts';
 import { type RosterSignatures, readSignatures, verifySignatures } from './roster-signatures.ts';
@@ -58,18 +58,12 @@ export async function rosterSignatureState(
 
 /** The roster's text. @throws ConfigError if there is none */
 export function readRosterText(path: string): string {
-  const file = join(path, ROSTER_FILE);
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new ConfigError(
-      { file },
-      code === 'ENOENT'
-        ? 'there is no roster; --roster names its folder, and spa-keys init starts one'
-        : `cannot be read: ${code}`,
-    );
-  }
+  const octets = readFolderFile(path, ROSTER_FILE, ROSTER_MAX_BYTES);
+  if (octets !== null) return octets.toString('utf8');
+  throw new ConfigError(
+    { file: join(path, ROSTER_FILE) },
+    'there is no roster; --roster names its folder, and spa-keys init starts one',
+  );
 }
 
 /** All parties of a roster, the authority first. */
@@ -77,6 +71,8 @@ export function partiesOf({ authority, operators, bastions }: Roster): readonly 
   return [...(authority === null ? [] : [authority]), ...operators, ...bastions];
 }
 
+/** 300 operators on 200 bastions are about 100 KB. */
+const ROSTER_MAX_BYTES = 4 * 1024 * 1024;
 /** More than ten thousand certifications by RSA-4096 keys. */
 const CERTIFICATE_MAX_BYTES = 16 * 1024 * 1024;
 
@@ -97,20 +93,17 @@ function readCertificate(
   path: string,
   { fingerprint, certificateFile }: PartyKey,
 ): RawCertificate | KeyFault {
-  const file = join(path, certificateFile);
-  const stats = statSync(file, { throwIfNoEntry: false });
-  if (stats === undefined) return { state: 'missing', reason: `there is no ${certificateFile}` };
-  if (!stats.isFile() || stats.size > CERTIFICATE_MAX_BYTES) {
-    return { state: 'unusable', reason: `${certificateFile} is no file of a certificate` };
-  }
   try {
-    const all = readRawCertificates(readFileSync(file));
+    const octets = readFolderFile(path, certificateFile, CERTIFICATE_MAX_BYTES);
+    if (octets === null) return { state: 'missing', reason: `there is no ${certificateFile}` };
+    const all = readRawCertificates(octets);
     const own = all.find((one) => one.fingerprint === fingerprint);
     if (own !== undefined) return own;
     const others = all.map((one) => one.fingerprint).join(', ');
     return { state: 'mismatch', reason: `${certificateFile} holds ${others}` };
   } catch (error) {
-    if (!(error instanceof KeyError) && (error as NodeJS.ErrnoException).code === undefined) throw error;
-    return { state: 'unusable', reason: `${certificateFile}: ${(error as Error).message}` };
+    if (error instanceof ConfigError) return { state: 'unusable', reason: error.message };
+    if (!(error instanceof KeyError)) throw error;
+    return { state: 'unusable', reason: `${certificateFile}: ${error.message}` };
   }
 }

@@ -5,16 +5,14 @@ import type { RosterSource } from './roster-file.ts';
 import type { YamlPath } from './roster-yaml.ts';
 
 /** What is wrong with the names and fingerprints of a roster that fits the schema. */
-export function checkNames(roster: RosterSource): readonly SchemaFault[] {
-  return [
-    ...checkAuthority(roster),
-    ...checkReserved(roster),
-    ...checkFingerprints(roster),
-    ...checkRegions(roster),
-    ...checkGroups(roster),
-    ...checkCircles(roster),
-    ...checkAccess(roster),
-  ];
+export function* checkNames(roster: RosterSource): Generator<SchemaFault> {
+  yield* checkAuthority(roster);
+  yield* checkReserved(roster);
+  yield* checkFingerprints(roster);
+  yield* checkRegions(roster);
+  yield* checkGroups(roster);
+  yield* checkCircles(roster);
+  yield* checkAccess(roster);
 }
 
 function* checkAuthority({ topology, authority }: RosterSource): Generator<SchemaFault> {
@@ -87,11 +85,14 @@ function* checkRegions({ operators, bastions }: RosterSource): Generator<SchemaF
 }
 
 function* checkGroups(roster: RosterSource): Generator<SchemaFault> {
-  const known = peopleOf(roster);
+  const known = new Set(peopleOf(roster));
   for (const [group, members] of Object.entries(roster.groups ?? {})) {
     for (const [index, member] of members.entries()) {
-      if (known.includes(member)) continue;
-      yield { path: ['groups', group, index], problem: `nobody is "${member}"; ${suggest(member, known)}` };
+      if (known.has(member)) continue;
+      yield {
+        path: ['groups', group, index],
+        problem: `nobody is "${member}"; ${suggest(member, [...known])}`,
+      };
     }
   }
 }
@@ -143,25 +144,25 @@ function circleFrom(
 }
 
 function* checkAccess(roster: RosterSource): Generator<SchemaFault> {
-  const people = ['everybody', ...peopleOf(roster)];
-  const places = [
+  const people = new Set(['everybody', ...peopleOf(roster)]);
+  const places = new Set([
     'everywhere',
     ...Object.keys(roster.bastions ?? {}),
     ...regionsOf(roster.bastions).map((region) => `region:${region}`),
-  ];
+  ]);
   for (const [index, { who, where }] of (roster.access ?? []).entries()) {
     for (const [position, word] of who.entries()) {
-      if (people.includes(word)) continue;
+      if (people.has(word)) continue;
       yield {
         path: ['access', index, 'who', position],
-        problem: `nobody is "${word}"; ${suggest(word, people)}`,
+        problem: `nobody is "${word}"; ${suggest(word, [...people])}`,
       };
     }
     for (const [position, word] of where.entries()) {
-      if (places.includes(word)) continue;
+      if (places.has(word)) continue;
       yield {
         path: ['access', index, 'where', position],
-        problem: `no bastion is "${word}"; ${suggest(word, places)}`,
+        problem: `no bastion is "${word}"; ${suggest(word, [...places])}`,
       };
     }
   }

@@ -63,7 +63,7 @@ const FINGERPRINT: RosterSchema = {
 const CERTIFICATE: RosterSchema = {
   type: 'string',
   description: "The certificate's file, relative to the roster's folder",
-  pattern: '^(?!/)(?!(.*/)?\\.\\.?(/|$))[^\\\\\\x00-\\x1f]+$',
+  pattern: '^(?!/)(?!(.*/)?\\.\\.?(/|$))[^\\\\\\x00-\\x1f\\x7f-\\x9f]+$',
   'x-fault': "is no file in the roster's folder; write it as in certificates/operators/alice.asc",
 };
 
@@ -101,7 +101,7 @@ const OPERATOR: RosterSchema = {
     },
     email: {
       type: 'string',
-      pattern: '^[^\\s<>@\\x00-\\x1f]+@[^\\s<>@\\x00-\\x1f]+$',
+      pattern: '^[^\\s<>@\\x00-\\x1f\\x7f-\\x9f]+@[^\\s<>@\\x00-\\x1f\\x7f-\\x9f]+$',
       'x-fault': 'is no e-mail address; write it as in alice@example.org',
     },
     fingerprint: FINGERPRINT,

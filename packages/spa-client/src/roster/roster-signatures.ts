@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Access,
@@ -16,6 +16,7 @@ import {
   verifyDetached,
 } from 'spa-core';
 import { ConfigError } from 'spa-host';
+import { readFolderFile } from './folder-file.ts';
 import { ROSTER_FILE } from './roster-file.ts';
 
 // An authority signs a roster, and what each bastion with spa-server reads of it, at one time. A bastion's text follows from the
@@ -141,15 +142,15 @@ export function filesOfSignatures(
 /** The signatures of a roster that has none. */
 export const NO_SIGNATURES: RosterSignatures = { roster: null, bastions: new Map() };
 
-/** The signatures in a roster's folder. */
+/** The signatures in a roster's folder. @throws ConfigError if a file there is none, or a symbolic link */
 export function readSignatures(path: string): RosterSignatures {
   const bastions = new Map<string, string>();
   for (const file of filesIn(join(path, BASTION_SIGNATURES_FOLDER))) {
     const name = file.endsWith('.asc') ? file.slice(0, -'.asc'.length) : '';
-    const signature = name === '' ? null : readSignature(join(path, BASTION_SIGNATURES_FOLDER, file));
+    const signature = name === '' ? null : readSignature(path, `${BASTION_SIGNATURES_FOLDER}/${file}`);
     if (signature !== null) bastions.set(name, signature);
   }
-  return { roster: readSignature(join(path, SIGNATURE_FILE)), bastions };
+  return { roster: readSignature(path, SIGNATURE_FILE), bastions };
 }
 
 /** Some hundred signatures in one file are more than anybody means. */
@@ -185,11 +186,6 @@ function filesIn(folder: string): readonly string[] {
   }
 }
 
-function readSignature(file: string): string | null {
-  try {
-    const stats = statSync(file);
-    return stats.isFile() && stats.size <= SIGNATURE_MAX_BYTES ? readFileSync(file, 'utf8') : null;
-  } catch {
-    return null;
-  }
+function readSignature(folder: string, file: string): string | null {
+  return readFolderFile(folder, file, SIGNATURE_MAX_BYTES)?.toString('utf8') ?? null;
 }

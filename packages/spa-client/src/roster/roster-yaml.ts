@@ -31,6 +31,8 @@ export function readRosterYaml(text: string, schema: RosterSchema): RosterYaml {
     prettyErrors: false,
     stringKeys: true,
     merge: false,
+    // The library compares each name with all others of its map; see below.
+    uniqueKeys: false,
   });
   const lineAt = (offset: number): number => Math.max(1, lines.linePos(offset).line);
   const lineOf = (path: YamlPath): number => lineAt(offsetOf(document, path));
@@ -48,8 +50,7 @@ export function readRosterYaml(text: string, schema: RosterSchema): RosterYaml {
   return { value, faults, lineOf };
 }
 
-/** 300 operators on 200 bastions are about 100 KB. */
-const MAX_LENGTH = 16 * 1024 * 1024;
+const MAX_LENGTH = 4 * 1024 * 1024;
 /** The library works through brackets, and through indentation, by recursion. */
 const MAX_DEPTH = 200;
 
@@ -95,6 +96,8 @@ function plain(node: unknown, schema: RosterSchema | undefined, path: YamlPath, 
   const value: Record<string, unknown> = Object.create(null);
   for (const { key, value: item } of node.items) {
     const name = nameOf(key);
+    if (Object.hasOwn(value, name))
+      complain(key as Node, [...path, name], 'this name stands here for the second time');
     const others = schema?.additionalProperties;
     const inner = schema?.properties?.[name] ?? (others === false ? undefined : others);
     value[name] = item === null ? null : plain(item, inner, [...path, name], complain);
@@ -126,7 +129,5 @@ function offsetOf(document: Document, path: YamlPath): number {
 
 function sentence(message: string): string {
   const [line = ''] = message.split('\n');
-  return line
-    .replace(/\.$/, '')
-    .replace(/^Map keys must be unique$/, 'a name stands here for the second time');
+  return line.replace(/\.$/, '');
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError } from 'spa-host';
 
@@ -13,6 +13,7 @@ export function workFolderOf(folder: string): string {
 /** The same, made if it is not there (mode 0700). @throws ConfigError if that cannot be done. */
 export function makeWorkFolder(folder: string): string {
   const path = workFolderOf(folder);
+  mustBeWorkFolder(path);
   try {
     mkdirSync(path, { mode: 0o700 });
     writeFileSync(join(path, '.gitignore'), '*\n', { mode: 0o600 });
@@ -21,6 +22,21 @@ export function makeWorkFolder(folder: string): string {
     if (code !== 'EEXIST') throw new ConfigError({ file: path }, `cannot be made: ${REASONS[code] ?? code}`);
   }
   return path;
+}
+
+/**
+ * What is there must be a folder: through a symbolic link, as a stranger's proposal may hold one, others' files would be taken for
+ * left-overs. @throws ConfigError
+ */
+export function mustBeWorkFolder(path: string): void {
+  try {
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    if (stats === undefined || stats.isDirectory()) return;
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    throw new ConfigError({ file: path }, `cannot be read: ${REASONS[code] ?? code}`);
+  }
+  throw new ConfigError({ file: path }, 'is no folder; remove it');
 }
 
 const REASONS: Readonly<Record<string, string>> = {

@@ -53,13 +53,11 @@ function together(rules: readonly AccessRule[]): Pick<Access, 'ports' | 'timeout
 }
 
 function peopleOf({ who }: AccessRule, { operators, groups }: Roster): ReadonlySet<string> {
-  const words = new Set<string>();
-  const add = (word: string): void => {
-    if (words.has(word)) return;
-    words.add(word);
-    for (const member of groups.get(word) ?? []) add(member);
-  };
-  for (const word of who) add(word);
+  const words = new Set(who);
+  // A set comes to what is added while it is walked through.
+  for (const word of words) {
+    for (const member of groups.get(word) ?? []) words.add(member);
+  }
   const isMeant = ({ name, roles }: Operator): boolean =>
     words.has('everybody') || words.has(name) || roles.some((role) => words.has(`role:${role}`));
   return new Set(operators.filter(isMeant).map(({ name }) => name));

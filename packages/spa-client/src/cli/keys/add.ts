@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import {
   type Fingerprint,
@@ -30,7 +29,6 @@ import { parseRoster, ROSTER_FILE } from '../../roster/roster-file.ts';
 import { type RosterFolder, readRosterText } from '../../roster/roster-folder.ts';
 import { changeSecrets, secretKeyFile } from '../../roster/secrets-folder.ts';
 import { print, say } from '../program.ts';
-import { secretSource } from '../secret-source.ts';
 import {
   gnupgHomes,
   HELP_OPTION,
@@ -41,6 +39,7 @@ import {
   secretsPath,
 } from './common-options.ts';
 import { farPlacesOf } from './far-options.ts';
+import { newPassphrase } from './passphrase.ts';
 import { withSecretKeys } from './secret-keys.ts';
 
 /**
@@ -74,7 +73,7 @@ export async function addVerb(argv: readonly string[]): Promise<number> {
         const here = await makeKey(await keyToMake(kind, name, values, nowSeconds));
         const change = entryOf(folder.roster, [party(here.certificate)]);
         mustBeRoster(folder, change);
-        await changeSecrets(secretsFolder, new Map([...keyFile(here), ...hmacFile(kind, name, values)]));
+        await changeSecrets(secretsFolder, keyFile(here));
         return change;
       }
       const { certificate, usedRequest } =
@@ -82,7 +81,6 @@ export async function addVerb(argv: readonly string[]): Promise<number> {
       const change = entryOf(folder.roster, [party(certificate)]);
       mustBeRoster(folder, change);
       const { edits, files } = change;
-      await changeSecrets(secretsFolder, new Map(hmacFile(kind, name, values)));
       return {
         edits,
         files: new Map([...files, ...(usedRequest === null ? [] : [[usedRequest, null] as const])]),
@@ -128,7 +126,6 @@ const OF_BASTIONS = ['on', 'host', 'ssh-port', 'spa-port', 'hmac', 'capability']
 const OF_MADE_KEYS = ['rsa', 'days', 'passphrase'] as const;
 const DEFAULT_DAYS = 730;
 const DAY_SECONDS = 86_400;
-const HMAC_BYTES = 64;
 
 function refuseForeignOptions(kind: 'operator' | 'bastion', values: Values): void {
   const foreign = (kind === 'operator' ? OF_BASTIONS : OF_OPERATORS).find(
@@ -183,9 +180,7 @@ async function keyToMake(
     userId: kind === 'operator' ? `${values['full-name'] ?? name}${email}` : `SPA bastion ${name}`,
     expiresAtSeconds: days === 0 ? null : nowSeconds + days * DAY_SECONDS,
     nowSeconds,
-    passphrase: values.passphrase
-      ? (await secretSource(null).ask(`passphrase for the new key of ${name}`)).bytes().toString('utf8')
-      : null,
+    passphrase: values.passphrase ? await newPassphrase(name) : null,
     algorithm: values.rsa ? 'rsa3072' : 'ecc',
   };
 }
@@ -217,18 +212,8 @@ function mustBeRoster({ path, text }: RosterFolder, { edits }: RosterChange): vo
   parseRoster(`${path}/${ROSTER_FILE}`, editRoster(text, edits));
 }
 
-function keyFile({ certificate, secretKey }: MadeKey): readonly (readonly [string, string])[] {
-  return [[secretKeyFile(certificate.fingerprint), secretKey]];
-}
-
-/** A bastion's HMAC secret is made here, because all its operators need it. */
-function hmacFile(
-  kind: 'operator' | 'bastion',
-  name: string,
-  values: Values,
-): readonly (readonly [string, string])[] {
-  if (kind === 'operator' || values.hmac !== undefined) return [];
-  return [[`hmac/${name}`, `${randomBytes(HMAC_BYTES).toString('base64')}\n`]];
+function keyFile({ certificate, secretKey }: MadeKey): ReadonlyMap<string, string> {
+  return new Map([[secretKeyFile(certificate.fingerprint), secretKey]]);
 }
 
 async function givenCertificate(

@@ -2,8 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
 import { challengeFile, newChallenge } from '../../roster/challenge-file.ts';
 import { changeFiles } from '../../roster/change-set.ts';
-import { withFolderLock } from '../../roster/folder-lock.ts';
-import { readRosterText } from '../../roster/roster-folder.ts';
+import { withRosterLock } from '../../roster/roster-lock.ts';
 import { isRosterName } from '../../roster/roster-schema.ts';
 import { print, say } from '../program.ts';
 import { HELP_OPTION, ROSTER_OPTION, rosterPath } from './common-options.ts';
@@ -21,10 +20,9 @@ export async function challengeVerb(argv: readonly string[]): Promise<number> {
     throw new UsageError(`"${name}" is no name; write the one that the roster is to have, as in alice`);
   }
   const path = rosterPath(values);
-  readRosterText(path);
   const nowSeconds = Math.floor(Date.now() / 1000);
   const { text, expiresAtSeconds } = newChallenge(name, randomBytes(32), nowSeconds);
-  await withFolderLock(path, () => changeFiles(path, new Map([[challengeFile(name), text]])));
+  await withRosterLock(path, () => changeFiles(path, new Map([[challengeFile(name), text]])));
   print(text);
   say(`Send this to ${name}, who answers with:  spa-keys prove FILE  or  gpg --clearsign FILE
 Then: spa-keys add operator ${name} --import ${name}.asc --answer ANSWER   (until ${new Date(expiresAtSeconds * 1000).toISOString().slice(0, 16)}Z, and once)`);

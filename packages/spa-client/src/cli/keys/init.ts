@@ -34,7 +34,6 @@ import { filesOfSignatures, NO_SIGNATURES } from '../../roster/roster-signatures
 import { changeSecrets, secretKeyFile } from '../../roster/secrets-folder.ts';
 import { startingRoster } from '../../roster/starting-roster.ts';
 import { print, printable, say } from '../program.ts';
-import { secretSource } from '../secret-source.ts';
 import {
   gnupgHomes,
   HELP_OPTION,
@@ -43,6 +42,7 @@ import {
   SECRETS_OPTIONS,
   secretsPath,
 } from './common-options.ts';
+import { newPassphrase } from './passphrase.ts';
 import { withSecretKeys } from './secret-keys.ts';
 
 /**
@@ -189,9 +189,7 @@ async function authorityOf(values: Values, nowSeconds: number): Promise<Authorit
     throw new UsageError('--make-authority and --authority-fingerprint contradict each other; give one');
   }
   if (newName !== undefined) {
-    const passphrase = values.passphrase
-      ? (await secretSource(null).ask(`passphrase for the new key of ${newName}`)).bytes().toString('utf8')
-      : null;
+    const passphrase = values.passphrase ? await newPassphrase(newName) : null;
     const expiresAtSeconds = nowSeconds + AUTHORITY_DAYS * DAY_SECONDS;
     const made = await makeKey({
       userId: newName,

@@ -13,8 +13,8 @@ import {
 import { openCertifyingKeys } from '../../roster/certifying-keys.ts';
 import { fullFingerprint } from '../../roster/proven-key.ts';
 import { print, say } from '../program.ts';
-import { secretSource } from '../secret-source.ts';
 import { gnupgHomes, HELP_OPTION, SECRETS_OPTIONS } from './common-options.ts';
+import { askPassphrase } from './passphrase.ts';
 
 /**
  * `spa-keys prove`: signs a challenge with one's own key.
@@ -37,12 +37,11 @@ export async function proveVerb(argv: readonly string[]): Promise<number> {
     values.fingerprint === undefined
       ? await onlyKey(homes)
       : fullFingerprint('--fingerprint', values.fingerprint);
-  const secrets = secretSource(null);
   const keys = openCertifyingKeys({
     // A folder that is not there has no keys.
     secretsFolder: values.secrets ?? '/nonexistent',
     homes,
-    askPassphrase: async (what) => (await secrets.ask(what)).bytes().toString('utf8'),
+    askPassphrase,
   });
   try {
     const nowSeconds = Math.floor(Date.now() / 1000);

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { ConfigError, ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
-import { withFolderLock } from '../../roster/folder-lock.ts';
 import { type RevocationResult, revokeOperator } from '../../roster/revoke-operator.ts';
 import { readRosterFolder } from '../../roster/roster-folder.ts';
+import { withRosterLock } from '../../roster/roster-lock.ts';
 import { print, say } from '../program.ts';
 import { HELP_OPTION, JSON_OPTION, ROSTER_OPTION, rosterPath, SECRETS_OPTIONS } from './common-options.ts';
 import { FAR_OPTIONS } from './far-options.ts';
@@ -35,7 +35,7 @@ export async function revokeVerb(argv: readonly string[]): Promise<number> {
   if (reason === undefined || reason.trim() === '') throw new UsageError('say why: --reason WHY');
   const ownRevocation = file === undefined ? null : { file, data: read(file) };
   const path = rosterPath(values);
-  const result = await withFolderLock(path, async () => {
+  const result = await withRosterLock(path, async () => {
     const { roster } = await readRosterFolder(path);
     return withSigning(values, roster.name, (keys, options) =>
       revokeOperator(path, { operator, reason, ownRevocation }, keys, options),

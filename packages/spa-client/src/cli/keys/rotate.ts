@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import {
   type Bastion,
   certifiedUserId,
@@ -9,15 +8,15 @@ import {
   type RawCertificate,
 } from 'spa-core';
 import { ConfigError, ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
-import { withFolderLock } from '../../roster/folder-lock.ts';
+import { newHmacMaster } from '../../roster/hmac-masters.ts';
 import { certificateIn, fullFingerprint, mustBeFit } from '../../roster/proven-key.ts';
 import { ROSTER_FILE } from '../../roster/roster-file.ts';
 import { partiesOf, type RosterFolder, readRosterFolder } from '../../roster/roster-folder.ts';
+import { withRosterLock } from '../../roster/roster-lock.ts';
 import { checkRotation, rotateKey } from '../../roster/rotate-key.ts';
 import { changeSecrets, secretKeyFile } from '../../roster/secrets-folder.ts';
 import { signRoster } from '../../roster/sign-roster.ts';
 import { print, say } from '../program.ts';
-import { secretSource } from '../secret-source.ts';
 import {
   HELP_OPTION,
   JSON_OPTION,
@@ -26,6 +25,7 @@ import {
   SECRETS_OPTIONS,
   secretsPath,
 } from './common-options.ts';
+import { newPassphrase } from './passphrase.ts';
 import { nameOf, reportSigning, signingJson, withSigning } from './signing.ts';
 
 // biome-ignore format: a table, one option a row
@@ -56,7 +56,7 @@ export async function rotateVerb(argv: readonly string[]): Promise<number> {
   const name = nameGiven(positionals);
   checkOptions(values);
   const path = rosterPath(values);
-  return withFolderLock(path, async () => {
+  return withRosterLock(path, async () => {
     const folder = await readRosterFolder(path);
     const party = partyOf(folder, name);
     return values.hmac ? rotateHmac(folder, party, values) : rotate(folder, party, values);
@@ -85,8 +85,6 @@ the key is wrong.
 const DAY_SECONDS = 86_400;
 const DEFAULT_DAYS = 730;
 const DEFAULT_OVERLAP_DAYS = 30;
-/** As `spa-keys add bastion` makes it. */
-const HMAC_BYTES = 64;
 
 /** `alice`, or `operator alice`. */
 function nameGiven(positionals: readonly string[]): string {
@@ -165,11 +163,7 @@ async function newCertificate(
     userId: userIdFor(folder, party, nowSeconds),
     expiresAtSeconds: days === 0 ? null : nowSeconds + days * DAY_SECONDS,
     nowSeconds,
-    passphrase: values.passphrase
-      ? (await secretSource(null).ask(`passphrase for the new key of ${nameOf(party)}`))
-          .bytes()
-          .toString('utf8')
-      : null,
+    passphrase: values.passphrase ? await newPassphrase(nameOf(party)) : null,
     algorithm: values.rsa ? 'rsa3072' : 'ecc',
   });
   const secrets = new Map([[secretKeyFile(certificate.fingerprint), secretKey]]);
@@ -190,8 +184,7 @@ function userIdFor({ certificates }: RosterFolder, party: Party, nowSeconds: num
 
 async function rotateHmac(folder: RosterFolder, party: Party, values: Values): Promise<number> {
   const file = hmacFileOf(party);
-  const secret = `${randomBytes(HMAC_BYTES).toString('base64')}\n`;
-  await changeSecrets(secretsPath(values, folder.roster.name), new Map([[file, secret]]));
+  await changeSecrets(secretsPath(values, folder.roster.name), new Map([[file, newHmacMaster()]]));
   say(
     `made a new HMAC secret for ${party.name}; its operators need their new bundles when it gets its own: spa-keys bundle, spa-keys push`,
   );

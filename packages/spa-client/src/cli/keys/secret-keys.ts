@@ -1,6 +1,6 @@
 import { type CertifyingKeys, openCertifyingKeys } from '../../roster/certifying-keys.ts';
-import { secretSource } from '../secret-source.ts';
 import { gnupgHomes, type PlaceValues, secretsPath } from './common-options.ts';
+import { askPassphrase } from './passphrase.ts';
 
 /** Runs `work` with the secret keys that `--secrets` and `--gnupg-home` name; a passphrase is asked for on the terminal. */
 export async function withSecretKeys<Result>(
@@ -8,11 +8,10 @@ export async function withSecretKeys<Result>(
   rosterName: string,
   work: (keys: CertifyingKeys) => Promise<Result>,
 ): Promise<Result> {
-  const secrets = secretSource(null);
   const keys = openCertifyingKeys({
     secretsFolder: secretsPath(values, rosterName),
     homes: gnupgHomes(values),
-    askPassphrase: async (what) => (await secrets.ask(what)).bytes().toString('utf8'),
+    askPassphrase,
   });
   try {
     return await work(keys);

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { ConfigError, ExitCode, formatOptions, parseCommandLine, UsageError } from 'spa-host';
-import { withFolderLock } from '../../roster/folder-lock.ts';
 import { readRosterFolder } from '../../roster/roster-folder.ts';
+import { withRosterLock } from '../../roster/roster-lock.ts';
 import { countBastionTexts } from '../../roster/roster-signatures.ts';
 import { signRoster } from '../../roster/sign-roster.ts';
 import {
@@ -81,7 +81,7 @@ Exit status: 0 all is signed; 1 in part, because some keys are elsewhere or not 
 
 async function signFolder(values: Values): Promise<number> {
   const path = rosterPath(values);
-  const result = await withFolderLock(path, async () => {
+  const result = await withRosterLock(path, async () => {
     const folder = await readRosterFolder(path);
     return withSigning(values, folder.roster.name, (keys, options) => signRoster(folder, keys, options));
   });
@@ -135,7 +135,7 @@ async function answer(file: string, request: SigningRequest, into: string, value
 
 async function takeAnswer(file: string, text: string, values: Values): Promise<number> {
   const path = rosterPath(values);
-  const taken = await withFolderLock(path, async () => {
+  const taken = await withRosterLock(path, async () => {
     const folder = await readRosterFolder(path);
     const parsed = parseAnswer(file, text);
     return withSigning(values, folder.roster.name, (_, options) =>

@@ -4,8 +4,8 @@ import type { LackingKey, SigningOptions, SigningResult } from '../../roster/sig
 import { openVerifiedMemory } from '../../roster/verified-memory.ts';
 import { say } from '../program.ts';
 import { startProgress } from '../progress.ts';
-import { secretSource } from '../secret-source.ts';
 import { gnupgHomes, type PlaceValues, secretsPath } from './common-options.ts';
+import { askPassphrase } from './passphrase.ts';
 
 /** What every kind of signing needs, for as long as `work` takes. */
 export async function withSigning<Result>(
@@ -14,11 +14,10 @@ export async function withSigning<Result>(
   work: (keys: CertifyingKeys, options: SigningOptions) => Promise<Result>,
 ): Promise<Result> {
   const secretsFolder = secretsPath(values, rosterName);
-  const secrets = secretSource(null);
   const progress = startProgress();
-  const ask = async (what: string): Promise<string> => {
+  const ask = (what: string): Promise<string> => {
     progress.update('');
-    return (await secrets.ask(what)).bytes().toString('utf8');
+    return askPassphrase(what);
   };
   const keys = openCertifyingKeys({ secretsFolder, homes: gnupgHomes(values), askPassphrase: ask });
   const verified = openVerifiedMemory(secretsFolder);
@@ -62,7 +61,7 @@ function sayLacking({ party, fingerprint, certifications }: LackingKey): void {
   const owner = party.kind === 'authority' ? 'the authority' : party.name;
   say(
     `${owner}: ${counted(certifications, 'certification')} must be made with ${fingerprint}, which is not here; ` +
-      `where it is: spa-keys sign, or by hand: spa-keys plan --export FILE --for ${fingerprint}`,
+      `where it is: spa-keys sign (--gnupg-home default if gpg has it), or by hand: spa-keys plan --export FILE --for ${fingerprint}`,
   );
 }
 
