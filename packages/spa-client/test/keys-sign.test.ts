@@ -99,7 +99,7 @@ t.test(
       signed.stderr,
       'made 6 certifications\n' +
         `op1: 2 certifications must be made with ${op1?.fingerprint}, which is not here; ` +
-        `where it is: spa-keys sign, or by hand: spa-keys plan --export FILE --for ${op1?.fingerprint}\n`,
+        `where it is: spa-keys sign (--gnupg-home default if gpg has it), or by hand: spa-keys plan --export FILE --for ${op1?.fingerprint}\n`,
     );
     // It turns up in a GnuPG home.
     const home = gnupgHome(t);
