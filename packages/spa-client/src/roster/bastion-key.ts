@@ -1,4 +1,4 @@
-import { type Bastion, KeyError, type RawCertificate, readRawCertificates } from 'spa-core';
+import { type Bastion, type Fingerprint, KeyError, type RawCertificate, readRawCertificates } from 'spa-core';
 import { ConfigError } from 'spa-host';
 import { runInstaller, type Transport } from './far-host.ts';
 import { type FarPlaces, ordersFor } from './push.ts';
@@ -9,13 +9,15 @@ export interface BastionKeyWish {
   readonly userId: string;
   /** In seconds since 1970; null: the key has no end. */
   readonly expiresAtSeconds: number | null;
-  /** A new key although the bastion has one: it is to be rotated. */
-  readonly another: boolean;
+  /** `ecc`: ed25519, and cv25519 to encrypt to. `rsa3072`: what stock fwknop can seal for. */
+  readonly algorithm: 'ecc' | 'rsa3072';
+  /** Keys that it has and that a new one is to follow. */
+  readonly known: readonly Fingerprint[];
 }
 
 /**
- * Makes a bastion's key on the bastion, by its own gpg: ed25519, and cv25519 to encrypt to. The secret part stays there; this is
- * the certificate. A bastion that has a key keeps it.
+ * Makes a bastion's key on the bastion, by its own gpg. The secret part stays there; this is the certificate. A key there that is
+ * younger than those that are known is taken: a run that could not say so made it.
  * @throws ConfigError if the bastion cannot be reached, or makes none
  */
 export async function makeKeyOnBastion(
@@ -23,10 +25,10 @@ export async function makeKeyOnBastion(
   wish: BastionKeyWish,
   { transport, places }: { readonly transport: Transport; readonly places: FarPlaces },
 ): Promise<RawCertificate> {
-  const { userId, expiresAtSeconds, another } = wish;
+  const { userId, expiresAtSeconds, algorithm, known } = wish;
   const ending = await runInstaller(transport, bastion, {
     ...ordersFor('enrol', bastion, places),
-    ...{ userId, another },
+    ...{ userId, algorithm, known },
     ...(expiresAtSeconds === null ? {} : { expiresAtSeconds }),
   });
   if (ending.kind !== 'done') throw new ConfigError({ file: bastion.name }, ending.reason);

@@ -16,7 +16,7 @@ export interface Transport {
 
 /** What the installer on a bastion is to do; what is not said there is absent. */
 export interface Orders {
-  readonly task: 'show' | 'enrol' | 'install' | 'rollback' | 'cut';
+  readonly task: 'show' | 'enrol' | 'certify' | 'install' | 'rollback' | 'cut';
   /** The folder on the bastion, absolute. */
   readonly folder: string;
   /** The daemon's main configuration file there, absolute. */
@@ -35,8 +35,21 @@ export interface Orders {
   /** `enrol`: for whom the key is, and its end in seconds since 1970. */
   readonly userId?: string;
   readonly expiresAtSeconds?: number;
-  /** `enrol`: a new key although there is one. */
-  readonly another?: boolean;
+  readonly algorithm?: 'ecc' | 'rsa3072';
+  /** `enrol`: a key other than these. */
+  readonly known?: readonly Fingerprint[];
+  /** `certify`: with which of its keys, whether for others too, and what. */
+  readonly key?: Fingerprint;
+  readonly isExportable?: boolean;
+  readonly subjects?: readonly CertifyOrder[];
+}
+
+/** A user ID that a bastion is to certify. */
+export interface CertifyOrder {
+  readonly fingerprint: Fingerprint;
+  readonly userId: string;
+  /** In seconds since 1970; null: without end. */
+  readonly expiresAtSeconds: number | null;
 }
 
 /** How the installer ended. */
@@ -91,8 +104,13 @@ export function runInstaller(
   const [program = '', ...args] = transport.commandFor(bastion);
   const shell = `exec ${transport.sudo ? 'sudo -n ' : ''}sh -c '${INSTALLER}' spa-keys`;
   const child = spawn(program, [...args, shell], { stdio: ['pipe', 'pipe', 'pipe'], windowsHide: true });
-  const output = collect(child.stdout);
-  const complaints = collect(child.stderr);
+  let isTooMuch = false;
+  const tooMuch = (): void => {
+    isTooMuch = true;
+    child.kill();
+  };
+  const output = collect(child.stdout, tooMuch);
+  const complaints = collect(child.stderr, tooMuch);
   // It may end without reading all of it; its status says the rest.
   child.stdin.on('error', () => {});
   child.stdin.end(Buffer.concat([Buffer.from(formatOrders(orders)), archive ?? Buffer.alloc(0)]));
@@ -101,7 +119,12 @@ export function runInstaller(
       const cause = error.code === 'ENOENT' ? 'there is no such program' : (error.code ?? error.message);
       reject(new ConfigError({ file: program }, `cannot be run: ${cause}`));
     });
-    child.on('close', (status) => resolve(endingOf(status, output(), complaints())));
+    child.on('close', (status) => {
+      const reason = `it says more than ${OUTPUT_MAX_BYTES >> 20} MB, and was not heard out`;
+      resolve(
+        isTooMuch ? { kind: 'failed', status, reason, lines: [] } : endingOf(status, output(), complaints()),
+      );
+    });
   });
 }
 
@@ -119,7 +142,14 @@ export function formatOrders(orders: Orders): string {
     ['authority', orders.authority?.join(', ')],
     ['user-id', orders.userId],
     ['expires', orders.expiresAtSeconds],
-    ['another', orders.another ? 'yes' : undefined],
+    ['algorithm', orders.algorithm],
+    ['key', orders.key],
+    ['exportable', orders.isExportable === false ? 'no' : undefined],
+    ...(orders.known ?? []).map((fingerprint) => ['known', fingerprint] as const),
+    ...(orders.subjects ?? []).map(
+      ({ fingerprint, expiresAtSeconds, userId }) =>
+        ['subject', `${fingerprint} ${expiresAtSeconds ?? 0} ${userId}`] as const,
+    ),
     ...(orders.operators ?? []).map((fingerprint) => ['operator', fingerprint] as const),
   ];
   const lines = values.filter(([, value]) => value !== undefined).map(([word, value]) => `${word} ${value}`);
@@ -139,13 +169,14 @@ function withUser(user: string | null, host: string): string {
   return user === null ? host : `${user}@${host}`;
 }
 
-function collect(stream: NodeJS.ReadableStream): () => string {
+function collect(stream: NodeJS.ReadableStream, tooMuch: () => void): () => string {
   const chunks: Buffer[] = [];
   let length = 0;
   stream.on('data', (chunk: Buffer) => {
     if (length > OUTPUT_MAX_BYTES) return;
     length += chunk.length;
     chunks.push(chunk);
+    if (length > OUTPUT_MAX_BYTES) tooMuch();
   });
   return () => Buffer.concat(chunks).toString('utf8');
 }

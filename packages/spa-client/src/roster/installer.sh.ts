@@ -1,6 +1,7 @@
 /**
- * What runs on a bastion, in `sh`, for `push`, `revoke` and enrolment: always this text. What is to be done comes on its standard
- * input: lines "WORD VALUE", an empty line, and for the task `install` a tape archive of the release.
+ * What runs on a bastion, in `sh`, for `push`, `revoke`, `sign` and enrolment: always this text. What is to be done comes on its
+ * standard input: lines "WORD VALUE", an empty line, for the task `install` a tape archive of the release, and for `certify` the
+ * certificates.
  *
  *     FOLDER/secret/             the bastion's own GnuPG home: made here, read by nobody else, never replaced
  *     FOLDER/releases/RELEASE/   what a push brought: access.conf, keyring.asc, ... and for stock fwknopd the GnuPG home
@@ -20,7 +21,7 @@ export PATH LC_ALL=C
 die() { code=$1; shift; echo "$*" >&2; exit "$code"; }
 
 echo "spa-keys installer 1"
-task= folder= config= daemon= program= another= release= version= bastion= user_id= expires= first= operators= authority=
+task= folder= config= daemon= program= known= algorithm=ecc release= version= bastion= user_id= expires= first= operators= authority= key= exportable= subjects=
 while IFS= read -r line; do
   case $line in
     "") break ;;
@@ -29,7 +30,8 @@ while IFS= read -r line; do
     "config "*) config=\${line#* } ;;
     "daemon "*) daemon=\${line#* } ;;
     "program "*) program=\${line#* } ;;
-    "another "*) another=\${line#* } ;;
+    "algorithm "*) algorithm=\${line#* } ;;
+    "known "*) known="$known \${line#* }" ;;
     "release "*) release=\${line#* } ;;
     "version "*) version=\${line#* } ;;
     "user-id "*) user_id=\${line#* } ;;
@@ -37,6 +39,10 @@ while IFS= read -r line; do
     "first "*) first=\${line#* } ;;
     "authority "*) authority=\${line#* } ;;
     "operator "*) operators="$operators \${line#* }" ;;
+    "key "*) key=\${line#* } ;;
+    "exportable "*) exportable=\${line#* } ;;
+    "subject "*) subjects="$subjects\${line#* }
+" ;;
     *) die 64 "this installer does not know: $line" ;;
   esac
 done
@@ -54,8 +60,10 @@ case $version in *[!0-9]*) die 64 "$version is no version" ;; esac
 case $expires in *[!0-9]*) die 64 "$expires is no time" ;; esac
 case $authority in *[!0-9A-F," "]*) die 64 "$authority is no fingerprint" ;; esac
 case $operators in *[!0-9A-F" "]*) die 64 "$operators is no fingerprint" ;; esac
+case $known in *[!0-9A-F" "]*) die 64 "$known is no fingerprint" ;; esac
+case $key in *[!0-9A-F]*) die 64 "$key is no fingerprint" ;; esac
 test "$program" = "/$daemon" && program=$daemon
-test "$task" = enrol || command -v "$program" >/dev/null || die 78 "$program is not installed here"
+test "$task" = enrol || test "$task" = certify || command -v "$program" >/dev/null || die 78 "$program is not installed here"
 
 for path in "$folder" "$folder/releases" "$folder/secret"; do
   mkdir -p "$path"
@@ -70,7 +78,8 @@ current=\${current#releases/}
 
 # An agent or a daemon that stays would hold the lock for ever.
 tell() { "$program" "$@" 9>&-; }
-secret_gpg() { gpg --homedir "$folder/secret" --batch --quiet --no-permission-warning --pinentry-mode loopback --passphrase "" "$@" 9>&-; }
+gpg_in() { gpg --batch --quiet --no-permission-warning --utf8-strings --pinentry-mode loopback --passphrase "" --homedir "$@" 9>&-; }
+secret_gpg() { gpg_in "$folder/secret" "$@"; }
 own_keys() { secret_gpg --with-colons --list-secret-keys 2>/dev/null | grep -A1 "^sec:" | grep "^fpr:" | cut -d: -f10; }
 end_agents() { gpgconf --homedir "$1" --kill all >/dev/null 2>&1 9>&- || true; }
 
@@ -207,18 +216,55 @@ show)
   ;;
 enrol)
   test -n "$user_id" || die 64 "a key for whom?"
-  made=$(own_keys | tail -n1)
+  # One that is younger than those that are known was made by a run that could not say so.
+  made=
+  for key in $(own_keys); do
+    case " $known " in *" $key "*) made= ;; *) made=$key ;; esac
+  done
+  case $algorithm in
+    ecc) primary=ed25519 subkey=cv25519 ;;
+    rsa3072) primary=rsa3072 subkey=rsa3072 ;;
+    *) die 64 "$algorithm is no algorithm" ;;
+  esac
   end=0
   test -z "$expires" || end=seconds=$((expires - $(date +%s)))
-  if test -z "$made" || test "$another" = yes; then
-    secret_gpg --quick-generate-key -- "$user_id" ed25519 cert,sign "$end" 2>.gpg || { cat .gpg >&2; die 78 "gpg makes no key"; }
-    made=$(own_keys | tail -n1)
+  if test -z "$made"; then
+    made=$(secret_gpg --yes --status-fd 1 --quick-generate-key -- "$user_id" "$primary" cert,sign "$end" 2>.gpg | grep KEY_CREATED | cut -d" " -f4)
+    test -n "$made" || { cat .gpg >&2; die 78 "gpg makes no key"; }
   fi
   secret_gpg --with-colons --list-secret-keys "$made" | grep -q "^ssb:" ||
-    secret_gpg --quick-add-key "$made" cv25519 encrypt "$end" 2>.gpg || { cat .gpg >&2; die 78 "gpg makes no key"; }
+    secret_gpg --quick-add-key "$made" "$subkey" encrypt "$end" 2>.gpg || { cat .gpg >&2; die 78 "gpg makes no key"; }
   write_key_files
   echo "fingerprint $made"
   secret_gpg --armor --export "$made"
+  end_agents "$folder/secret"
+  ;;
+certify)
+  case " $(own_keys | tr "[:space:]" " ") " in
+    *" \${key:-none} "*) ;;
+    *) die 78 "the secret key $key of this bastion is not in $folder/secret" ;;
+  esac
+  # In a home of its own: whom the bastion certifies it need not know for ever, and what it certified before is no obstacle.
+  rm -rf .certify-*
+  ring=$folder/$(mktemp -d .certify-XXXXXX)
+  trap "end_agents $ring; rm -rf $ring" EXIT
+  ln -s "$folder/secret/private-keys-v1.d" "$ring/private-keys-v1.d"
+  cat >"$ring/subjects.asc"
+  secret_gpg --export "$key" >"$ring/own.gpg" && gpg_in "$ring" --import "$ring/own.gpg" "$ring/subjects.asc" 2>.gpg &&
+    echo "$key:6:" | gpg_in "$ring" --import-ownertrust 2>.gpg || { cat .gpg >&2; die 78 "gpg refuses the keys"; }
+  how=--quick-sign-key
+  test "$exportable" = no && how=--quick-lsign-key
+  printf %s "$subjects" | while read -r subject expires user_id; do
+    case $subject$expires in "" | *[!0-9A-F]*) die 64 "$subject $expires is no subject" ;; esac
+    end=0
+    test "$expires" = 0 || end=seconds=$((expires - $(date +%s)))
+    if gpg_in "$ring" --local-user "$key" --cert-digest-algo SHA512 --default-cert-expire "$end" "$how" -- "$subject" "=$user_id" >.gpg 2>&1 </dev/null; then
+      echo "certified $subject"
+    else
+      echo "refused $subject $(grep "^gpg: " .gpg | tail -n1)"
+    fi
+  done
+  gpg_in "$ring" --armor --export-options export-local-sigs --export $(printf %s "$subjects" | cut -d" " -f1)
   end_agents "$folder/secret"
   ;;
 install)

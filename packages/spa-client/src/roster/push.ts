@@ -34,12 +34,12 @@ export interface PushOptions {
   readonly authority: readonly Fingerprint[];
 }
 
-/** Brings a bastion its release, which is in force when this says so. `secretKey`: its own, armored, if it is to travel. */
+/** Brings a bastion its release, which is in force when this says so. `secretKeys`: its own, armored, if they are to travel. */
 export async function pushBundle(
   bundle: BastionBundle,
   version: number,
   { transport, places, first, authority }: PushOptions,
-  secretKey: string | null = null,
+  secretKeys: string | null = null,
 ): Promise<PushResult> {
   const { bastion, release, files } = bundle;
   const orders: Orders = {
@@ -47,7 +47,7 @@ export async function pushBundle(
     ...{ release, version, first },
     ...(authority.length === 0 ? {} : { authority }),
   };
-  const entries = secretKey === null ? files : [...files, { path: 'secret-key.asc', content: secretKey }];
+  const entries = secretKeys === null ? files : [...files, { path: 'secret-key.asc', content: secretKeys }];
   return resultOf(await runInstaller(transport, bastion, orders, tarOf(entries)));
 }
 

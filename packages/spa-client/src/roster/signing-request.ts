@@ -271,7 +271,7 @@ export async function importAnswer(
     const userId = certifiedUserId(asked.subject.party, subject, nowSeconds, verified);
     const fault =
       userId === carried.userId
-        ? await faultOf(carried, certifier, subject, asked, folder.roster, nowSeconds)
+        ? await certificationFault(carried, certifier, subject, asked, folder.roster, nowSeconds)
         : `is for the user ID "${carried.userId}", which is not the one to be certified`;
     if (fault !== null) {
       const { party } = asked.subject;
@@ -298,7 +298,8 @@ const LIST_MAX_LENGTH = 200_000;
 /** Both machines' clocks, and the time that a file is under way. */
 const END_LEEWAY_SECONDS = 86_400;
 
-async function faultOf(
+/** Why a certification that somebody sent is not what the roster asks for; null: it is. */
+export async function certificationFault(
   carried: CarriedCertification,
   certifier: RawCertificate,
   subject: RawCertificate,

@@ -93,8 +93,8 @@ export async function addVerb(argv: readonly string[]): Promise<number> {
 // biome-ignore format: a table, one option a row
 const OPTIONS = [
   { long: 'make', help: 'make the secret key here: Ed25519 and Curve25519' },
-  { long: 'rsa', help: 'with --make: RSA of 3072 bits, for stock fwknop clients' },
-  { long: 'days', argument: 'DAYS', help: 'with --make: how long the key lasts (730; 0: for ever)' },
+  { long: 'rsa', help: 'with --make or --on: RSA of 3072 bits, for stock fwknop clients' },
+  { long: 'days', argument: 'DAYS', help: 'with --make or --on: how long the key lasts (730; 0: for ever)' },
   { long: 'passphrase', help: 'with --make: ask for a passphrase that protects the key' },
   { long: 'on', argument: 'HOST', help: 'bastion: make its key there by ssh, with its own gpg; the secret key stays there' },
   { long: 'ssh', argument: 'PROGRAM', help: 'with --on: instead of ssh' },
@@ -132,7 +132,7 @@ function refuseForeignOptions(kind: 'operator' | 'bastion', values: Values): voi
     (name) => values[name] !== undefined,
   );
   if (foreign !== undefined) throw new UsageError(`--${foreign} is not for ${kind}s`);
-  const elsewhere = values.on === undefined ? OF_MADE_KEYS : OF_MADE_KEYS.filter((name) => name !== 'days');
+  const elsewhere = values.on === undefined ? OF_MADE_KEYS : (['passphrase'] as const);
   const idle = values.make ? undefined : elsewhere.find((name) => values[name] !== undefined);
   if (idle !== undefined) throw new UsageError(`--${idle} goes with --make`);
   if (kind !== 'bastion') return;
@@ -191,12 +191,12 @@ async function keyMadeThere(
   values: Values,
   nowSeconds: number,
 ): Promise<{ readonly certificate: RawCertificate; readonly usedRequest: null }> {
-  const { userId, expiresAtSeconds } = await keyToMake('bastion', name, values, nowSeconds);
+  const { userId, expiresAtSeconds, algorithm } = await keyToMake('bastion', name, values, nowSeconds);
   const host = { name, host: values.on ?? '', sshPort: Number(values['ssh-port'] ?? 22) };
   const capabilities = values.capability?.includes('spa-server') ? (['spa-server'] as const) : [];
   const certificate = await makeKeyOnBastion(
     { ...host, capabilities },
-    { userId, expiresAtSeconds, another: false },
+    { userId, expiresAtSeconds, algorithm, known: [] },
     {
       transport: throughSsh(values.ssh ?? 'ssh', { user: null, sudo: values.sudo === true }),
       places: farPlacesOf({}),

@@ -1,4 +1,4 @@
-import type { Bastion } from 'spa-core';
+import { type Bastion, keysOf } from 'spa-core';
 import { ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
 import type { LeftOut } from '../../roster/bundle.ts';
 import {
@@ -90,10 +90,13 @@ export async function pushTo(
     const bundle = bundleOf.get(bastion.name);
     if (bundle === undefined) return rollBack(bastion, options);
     if (values['dry-run']) return comparePush(bundle, options);
-    const secret = values['with-secret-keys']
-      ? readSecret(secretsFolder, secretKeyFile(bastion.key.fingerprint))
-      : null;
-    return pushBundle(bundle, roster.version, options, secret?.toString('utf8') ?? null);
+    const secrets = values['with-secret-keys']
+      ? keysOf(bastion, source.plan.nowSeconds).flatMap(
+          ({ fingerprint }) => readSecret(secretsFolder, secretKeyFile(fingerprint)) ?? [],
+        )
+      : [];
+    const secretKeys = secrets.length === 0 ? null : Buffer.concat(secrets).toString('utf8');
+    return pushBundle(bundle, roster.version, options, secretKeys);
   }
 }
 
@@ -110,7 +113,7 @@ const PUSH_OPTIONS = [
   { long: 'dry-run', help: 'say who would get in and who would not any more, and change nothing' },
   { long: 'rollback', help: 'put the release before into force again' },
   { long: 'first', help: "write into the daemon's configuration there that it is to read the bundle" },
-  { long: 'with-secret-keys', help: "a bastion's secret key too, if it is in the folder of the secrets and the bastion has none" },
+  { long: 'with-secret-keys', help: "a bastion's secret keys too, if they are in the folder of the secrets and the bastion has them not" },
   ...FAR_OPTIONS,
   ROSTER_OPTION,
   ...SECRETS_OPTIONS,

@@ -8,6 +8,8 @@ import {
   type RawCertificate,
 } from 'spa-core';
 import { ConfigError, ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
+import { makeKeyOnBastion } from '../../roster/bastion-key.ts';
+import { throughSsh, throughSshbh } from '../../roster/far-host.ts';
 import { newHmacMaster } from '../../roster/hmac-masters.ts';
 import { certificateIn, fullFingerprint, mustBeFit } from '../../roster/proven-key.ts';
 import { ROSTER_FILE } from '../../roster/roster-file.ts';
@@ -25,15 +27,20 @@ import {
   SECRETS_OPTIONS,
   secretsPath,
 } from './common-options.ts';
+import { farPlacesOf } from './far-options.ts';
 import { newPassphrase } from './passphrase.ts';
 import { nameOf, reportSigning, signingJson, withSigning } from './signing.ts';
 
 // biome-ignore format: a table, one option a row
 const OPTIONS = [
   { long: 'make', help: 'make the new secret key here: Ed25519 and Curve25519' },
-  { long: 'rsa', help: 'with --make: RSA of 3072 bits, for stock fwknop clients' },
-  { long: 'days', argument: 'DAYS', help: 'with --make: how long the key lasts (730; 0: for ever)' },
+  { long: 'rsa', help: 'with --make or --on: RSA of 3072 bits, for stock fwknop clients' },
+  { long: 'days', argument: 'DAYS', help: 'with --make or --on: how long the key lasts (730; 0: for ever)' },
   { long: 'passphrase', help: 'with --make: ask for a passphrase that protects the key' },
+  { long: 'on', argument: 'HOST', help: "bastion: make its new key there by ssh; its own name: through sshbh. The secret key stays there" },
+  { long: 'ssh', argument: 'PROGRAM', help: 'with --on: instead of ssh' },
+  { long: 'rc-file', argument: 'FILE', help: "with --on NAME: sshbh's file (~/.fwknoprc)" },
+  { long: 'sudo', help: 'with --on: whoever logs in there is not root' },
   { long: 'import', argument: 'FILE', help: 'take the new certificate from this file; with --fingerprint' },
   { long: 'fingerprint', argument: 'FULL', help: 'the 40 digits of the new key, as its owner said them' },
   { long: 'overlap', argument: 'DAYS', help: 'how long the old key still counts (30; 0: it is out at once)' },
@@ -66,10 +73,12 @@ export async function rotateVerb(argv: readonly string[]): Promise<number> {
 const HELP = `spa-keys rotate: a new key, while the old one still counts for a while
 
 Usage: spa-keys rotate NAME --make|--import FILE --fingerprint FULL [options]
+       spa-keys rotate BASTION --on HOST [options]
        spa-keys rotate BASTION --hmac
 
   spa-keys rotate alice --import alice-2027.asc --fingerprint '0123 4567 89AB CDEF 0123  4567 89AB CDEF 0123 4567'
   spa-keys rotate us-east-1a --make --overlap 14
+  spa-keys rotate us-east-1b --on us-east-1b      its new key is made there, reached through sshbh, and stays there
   spa-keys rotate authority --make
 
 NAME is an operator or a bastion, or "authority". Who certified the old key certifies the new one, with the secret keys that
@@ -86,6 +95,8 @@ const DAY_SECONDS = 86_400;
 const DEFAULT_DAYS = 730;
 const DEFAULT_OVERLAP_DAYS = 30;
 
+const OF_MADE_KEYS = ['rsa', 'days', 'passphrase'] as const;
+
 /** `alice`, or `operator alice`. */
 function nameGiven(positionals: readonly string[]): string {
   const [first, second, ...others] = positionals;
@@ -98,17 +109,22 @@ function nameGiven(positionals: readonly string[]): string {
 }
 
 function checkOptions(values: Values): void {
-  const ways = [values.make, values.import, values.hmac].filter((way) => way !== undefined);
+  const ways = [values.make, values.on, values.import, values.hmac].filter((way) => way !== undefined);
   if (ways.length !== 1) {
-    throw new UsageError('which key? give one of --make, --import FILE --fingerprint FULL, and --hmac');
+    throw new UsageError(
+      'which key? give one of --make, --on HOST, --import FILE --fingerprint FULL, and --hmac',
+    );
   }
+  const far = (['ssh', 'rc-file', 'sudo'] as const).find((name) => values[name] !== undefined);
+  if (far !== undefined && values.on === undefined) throw new UsageError(`--${far} goes with --on HOST`);
   if ((values.import === undefined) !== (values.fingerprint === undefined)) {
     throw new UsageError(
       '--import FILE and --fingerprint FULL, as the owner of the key said it, go together',
     );
   }
   if (values.make !== undefined) return;
-  const idle = (['rsa', 'days', 'passphrase'] as const).find((name) => values[name] !== undefined);
+  const elsewhere = values.on === undefined ? OF_MADE_KEYS : (['passphrase'] as const);
+  const idle = elsewhere.find((name) => values[name] !== undefined);
   if (idle !== undefined) throw new UsageError(`--${idle} goes with --make`);
 }
 
@@ -159,15 +175,50 @@ async function newCertificate(
     return certificate;
   }
   const days = daysOf('--days', values.days, DEFAULT_DAYS);
+  const expiresAtSeconds = days === 0 ? null : nowSeconds + days * DAY_SECONDS;
+  if (values.on !== undefined) return keyMadeThere(folder, party, values, expiresAtSeconds);
   const { certificate, secretKey } = await makeKey({
     userId: userIdFor(folder, party, nowSeconds),
-    expiresAtSeconds: days === 0 ? null : nowSeconds + days * DAY_SECONDS,
+    expiresAtSeconds,
     nowSeconds,
     passphrase: values.passphrase ? await newPassphrase(nameOf(party)) : null,
     algorithm: values.rsa ? 'rsa3072' : 'ecc',
   });
   const secrets = new Map([[secretKeyFile(certificate.fingerprint), secretKey]]);
   await changeSecrets(secretsPath(values, folder.roster.name), secrets);
+  return certificate;
+}
+
+/** The secret key never leaves the bastion. */
+async function keyMadeThere(
+  folder: RosterFolder,
+  party: Party,
+  values: Values,
+  expiresAtSeconds: number | null,
+): Promise<RawCertificate> {
+  const { on: host = '' } = values;
+  if (party.kind !== 'bastion') throw new UsageError(`--on is for bastions, and ${nameOf(party)} is none`);
+  const way = { user: null, sudo: values.sudo === true };
+  const isByName = host === party.name && values.ssh === undefined;
+  const certificate = await makeKeyOnBastion(
+    { ...party, host },
+    {
+      userId: userIdFor(folder, party, Math.floor(Date.now() / 1000)),
+      expiresAtSeconds,
+      algorithm: values.rsa ? 'rsa3072' : 'ecc',
+      known: [party.key, ...(party.retiring === null ? [] : [party.retiring])].map(
+        ({ fingerprint }) => fingerprint,
+      ),
+    },
+    {
+      transport: isByName
+        ? throughSshbh({ rcFile: values['rc-file'] ?? null, ...way })
+        : throughSsh(values.ssh ?? 'ssh', way),
+      places: farPlacesOf({}),
+    },
+  );
+  // It was made after this run began.
+  mustBeFit(party.name, certificate, KEY_USES.bastion, Math.floor(Date.now() / 1000));
   return certificate;
 }
 

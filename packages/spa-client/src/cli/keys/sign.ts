@@ -17,6 +17,8 @@ import {
 import { print, printable, say } from '../program.ts';
 import { readCarried, writeCarried } from './carried-file.ts';
 import { HELP_OPTION, JSON_OPTION, ROSTER_OPTION, rosterPath, SECRETS_OPTIONS } from './common-options.ts';
+import { FAR_OPTIONS } from './far-options.ts';
+import { answersJson, signOnBastions } from './sign-on-bastions.ts';
 import { counted, nameOf, reportSigning, signingJson, withSigning } from './signing.ts';
 
 // biome-ignore format: a table, one option a row
@@ -25,6 +27,8 @@ const OPTIONS = [
   ...SECRETS_OPTIONS,
   { long: 'import', argument: 'FILE', help: 'a file that was carried here: a request (with --export), or the answer to one' },
   { long: 'export', argument: 'FILE', help: 'where the answer to a request goes' },
+  { long: 'on-bastions', help: 'let bastions whose keys were made there certify where they are' },
+  ...FAR_OPTIONS,
   { long: 'yes', short: 'y', help: 'sign what a request asks for without a question' },
   JSON_OPTION,
   HELP_OPTION,
@@ -39,6 +43,13 @@ export async function signVerb(argv: readonly string[]): Promise<number> {
   if (positionals[0] !== undefined)
     throw new UsageError(`"${positionals[0]}" is too much; spa-keys sign --help`);
   const file = values.import;
+  if (values['on-bastions'] && file !== undefined) {
+    throw new UsageError(
+      '--on-bastions and --import are two ways to a key that is elsewhere; give one at a time',
+    );
+  }
+  const far = values['on-bastions'] ? undefined : FAR_OPTIONS.find(({ long }) => values[long] !== undefined);
+  if (far !== undefined) throw new UsageError(`--${far.long} goes with --on-bastions`);
   if (file === undefined) {
     if (values.export !== undefined) {
       throw new UsageError('--export goes with --import FILE; spa-keys plan --export FILE writes a request');
@@ -69,6 +80,10 @@ here, and signs the roster. What is right stays as it is. It can be interrupted 
   spa-keys sign                            with the keys in the folder of the secrets
   spa-keys sign --gnupg-home default       with those of gpg-agent, too: cards and passphrases work as they do for gpg
 
+In the topology mutual each bastion certifies its operators. Its key was made there (spa-keys add bastion --on)?
+  spa-keys sign --on-bastions              it certifies there, by its own gpg; through sshbh
+  spa-keys sign --on-bastions --ssh ssh    while ssh still works without a packet
+
 The authority's key is on a machine without a network? Carry two files by hand:
   spa-keys plan --export request.json      here
   spa-keys sign --import request.json --export answer.json --gnupg-home default       there; no roster is needed there
@@ -76,17 +91,21 @@ The authority's key is on a machine without a network? Carry two files by hand:
 
 ${formatOptions(OPTIONS)}
 
-Exit status: 0 all is signed; 1 in part, because some keys are elsewhere or not fit; 75 another run is at it.
+Exit status: 0 all is signed; 1 in part, because some keys are elsewhere or not fit, or a bastion did not answer; 75 another run is at it.
 `;
 
 async function signFolder(values: Values): Promise<number> {
   const path = rosterPath(values);
-  const result = await withRosterLock(path, async () => {
+  const here = await withRosterLock(path, async () => {
     const folder = await readRosterFolder(path);
     return withSigning(values, folder.roster.name, (keys, options) => signRoster(folder, keys, options));
   });
-  if (values.json) print(`${JSON.stringify(signingJson(result), null, 2)}\n`);
-  else reportSigning(result);
+  const there = values['on-bastions'] ? await signOnBastions(values, here) : null;
+  const result = there?.result ?? here;
+  if (values.json) {
+    const bastions = there === null ? {} : { bastions: answersJson(there.answers) };
+    print(`${JSON.stringify({ ...signingJson(result), ...bastions }, null, 2)}\n`);
+  } else reportSigning(result);
   return result.lacking.length === 0 && result.unfit.length === 0 && result.roster !== 'lacking'
     ? ExitCode.ok
     : ExitCode.failure;

@@ -61,6 +61,7 @@ function sayLacking({ party, fingerprint, certifications }: LackingKey): void {
   const owner = party.kind === 'authority' ? 'the authority' : party.name;
   say(
     `${owner}: ${counted(certifications, 'certification')} must be made with ${fingerprint}, which is not here; ` +
+      (party.kind === 'bastion' ? 'if it was made on the bastion: spa-keys sign --on-bastions; ' : '') +
       `where it is: spa-keys sign (--gnupg-home default if gpg has it), or by hand: spa-keys plan --export FILE --for ${fingerprint}`,
   );
 }

@@ -1,27 +1,11 @@
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs';
-import {
-  type CommandResult,
-  createFleet,
-  createLabRoster,
-  dropEverything,
-  type Fleet,
-  type FleetBastion,
-  type FleetPerson,
-  type LabRoster,
-  lacking,
-  PROGRAMS,
-  until,
-} from 'spa-lab';
-import t, { type Test } from 'tap';
+import { readlinkSync, renameSync } from 'node:fs';
+import { lacking, until } from 'spa-lab';
+import t from 'tap';
+import { ACCESS, handOut, setUp, startDaemons } from './keys-fleet.ts';
 
-t.setTimeout(300_000);
-
-const skip =
-  process.getuid?.() === 0
-    ? lacking('fwknopd', 'iptables', 'nft', 'gpg', 'sshd', 'ssh', 'flock')
-    : 'root only: a bastion has its own /etc/fwknop';
-
-for (const topology of ['mutual', 'authority'] as const) {
+/** From the first push to a bastion of each kind, with stock fwknopd and spa-server, to one operator less. */
+export function pushReachesBastions(topology: 'mutual' | 'authority'): void {
+  t.setTimeout(300_000);
   t.test(
     `${topology}: a bastion of each kind gets its bundle, and its operators get in`,
     { skip },
@@ -184,143 +168,7 @@ for (const topology of ['mutual', 'authority'] as const) {
   );
 }
 
-t.test('a bastion makes its own key, which never leaves it', { skip }, async (t) => {
-  const { lab, alice, ours, keys, program, fleet } = await setUp(t, 'authority');
-  const place = ['--region', 'west', '--host', 'ours.test', '--capability', 'spa-server'];
-  const added = await keys('add', 'bastion', 'fresh', ...place, '--on', 'ours.test');
-  t.equal(added.status, 0, added.stderr);
-  const certificate = readFileSync(`${lab.folder}/certificates/bastions/fresh.asc`, 'utf8');
-  t.match(certificate, /BEGIN PGP PUBLIC KEY BLOCK/);
-  const [keyFile = ''] = readdirSync(ours.configuration.path('spa-keys', 'secret')).filter((file) =>
-    file.endsWith('.asc'),
-  );
-  t.match(
-    readFileSync(ours.configuration.path('spa-keys', 'secret', keyFile), 'utf8'),
-    /BEGIN PGP PRIVATE KEY BLOCK/,
-  );
-  t.notOk(readdirSync(`${lab.secrets}/keys`).includes(keyFile), 'not here');
-  t.match(await keys('sign'), { status: 0 });
-  const pushed = await keys('push', '--ssh', 'ssh', '--first', '--program', program, 'fresh');
-  t.match(pushed, { status: 0, stderr: /^fresh: \d+-[0-9a-f]{12} is in force/ }, pushed.stderr);
-  await ours.host.must(['nft', 'flush', 'ruleset']);
-  await start(ours, [program, '-f', '-c', '/etc/fwknop/fwknopd.conf'], 'listening on');
-  await handOut(keys, lab, fleet);
-  const { status, stderr } = await alice.host.run(['sshbh', 'fresh', '--', 'true']);
-  t.equal(status, 0, stderr);
-});
-
-const ACCESS = `access:
-  - { who: [everybody], where: [everywhere], timeout: 30 }
-`;
-
-interface Setting {
-  readonly fleet: Fleet;
-  readonly lab: LabRoster;
-  readonly alice: FleetPerson;
-  readonly bob: FleetPerson;
-  readonly stock: FleetBastion;
-  readonly ours: FleetBastion;
-  /** The path of spa-server on bastions. */
-  readonly program: string;
-  /** Runs spa-keys on alice's machine. */
-  readonly keys: (...args: readonly string[]) => Promise<CommandResult>;
-}
-
-async function setUp(t: Test, topology: 'mutual' | 'authority'): Promise<Setting> {
-  const fleet = await createFleet(['alice', 'bob'], ['stock', 'ours']);
-  t.teardown(fleet.dispose);
-  const [alice, bob] = fleet.people;
-  const [stock, ours] = fleet.bastions;
-  if (alice === undefined || bob === undefined || stock === undefined || ours === undefined)
-    throw new Error('fleet');
-  const lab = await createLabRoster(fleet.scratch, {
-    topology,
-    operators: ['alice', 'bob'],
-    bastions: [
-      { name: 'stock', region: 'north', host: 'stock.test', daemon: 'fwknopd' },
-      { name: 'ours', region: 'south', host: 'ours.test', daemon: 'spa-server' },
-    ],
-  });
-  t.teardown(lab.close);
-  await lab.write({ access: ACCESS });
-  mkdirSync(`${lab.secrets}/keys`, { mode: 0o700 });
-  for (const { name } of [stock, ours]) {
-    const secret = (await lab.homes.get(name)?.exportSecretKey()) ?? '';
-    writeFileSync(`${lab.secrets}/keys/${lab.fingerprint(name)}.asc`, secret, { mode: 0o600 });
-  }
-  const program = fleet.scratch.path('spa-server');
-  writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${PROGRAMS.spaServer}' "$@"\n`, {
-    mode: 0o755,
-  });
-  for (const { configuration, scratch } of [stock, ours]) {
-    mkdirSync(scratch.path('run'), { mode: 0o700 });
-    writeFileSync(
-      configuration.path('fwknopd.conf'),
-      `FWKNOP_RUN_DIR ${scratch.path('run')}\nACCESS_FILE /nowhere\n`,
-      { mode: 0o600 },
-    );
-  }
-  const authority = lab.homes.get('authority')?.path;
-  const common = [
-    '--roster',
-    lab.folder,
-    '--secrets',
-    lab.secrets,
-    ...(authority === undefined ? [] : ['--gnupg-home', authority]),
-  ];
-  const keys: Setting['keys'] = (verb = '', ...args) =>
-    alice.host.run(['spa-keys', verb, ...common, ...args]);
-  return { fleet, lab, alice, bob, stock, ours, keys, program };
-}
-
-async function startDaemons(
-  fleet: Fleet,
-  stock: FleetBastion,
-  ours: FleetBastion,
-  program: string,
-): Promise<void> {
-  await dropEverything(stock.host, 'iptables');
-  await dropEverything(ours.host, 'nftables');
-  await ours.host.must(['nft', 'flush', 'ruleset']);
-  const config = ['-f', '-c', '/etc/fwknop/fwknopd.conf'];
-  const logs = fleet.scratch.path('log');
-  mkdirSync(logs);
-  await start(stock, ['fwknopd', ...config, '-i', stock.host.device], 'Starting fwknopd main event loop');
-  await start(ours, [program, ...config], 'listening on');
-}
-
-async function start({ host }: FleetBastion, command: readonly string[], ready: string): Promise<void> {
-  const child = host.spawn(command, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let log = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.on('data', (chunk: Buffer) => {
-      log += chunk.toString();
-    });
-  }
-  await until(`${command[0]} runs`, () => log.includes(ready)).catch((error: Error) => {
-    throw new Error(`${error.message}; it said:\n${log}`);
-  });
-}
-
-/** Each operator has a GnuPG home with his own key, and takes his bundle. */
-async function handOut(keys: Setting['keys'], lab: LabRoster, { people, scratch }: Fleet): Promise<void> {
-  const out = scratch.path('bundles');
-  for (const { name, host, home, address } of people) {
-    const result = await keys('bundle', '--out', out, '--allow-ip', address, name);
-    if (result.status !== 0) throw new Error(result.stderr);
-    const gnupg = lab.homes.get(name)?.path ?? '';
-    const rc = readFileSync(`${out}/operators/${name}/fwknoprc`, 'utf8');
-    writeFileSync(home.path('.fwknoprc'), rc.replace('[default]', `[default]\nGPG_HOMEDIR ${gnupg}`), {
-      mode: 0o600,
-    });
-    await host.must([
-      'gpg',
-      '--homedir',
-      gnupg,
-      '--batch',
-      '--quiet',
-      '--import',
-      `${out}/operators/${name}/certificates.asc`,
-    ]);
-  }
-}
+const skip =
+  process.getuid?.() === 0
+    ? lacking('fwknopd', 'iptables', 'nft', 'gpg', 'sshd', 'ssh', 'flock')
+    : 'root only: a bastion has its own /etc/fwknop';

@@ -1,0 +1,3 @@
+import { pushReachesBastions } from './keys-push.ts';
+
+pushReachesBastions('authority');
