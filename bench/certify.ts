@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import {
   armorCertificates,
@@ -15,9 +15,10 @@ import {
   readRawCertificates,
   withSignatures,
 } from 'spa-core';
-import { createScratch } from 'spa-lab';
+import { createScratch, PROGRAMS } from 'spa-lab';
 import { type Finding, percentile, type Section, type Table } from './results.ts';
 import type { Run } from './run.ts';
+import { endedChildrenCpuMs } from './usage.ts';
 
 /** What it costs that everybody certifies everybody, and to see that all is there, beside gpg. */
 export async function measureCertify(run: Run): Promise<Omit<Section, 'title'>> {
@@ -28,12 +29,14 @@ export async function measureCertify(run: Run): Promise<Omit<Section, 'title'>> 
     run.progress(`${operators} × ${bastions}: spa-core`);
     const { certified, ms } = await certifyAll(fleet);
     const plans = await planTimes(certified);
+    run.progress(`${operators} × ${bastions}: spa-keys`);
+    const programs = await timePrograms(fleet, run);
     run.progress(`${operators} × ${bastions}: gpg`);
     const gpg = await timeGpg(fleet, certified, run);
-    outcomes.push({ fleet, oursMs: ms, gpg, plans });
+    outcomes.push({ fleet, oursMs: ms, gpg, plans, programs });
   }
   return {
-    tables: [tabulateCertifying(outcomes), tabulatePlans(outcomes)],
+    tables: [tabulatePrograms(outcomes), tabulateCertifying(outcomes), tabulatePlans(outcomes)],
     findings: outcomes.flatMap(findingsOf),
     method: METHOD,
   };
@@ -46,12 +49,15 @@ const SAMPLE = 300;
 const WANTED_TIMES = 10;
 const WANTED_PLAN_MS = 2000;
 const PLANS = 5;
-/** 2026-11-22. */
-const NOW = 1_795_300_000;
+/** The programs go by the clock. */
+const NOW = Math.floor(Date.now() / 1000);
 const HOUR = 3600;
 
 const METHOD = `\
-Each operator certifies each bastion and each bastion each operator, with Ed25519 keys without passphrase. *spa-core*: from the text of
+Each operator certifies each bastion and each bastion each operator, with Ed25519 keys without passphrase. *spa-keys sign*, *plan*: the
+whole program, from its start to its end, with the roster and the secret keys in files: *sign* makes all certifications, *plan, warm* comes
+after it (median of ${PLANS}), *plan, cold* verifies all of them, as in a new clone. *CPU*: user and system time of the processes; of gpg's
+without gpg-agent's, which makes the signatures. gpg's loop for all is what one takes, times all. *spa-core*: from the text of
 secret keys and certificates to armored certificates with all certifications, in one process. *gpg*: \`gpg --quick-sign-key\` in a loop, one
 process for each certification, in one home that holds all keys, without a look at the trust database; of more than 1,200 certifications a
 sample of ${SAMPLE}, with the certificates as they are before the first one, which is the best case for gpg. *good*: what \`gpg --check-sigs\` says of
@@ -76,11 +82,25 @@ interface Outcome {
   readonly oursMs: number;
   readonly gpg: GpgTimes;
   readonly plans: PlanTimes;
+  readonly programs: ProgramTimes;
+}
+
+/** What a program takes until it has ended. */
+interface Cost {
+  readonly wallMs: number;
+  readonly cpuMs: number;
+}
+
+interface ProgramTimes {
+  readonly sign: Cost;
+  readonly warm: Cost;
+  readonly cold: Cost;
 }
 
 interface GpgTimes {
   readonly made: number;
   readonly ms: number;
+  readonly cpuMs: number;
   /** Certifications of ours that gpg was shown, and that it finds good. */
   readonly shown: number;
   readonly good: number;
@@ -231,6 +251,68 @@ function rosterOf(members: readonly Member[]): Roster {
   };
 }
 
+async function timePrograms(fleet: Fleet, { onEnd }: Run): Promise<ProgramTimes> {
+  const scratch = createScratch();
+  onEnd(() => scratch.remove());
+  const [folder, secrets] = [scratch.path('roster'), scratch.path('secrets')];
+  writeFolder(fleet, folder, secrets);
+  const program = async (verb: string): Promise<Cost> => {
+    const begun = performance.now();
+    const cpuBefore = endedChildrenCpuMs();
+    await run(process.execPath, [PROGRAMS.spaKeys, verb, '--roster', folder, '--secrets', secrets], {
+      // A certificate authority of this host's own would be read at each start.
+      env: { ...process.env, NODE_EXTRA_CA_CERTS: undefined },
+    });
+    return { wallMs: performance.now() - begun, cpuMs: endedChildrenCpuMs() - cpuBefore };
+  };
+  const sign = await program('sign');
+  const warm: Cost[] = [];
+  for (let round = 0; round < PLANS; round += 1) warm.push(await program('plan'));
+  rmSync(`${secrets}/cache`, { recursive: true });
+  const cold = await program('plan');
+  scratch.remove();
+  return {
+    sign,
+    warm: {
+      wallMs: percentile(
+        warm.map(({ wallMs }) => wallMs),
+        0.5,
+      ),
+      cpuMs: percentile(
+        warm.map(({ cpuMs }) => cpuMs),
+        0.5,
+      ),
+    },
+    cold,
+  };
+}
+
+/** A roster that gives everybody every door, the certificates with nobody's certification, and all secret keys. */
+function writeFolder({ operators, bastions }: Fleet, folder: string, secrets: string): void {
+  for (const path of [
+    `${folder}/certificates/operators`,
+    `${folder}/certificates/bastions`,
+    `${secrets}/keys`,
+  ]) {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  }
+  const lines = ['name: bench', 'version: 1', 'topology: mutual'];
+  for (const [kind, members, more] of [
+    ['operators', operators, ({ name }: Member) => [`email: ${name}@example.org`]],
+    ['bastions', bastions, ({ name }: Member) => ['region: somewhere', `host: ${name}.example.org`]],
+  ] as const) {
+    lines.push(`${kind}:`);
+    for (const member of members) {
+      const settings = [`fingerprint: ${member.fingerprint}`, ...more(member)];
+      lines.push(`  ${member.name}:`, ...settings.map((setting) => `    ${setting}`));
+      writeFileSync(`${folder}/certificates/${kind}/${member.name}.asc`, member.certificate);
+      writeFileSync(`${secrets}/keys/${member.fingerprint}.asc`, member.secretKey, { mode: 0o600 });
+    }
+  }
+  lines.push('access:', '  - who: [everybody]', '    where: [everywhere]', '');
+  writeFileSync(`${folder}/roster.yaml`, lines.join('\n'));
+}
+
 async function timeGpg(fleet: Fleet, certified: ReadonlyMap<Member, string>, run: Run): Promise<GpgTimes> {
   const { operators, bastions } = fleet;
   const pairs = operators.flatMap((operator) =>
@@ -245,10 +327,12 @@ async function timeGpg(fleet: Fleet, certified: ReadonlyMap<Member, string>, run
   const members = [...operators, ...bastions];
   const loop = await createHome(run, members.map(({ secretKey }) => secretKey).join('\n'));
   const begun = performance.now();
+  const cpuBefore = endedChildrenCpuMs();
   for (const [maker, subject] of chosen) {
     await loop(['--local-user', maker.fingerprint, '--quick-sign-key', subject.fingerprint]);
   }
   const ms = performance.now() - begun;
+  const cpuMs = endedChildrenCpuMs() - cpuBefore;
 
   const subjects = isSample
     ? members.slice(0, Math.ceil((2 * SMALL[0] * SMALL[1]) / bastions.length))
@@ -272,7 +356,7 @@ async function timeGpg(fleet: Fleet, certified: ReadonlyMap<Member, string>, run
     shown += 1;
     if (verdict === '!') good += 1;
   }
-  return { made: chosen.length, ms, shown, good };
+  return { made: chosen.length, ms, cpuMs, shown, good };
 }
 
 const run = promisify(execFile);
@@ -296,6 +380,33 @@ async function createHome({ onEnd }: Run, keys: string): Promise<Gpg> {
   };
   await gpg(['--import', scratch.path('keys.asc')]);
   return gpg;
+}
+
+function tabulatePrograms(outcomes: readonly Outcome[]): Table {
+  const heading = ['operators × bastions', 'program', 's', 'CPU s', 'sign ×', 'CPU ×'];
+  const seconds = (ms: number): string => (ms / 1000).toFixed(2);
+  const lines = outcomes.flatMap(({ fleet, programs: { sign, warm, cold }, gpg }) => {
+    const loop = loopOf(fleet, gpg);
+    const row = (name: string, { wallMs, cpuMs }: Cost): readonly string[] => [
+      ...[sizeOf(fleet), name, seconds(wallMs), seconds(cpuMs)],
+      ...(name === SIGN ? [(loop.wallMs / wallMs).toFixed(0), (loop.cpuMs / cpuMs).toFixed(0)] : ['', '']),
+    ];
+    return [
+      row("gpg's loop", loop),
+      row(SIGN, sign),
+      row('spa-keys plan, warm', warm),
+      row('spa-keys plan, cold', cold),
+    ];
+  });
+  return { heading, words: 2, lines };
+}
+
+const SIGN = 'spa-keys sign';
+
+/** For all, from what it has made. */
+function loopOf(fleet: Fleet, { made, ms, cpuMs }: GpgTimes): Cost {
+  const share = countOf(fleet) / made;
+  return { wallMs: ms * share, cpuMs: cpuMs * share };
 }
 
 function tabulateCertifying(outcomes: readonly Outcome[]): Table {
@@ -341,25 +452,26 @@ function tabulatePlans(outcomes: readonly Outcome[]): Table {
   return { heading, words: 1, lines };
 }
 
-function findingsOf({ fleet, oursMs, gpg, plans }: Outcome): readonly Finding[] {
+function findingsOf({ fleet, gpg, programs: { sign, warm } }: Outcome): readonly Finding[] {
   const count = countOf(fleet);
-  const times = timesOf(fleet, oursMs, gpg);
+  const loopMs = loopOf(fleet, gpg).wallMs;
+  const times = loopMs / sign.wallMs;
   return [
     {
-      measure: `${count} mutual certifications, ${sizeOf(fleet)}; gpg's of ${gpg.made}`,
-      peer: `${(((gpg.ms / gpg.made) * count) / 1000).toFixed(1)} s`,
-      ours: `${(oursMs / 1000).toFixed(2)} s`,
+      measure: `spa-keys sign, ${count} mutual certifications, ${sizeOf(fleet)}; gpg's of ${gpg.made}`,
+      peer: `${(loopMs / 1000).toFixed(1)} s`,
+      ours: `${(sign.wallMs / 1000).toFixed(2)} s`,
       times: times.toFixed(0),
       wanted: `${WANTED_TIMES} ×`,
       isReached: times >= WANTED_TIMES && gpg.good === gpg.shown && gpg.shown > 0,
     },
     {
-      measure: `plan, ${sizeOf(fleet)}, warm`,
+      measure: `spa-keys plan, ${sizeOf(fleet)}, warm`,
       peer: '',
-      ours: `${(plans.warmMs / 1000).toFixed(2)} s`,
+      ours: `${(warm.wallMs / 1000).toFixed(2)} s`,
       times: '',
       wanted: `${WANTED_PLAN_MS / 1000} s`,
-      isReached: plans.warmMs < WANTED_PLAN_MS,
+      isReached: warm.wallMs < WANTED_PLAN_MS,
     },
   ];
 }

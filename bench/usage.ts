@@ -23,6 +23,16 @@ export function usageOf(pid: number): Usage {
   return { cpuMs: (ticks * 1000) / TICKS_PER_SECOND, residentMb: residentKb / 1024 };
 }
 
+/** User and system time of all children of this process that have ended, in milliseconds. */
+export function endedChildrenCpuMs(): number {
+  const stat = readFileSync('/proc/self/stat', 'utf8');
+  const [user, system] = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(13, 15);
+  return ((Number(user) + Number(system)) * 1000) / TICKS_PER_SECOND;
+}
+
 interface Status {
   readonly pid: number;
   readonly parent: number;

@@ -8,7 +8,6 @@ import {
   writePrivateFile,
 } from 'spa-host';
 import { planPage } from '../../roster/picture/plan-page.ts';
-import { planFolder } from '../../roster/plan-folder.ts';
 import { formatPlanJson, isSigned, type RosterSignatureState } from '../../roster/plan-json.ts';
 import { formatPlanTable } from '../../roster/plan-table.ts';
 import { type RosterFolder, readRosterFolder, rosterSignatureState } from '../../roster/roster-folder.ts';
@@ -24,6 +23,7 @@ import {
   SECRETS_OPTIONS,
   secretsPath,
 } from './common-options.ts';
+import { planWithProgress } from './planning.ts';
 
 /**
  * `spa-keys plan`: what is missing, expired, revoked or weak.
@@ -37,7 +37,7 @@ export async function planVerb(argv: readonly string[]): Promise<number> {
   const nowSeconds = Math.floor(Date.now() / 1000);
   const folder = await readRosterFolder(rosterPath(values));
   const { roster } = folder;
-  const plan = await planFolder(folder, secretsPath(values, roster.name), nowSeconds);
+  const plan = await planWithProgress(folder, secretsPath(values, roster.name), nowSeconds);
   const signature = await rosterSignatureState(folder, nowSeconds);
   if (values.graph !== undefined) writePrivateFile(values.graph, planPage(roster, plan, signature));
   if (values.export !== undefined) return exportRequest(values, folder, plan, signature);

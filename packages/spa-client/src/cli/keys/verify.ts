@@ -1,6 +1,5 @@
 import { isSoundPlan } from 'spa-core';
 import { ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
-import { planFolder } from '../../roster/plan-folder.ts';
 import { formatPlanJson, isSigned } from '../../roster/plan-json.ts';
 import { formatPlanTable } from '../../roster/plan-table.ts';
 import { readRosterFolder, rosterSignatureState } from '../../roster/roster-folder.ts';
@@ -14,6 +13,7 @@ import {
   SECRETS_OPTIONS,
   secretsPath,
 } from './common-options.ts';
+import { planWithProgress } from './planning.ts';
 
 /**
  * `spa-keys verify`: for CI, whether everything that is needed is there and valid.
@@ -27,7 +27,7 @@ export async function verifyVerb(argv: readonly string[]): Promise<number> {
   const nowSeconds = Math.floor(Date.now() / 1000);
   const folder = await readRosterFolder(rosterPath(values));
   const { roster } = folder;
-  const plan = await planFolder(folder, secretsPath(values, roster.name), nowSeconds);
+  const plan = await planWithProgress(folder, secretsPath(values, roster.name), nowSeconds);
   const signature = await rosterSignatureState(folder, nowSeconds);
   const isSound = isSoundPlan(plan) && isSigned(signature);
   if (values.json) print(formatPlanJson(roster, plan, signature));
