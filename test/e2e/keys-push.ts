@@ -117,6 +117,23 @@ export function pushReachesBastions(topology: 'mutual' | 'authority'): void {
           t.equal(status, 0, `bob is in at ${name}: ${stderr}`);
         }
       });
+    },
+  );
+}
+
+/** From a fleet at work to one operator less. */
+export function revokingShutsOut(topology: 'mutual' | 'authority'): void {
+  t.setTimeout(300_000);
+  t.test(
+    `${topology}: who is revoked is out, and what is wrong never comes into force`,
+    { skip },
+    async (t) => {
+      const { fleet, lab, alice, bob, stock, ours, keys, program } = await setUp(t, topology);
+      const everywhere = ['--program', program];
+      const first = await keys('push', '--ssh', 'ssh', '--first', '--with-secret-keys', ...everywhere);
+      t.equal(first.status, 0, first.stderr);
+      await startDaemons(fleet, stock, ours, program);
+      await handOut(keys, lab, fleet);
 
       await t.test(
         'who is revoked is out everywhere, his doors are closed and his connections end',

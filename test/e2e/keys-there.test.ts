@@ -1,7 +1,8 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { createGnupgHome, lacking } from 'spa-lab';
 import t, { type Test } from 'tap';
 import { handOut, keysOn, layOut, type Setting, startDaemons } from './keys-fleet.ts';
+import { fingerprintsOf, mustBeIn, overlapHolds } from './keys-rotation.ts';
 
 t.setTimeout(300_000);
 
@@ -115,54 +116,8 @@ t.test('mutual, with keys that never leave the bastions', { skip }, async (t) =>
     t.equal(pushed.status, 0, pushed.stderr);
   });
 
-  await t.test('during the overlap the old bundle opens both doors, and so does the new one', async (t) => {
-    await handOut(keys, lab, { people: [bob], scratch: fleet.scratch });
-    for (const person of [alice, bob]) {
-      for (const name of bastions) {
-        const rc = readFileSync(person.home.path('.fwknoprc'), 'utf8');
-        const [next = '', old = ''] = fingerprintsOf(lab.folder, name);
-        t.ok(rc.includes(person === bob ? next : old), `${person.name} seals for his key of ${name}`);
-        t.notOk(rc.includes(person === bob ? old : next));
-        await mustBeIn(t, person, name);
-      }
-    }
-  });
-
-  await t.test('after the overlap only the new bundle does', async (t) => {
-    const file = `${lab.folder}/roster.yaml`;
-    const text = readFileSync(file, 'utf8');
-    const version = Number(/^version: (\d+)/m.exec(text)?.[1]);
-    writeFileSync(
-      file,
-      text
-        .replace(/^version: .*/m, `version: ${version + 1}`)
-        .replaceAll(/until: \S+Z/g, 'until: 2026-01-01'),
-    );
-    t.equal((await keys('sign')).status, 0);
-    const pushed = await keys('push', ...everywhere);
-    t.equal(pushed.status, 0, pushed.stderr);
-    // The push went through it.
-    await ours.host.must([program, '-c', '/etc/fwknop/fwknopd.conf', '--revoke', `address=${alice.address}`]);
-    for (const name of bastions) {
-      const old = await alice.host.run(['sshbh', '--wait', '2', name, '--', 'true']);
-      t.not(old.status, 0, `alice's old bundle is out at ${name}`);
-      await mustBeIn(t, bob, name);
-    }
-  });
+  await overlapHolds(t, { fleet, lab, alice, bob, ours, keys, program });
 });
-
-/** By real ssh, through the door that his packet opens. */
-async function mustBeIn(t: Test, person: Setting['alice'], name: string): Promise<void> {
-  const { status, stdout, stderr } = await person.host.run(['sshbh', name, '--', 'echo', 'in']);
-  t.match({ status, stdout }, { status: 0, stdout: 'in\n' }, `${person.name} at ${name}: ${stderr}`);
-}
-
-/** Of a bastion: its key, and the one that retires. */
-function fingerprintsOf(folder: string, name: string): readonly string[] {
-  const text = readFileSync(`${folder}/roster.yaml`, 'utf8');
-  const entry = new RegExp(`^  ${name}:.*(?:\\n    .*)*`, 'm').exec(text)?.[0] ?? '';
-  return Array.from(entry.matchAll(/fingerprint: "?([0-9A-F]{40})/g), ([, fingerprint = '']) => fingerprint);
-}
 
 /** A roster with operators and no bastion yet; the operators' keys are in GnuPG homes that alice's machine uses. */
 async function setUpThere(

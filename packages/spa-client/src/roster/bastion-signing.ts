@@ -133,21 +133,20 @@ async function pick(
 ): Promise<CarriedCertification | string> {
   const { fingerprint } = standing.certifier.key;
   const certifier = certificates.get(fingerprint);
+  if (certifier === undefined) return 'the certificate of the bastion is not here';
   const signatures = sent?.users.find(({ userId }) => userId === order.userId)?.signatures ?? [];
   const candidates = signatures
-    .filter(({ fields }) => fields?.issuerKeyId === certifier?.primary.keyId)
+    .filter(({ fields }) => fields?.issuerKeyId === certifier.primary.keyId)
     .slice(0, CANDIDATES_MAX);
   let fault: string | null = null;
-  for (const { octets } of certifier === undefined ? [] : candidates) {
+  for (const { octets: signature } of candidates) {
     const carried: CarriedCertification = {
       certifier: fingerprint,
       subject: order.fingerprint,
       userId: order.userId,
-      signature: octets,
+      signature,
     };
-    fault = certifier
-      ? await certificationFault(carried, certifier, raw, standing, roster, nowSeconds)
-      : null;
+    fault = await certificationFault(carried, certifier, raw, standing, roster, nowSeconds);
     if (fault === null) return carried;
   }
   return fault === null ? 'it sent no certification' : `the certification that it sent ${fault}`;

@@ -1,0 +1,3 @@
+import { revokingShutsOut } from './keys-push.ts';
+
+revokingShutsOut('authority');
