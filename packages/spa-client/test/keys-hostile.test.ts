@@ -71,8 +71,8 @@ t.test('a challenge that is a link proves nothing', async (t) => {
   const answer = join(folder, 'answer');
   writeFileSync(answer, 'x');
   const certificate = join(roster, 'certificates', 'operators', 'alice.asc');
-  const run = keys('add', 'operator', 'bob', '--import', certificate, '--answer', answer);
-  t.match(run, { status: 78, stderr: /bob\.txt: is a symbolic link/ });
+  const refused = keys('add', 'operator', 'bob', '--import', certificate, '--answer', answer);
+  t.match(refused, { status: 78, stderr: /bob\.txt: is a symbolic link/ });
 });
 
 t.test('nothing is tidied up through a link in the place of .spa-keys', async (t) => {
@@ -124,8 +124,8 @@ t.test('outside of a roster no verb leaves anything behind', async (t) => {
 
 t.test('--roster that names the file says so', async (t) => {
   const { roster, keys } = rosterOf(t);
-  const run = keys('plan', '--roster', join(roster, 'roster.yaml'));
-  t.match(run, { status: 78, stderr: /^spa-keys: .*roster\.yaml\/.*is no folder\n$/ });
+  const refused = keys('plan', '--roster', join(roster, 'roster.yaml'));
+  t.match(refused, { status: 78, stderr: /^spa-keys: .*roster\.yaml\/.*is no folder\n$/ });
 });
 
 t.test('what a roster says reaches no terminal as an order', async (t) => {
@@ -145,6 +145,22 @@ t.test('what a roster says reaches no terminal as an order', async (t) => {
   const { stdout } = keys('plan');
   t.match(stdout, /there is no a\?gpj\.asc/);
   t.notMatch(stdout, /[^\P{C}\n]/u);
+});
+
+t.test('a key that claims the address of somebody else is not entered', async (t) => {
+  const { roster, folder, keys, mustKeys } = rosterOf(t);
+  const before = readFileSync(join(roster, 'roster.yaml'), 'utf8');
+  const other = join(folder, 'other');
+  mustKeys('init', '--name', 'other', '--topology', 'mutual', '--roster', other);
+  mustKeys('add', 'operator', 'eve', '--make', '--email', 'Alice@Example.org', '--roster', other);
+  const fingerprint = /fingerprint: ([0-9A-F]{40})/.exec(readFileSync(join(other, 'roster.yaml'), 'utf8'));
+  const certificate = join(other, 'certificates', 'operators', 'eve.asc');
+  const eve = ['eve', '--import', certificate, '--fingerprint', fingerprint?.[1] ?? ''];
+  t.match(keys('add', 'operator', ...eve), {
+    status: 78,
+    stderr: /operators\.eve\.email: alice has this address, too; whose is it\? write another\n$/,
+  });
+  t.equal(readFileSync(join(roster, 'roster.yaml'), 'utf8'), before);
 });
 
 t.test('a roster is checked in the time that its length allows', async (t) => {

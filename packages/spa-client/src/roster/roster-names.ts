@@ -9,6 +9,7 @@ export function* checkNames(roster: RosterSource): Generator<SchemaFault> {
   yield* checkAuthority(roster);
   yield* checkReserved(roster);
   yield* checkFingerprints(roster);
+  yield* checkEmails(roster);
   yield* checkRegions(roster);
   yield* checkGroups(roster);
   yield* checkCircles(roster);
@@ -68,6 +69,23 @@ function* checkFingerprints({ authority, operators, bastions }: RosterSource): G
       }
       owners.set(fingerprint, name);
     }
+  }
+}
+
+/** Anybody can write another's address into his key, and then it would be certified as his. */
+function* checkEmails({ operators }: RosterSource): Generator<SchemaFault> {
+  const owners = new Map<string, string>();
+  for (const [name, { email }] of Object.entries(operators ?? {})) {
+    if (email === undefined) continue;
+    const address = email.toLowerCase();
+    const owner = owners.get(address);
+    if (owner !== undefined) {
+      yield {
+        path: ['operators', name, 'email'],
+        problem: `${owner} has this address, too; whose is it? write another`,
+      };
+    }
+    owners.set(address, name);
   }
 }
 

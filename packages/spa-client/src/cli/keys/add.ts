@@ -111,7 +111,7 @@ const OPTIONS = [
   { long: 'host', argument: 'HOST', help: 'bastion: its name or address' },
   { long: 'ssh-port', argument: 'PORT', help: 'bastion: (22)' },
   { long: 'spa-port', argument: 'PORT', help: 'bastion: (62201)' },
-  { long: 'hmac', argument: 'WHERE', help: 'bastion: its HMAC secret: file:PATH among the secrets, or env:NAME (made: file:hmac/NAME)' },
+  { long: 'hmac', argument: 'WHERE', help: 'bastion: its HMAC secret: file:PATH among the secrets, or env:NAME (file:hmac/NAME, made for its first bundle)' },
   { long: 'capability', argument: 'WORD', many: true, help: 'bastion: spa-server (this daemon runs there, not fwknopd), ipv6' },
   ROSTER_OPTION,
   ...SECRETS_OPTIONS,

@@ -167,6 +167,9 @@ async function readSource(values: Values): Promise<Source | null> {
   const certificates = new Map<Fingerprint, RawCertificate>();
   for (const directory of directories) {
     const home: GnupgHome = { directory: directory === 'default' ? null : directory, program: 'gpg' };
+    if (home.directory !== null && !existsSync(home.directory)) {
+      throw new ConfigError({ file: home.directory }, 'there is no such GnuPG home');
+    }
     const data = await exportCertificates(home, 'all');
     for (const raw of data.length === 0 ? [] : readRawCertificates(data))
       certificates.set(raw.fingerprint, raw);
@@ -306,6 +309,12 @@ function matching({ certificates }: Source, text: string): Fingerprint {
   return (isKeyId && fits.length === 1 ? fits[0]?.fingerprint : undefined) ?? ('' as Fingerprint);
 }
 
+/** Keys that access.conf lets in; none if there is no access.conf. */
+function signersOf(source: Source): ReadonlySet<Fingerprint> {
+  const signers = (source.fwknop?.stanzas ?? []).flatMap((stanza) => stanza.signers);
+  return new Set(signers.map(({ text, fingerprint }) => fingerprint ?? matching(source, text)));
+}
+
 /** What could be taken, and how to say so: nothing is taken that nobody named in full. */
 function sourceTable(source: Source, values: Values, nowSeconds: number): string {
   const taken = new Set<string>();
@@ -328,7 +337,10 @@ function sourceTable(source: Source, values: Values, nowSeconds: number): string
         : `  ${place}: "${printable(text)}" is no full fingerprint; ${hint(matching(source, text))}`,
     ),
   );
-  const usable = rows.filter(({ fault }) => fault === null);
+  const signers = signersOf(source);
+  const isCandidate = ({ fingerprint }: RawCertificate): boolean =>
+    signers.size === 0 || signers.has(fingerprint);
+  const usable = rows.filter(({ raw, fault }) => fault === null && isCandidate(raw));
   const where = [
     ...(values['from-fwknop'] === undefined ? [] : [`--from-fwknop ${values['from-fwknop']}`]),
     ...(values['from-gnupg'] === undefined ? [] : [`--from-gnupg ${values['from-gnupg']}`]),
