@@ -166,14 +166,14 @@ t.test('a key that claims the address of somebody else is not entered', async (t
 t.test('a roster is checked in the time that its length allows', async (t) => {
   const HEAD = 'name: x\nversion: 1\ntopology: mutual\noperators:\n';
   const operator = `  alice: { fingerprint: "${'A'.repeat(40)}" }\n`;
-  const groups = Array.from({ length: 30_000 }, (_, at) => `  g${at}: [g${at + 1}]\n`).join('');
+  const groups = Array.from({ length: 10_000 }, (_, at) => `  g${at}: [g${at + 1}]\n`).join('');
   const access = 'access:\n  - who: [g0]\n    where: [everywhere]\n';
   const chain = parseRoster(
     'roster.yaml',
-    `${HEAD}${operator}groups:\n${groups}  g30000: [alice]\n${access}`,
+    `${HEAD}${operator}groups:\n${groups}  g10000: [alice]\n${access}`,
   );
-  t.equal(chain.groups.size, 30_001);
-  const wrong = Array.from({ length: 30_000 }, (_, at) => `  g${at}: [h${at}]\n`).join('');
+  t.equal(chain.groups.size, 10_001);
+  const wrong = Array.from({ length: 10_000 }, (_, at) => `  g${at}: [h${at}]\n`).join('');
   t.throws(() => parseRoster('roster.yaml', `${HEAD}${operator}groups:\n${wrong}`), {
     message: /groups\.g0\[0\]: nobody is "h0"/,
   });
