@@ -56,7 +56,7 @@ export function inspectRoster(text: string): {
 }
 
 /** The error that says what is wrong with a roster: the first ten faults. */
-export function faultyRoster(file: string, faults: readonly RosterFault[]): ConfigError {
+function faultyRoster(file: string, faults: readonly RosterFault[]): ConfigError {
   const said = faults.slice(0, MAX_FAULTS).map(({ line, path, problem }) => {
     const keyword = formatPath(path);
     return { place: { file, line, ...(keyword === '' ? {} : { keyword }) }, problem };
@@ -267,7 +267,7 @@ function ruleOf({ who, where, ports, timeout }: RuleSource): AccessRule {
 const DAY_SECONDS = 86_400;
 
 /** Seconds since 1970 of a time, or of the end of a day, both in UTC; null if the calendar has no such day. */
-export function endOfDate(text: string): number | null {
+function endOfDate(text: string): number | null {
   const ms = Date.parse(text.length === 10 ? `${text}T00:00:00Z` : text);
   // Date.parse takes February 30 as March 2.
   if (Number.isNaN(ms) || new Date(ms).toISOString().slice(0, 10) !== text.slice(0, 10)) return null;
