@@ -46,7 +46,7 @@ export async function revokeVerb(argv: readonly string[]): Promise<number> {
   // What nobody has signed goes to no bastion.
   const isPushed = values['no-push'] === undefined && result.roster !== 'lacking';
   const shut = isPushed ? await shutOut(operator, values) : null;
-  if (!isPushed && !values.json) say('next: spa-keys push');
+  if (!isPushed && result.roster !== 'lacking' && !values.json) say('next: spa-keys push');
   if (values.json) {
     print(
       `${JSON.stringify({ ...jsonOf(operator, result), bastions: shut === null ? null : Object.fromEntries(shut) }, null, 2)}\n`,
@@ -68,6 +68,9 @@ and the doors that he holds open go, with spa-server his connections too.
 
 ${formatOptions(OPTIONS)}
 
+If the authority's key is elsewhere he is revoked in the roster here, and bastions learn of it when that is signed: it says what is
+to be carried. A second run does what is still missing.
+
 Exit status: 0; 1 done, but keys that vouch for him, or the authority's, are elsewhere, or not all bastions know of it; 64 the command line is wrong, 78 the
 roster or a key is wrong.
 `;
@@ -86,12 +89,17 @@ function report(
       `${nameOf(party)} still vouches for him with ${fingerprint}, which is not here; where it is: spa-keys revoke ${operator}`,
     );
   }
-  if (roster === 'lacking') {
-    say(
-      "the roster is not signed: the authority's key is not here; where it is: spa-keys sign, or by hand: spa-keys plan --export FILE",
-    );
-  }
+  if (roster === 'lacking') for (const line of UNSIGNED) say(line);
 }
+
+/** Where the authority's key is elsewhere. */
+const UNSIGNED: readonly string[] = [
+  'BASTIONS STILL LET HIM IN: what the authority has not signed goes to none, and its key is not here. Next:',
+  '  spa-keys plan --export request.json                        here',
+  '  spa-keys sign --import request.json --export answer.json   where its key is',
+  '  spa-keys sign --import answer.json                         here',
+  '  and the same spa-keys revoke again: it brings that to all bastions, and closes his doors',
+];
 
 function jsonOf(operator: string, { lacking, ...result }: RevocationResult): object {
   return {
