@@ -36,7 +36,7 @@ const OPTIONS = [
 
 type Values = ReturnType<typeof parseCommandLine<typeof OPTIONS>>['values'];
 
-/** `spa-keys sign`: makes the certifications that are missing, and signs the roster. */
+/** `spa-keys sign`: makes the certifications that are missing, and signs the roster with all that is read of it. */
 export async function signVerb(argv: readonly string[]): Promise<number> {
   const { values, positionals } = parseCommandLine(OPTIONS, argv);
   if (values.help) return print(HELP);
@@ -75,7 +75,7 @@ export async function signVerb(argv: readonly string[]): Promise<number> {
 const HELP = `Usage: spa-keys sign [options]
 
 Makes the certifications that the roster asks for and that are missing, expired or about to, with the secret keys that are
-here, and signs the roster. What is right stays as it is. It can be interrupted at any time, and goes on where it was.
+here, and signs the roster and what each bastion with spa-server reads of it. What is right stays as it is. It can be interrupted at any time, and goes on where it was.
 
   spa-keys sign                            with the keys in the folder of the secrets
   spa-keys sign --gnupg-home default       with those of gpg-agent, too: cards and passphrases work as they do for gpg
