@@ -215,7 +215,7 @@ t.test('a signature that is missing or does not fit is said, with what to do', {
     () => rmSync(b2),
     () => cpSync(fleet.file('bastion-rosters/b1.asc'), b2),
     () => writeFileSync(b2, good.slice(0, -80)),
-    () => writeFileSync(b2, 'x'.repeat(100_000)),
+    () => writeFileSync(b2, 'x'.repeat(10_000)),
   ];
   for (const one of spoil) {
     one();
