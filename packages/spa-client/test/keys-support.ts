@@ -8,6 +8,10 @@ import type { Test } from 'tap';
 
 /** The program. */
 export const SPA_KEYS: string = fileURLToPath(new URL('../src/bin/spa-keys.cjs', import.meta.url));
+/** The secrets of whoever names no folder for them: gone with the test. */
+const DATA_HOME = mkdtempSync(join(tmpdir(), 'sk-data-'));
+process.on('exit', () => rmSync(DATA_HOME, { recursive: true, force: true }));
+
 /** For tests that need gpg. */
 export const SKIP: { readonly skip: string | false } = { skip: lackingPrograms('gpg') };
 
@@ -47,7 +51,7 @@ export function run(program: string, argv: readonly string[], input = ''): Run {
   const { status, stdout, stderr } = spawnSync(program, argv, {
     encoding: 'utf8',
     input,
-    env: { ...process.env, NO_COLOR: '1', XDG_DATA_HOME: '/nonexistent' },
+    env: { ...process.env, NO_COLOR: '1', XDG_DATA_HOME: DATA_HOME },
   });
   return { status, stdout, stderr };
 }
