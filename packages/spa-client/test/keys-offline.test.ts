@@ -59,7 +59,10 @@ t.test('an authority without a network signs what is carried to it by hand', { s
     code: 0,
     stderr: /^wrote .*request.json; where the key is/,
   });
-  const signed = await elsewhere('sign', '--import', request, '--export', answer);
+  const unasked = await elsewhere('sign', '--import', request, '--export', answer);
+  t.match(unasked, { code: 64, stderr: /nobody can be asked here .* add --yes/ }, 'nobody agreed');
+  t.notOk(existsSync(answer), 'nothing was signed');
+  const signed = await elsewhere('sign', '--yes', '--import', request, '--export', answer);
   t.equal(signed.code, 0, signed.stderr);
   t.match(signed.stderr, `5 certifications by the authority, ${org.fingerprint}:`);
   for (const { name, fingerprint } of [...fleet.operators, ...fleet.bastions]) {
@@ -97,7 +100,7 @@ t.test('a request asks for no more than its own roster does', { skip }, async (t
   asked.wanted[0].subjects.push(mallory.fingerprint);
   asked.certificates += mallory.certificate;
   writeFileSync(request, JSON.stringify(asked));
-  const signed = await elsewhere('sign', '--import', request, '--export', answer);
+  const signed = await elsewhere('sign', '--yes', '--import', request, '--export', answer);
   t.equal(signed.code, 0, signed.stderr);
   t.notMatch(signed.stderr, /mallory/);
   t.notOk(readFileSync(answer, 'utf8').includes(mallory.fingerprint));
@@ -107,7 +110,7 @@ t.test('an answer is taken as it was asked for, or not at all', { skip }, async 
   const fleet = await makeOfflineFleet(t);
   const { request, answer, elsewhere } = fleet;
   await fleet.run('plan', '--export', request);
-  await elsewhere('sign', '--import', request, '--export', answer);
+  await elsewhere('sign', '--yes', '--import', request, '--export', answer);
   const good = JSON.parse(readFileSync(answer, 'utf8'));
   const [first, second] = good.certifications;
   const files = () =>
@@ -192,9 +195,12 @@ t.test('a mutual fleet asks each operator for his part', { skip }, async (t) => 
   const [request, answer] = [join(scratch, 'request'), join(scratch, 'answer')];
   t.match(await fleet.run('plan', '--export', request, '--for', 'op1'), { code: 64 });
   t.equal((await fleet.run('plan', '--export', request, '--for', op1.fingerprint)).code, 0);
-  const signed = await spaKeys(['sign', '--import', request, '--export', answer, '--gnupg-home', home], {
-    HOME: scratch,
-  });
+  const signed = await spaKeys(
+    ['sign', '--yes', '--import', request, '--export', answer, '--gnupg-home', home],
+    {
+      HOME: scratch,
+    },
+  );
   t.match(signed, { code: 0, stderr: /2 certifications by op1/ });
   t.match(await fleet.run('sign', '--import', answer), { code: 0, stderr: /took 2 certifications/ });
   t.equal((await fleet.run('plan')).code, 0);

@@ -49,7 +49,9 @@ async function makeOfflineFleet(t: Test): Promise<OfflineFleet> {
     ...{ org: org.fingerprint, orgHome: org.home, scratch },
     carry: async () => ({
       exported: await fleet.run('plan', '--export', request),
-      signed: await spaKeys(['sign', '--import', request, '--export', answer, ...there], { HOME: scratch }),
+      signed: await spaKeys(['sign', '--yes', '--import', request, '--export', answer, ...there], {
+        HOME: scratch,
+      }),
       taken: await fleet.run('sign', '--import', answer),
     }),
     bundle: () => fleet.run('bundle', '--out', join(scratch, 'out'), '--folder', join(scratch, 'far')),

@@ -175,9 +175,10 @@ async function takeAnswer(file: string, text: string, values: Values): Promise<n
   return ExitCode.ok;
 }
 
-/** Somebody at a terminal is asked; elsewhere whoever runs this has decided. */
 async function isAgreedTo(): Promise<boolean> {
-  if (!process.stdin.isTTY) return true;
+  if (!process.stdin.isTTY) {
+    throw new UsageError('nobody can be asked here whether to sign that; if it is right, add --yes');
+  }
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   try {
     return /^y(es)?$/i.test((await lines.question('Sign that? [y/N] ')).trim());
