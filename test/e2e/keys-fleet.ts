@@ -80,6 +80,9 @@ export async function layOut(t: Test): Promise<Omit<Setting, 'lab' | 'keys'>> {
   return { fleet, alice, bob, stock, ours, program };
 }
 
+/** Verbs that need no secret key. */
+const SIGNS_NOTHING: readonly string[] = ['plan', 'verify', 'audit', 'bundle', 'push'];
+
 /** `spa-keys` on somebody's machine, with these GnuPG homes. */
 export function keysOn(
   { host }: FleetPerson,
@@ -88,7 +91,10 @@ export function keysOn(
 ): Setting['keys'] {
   const common = ['--roster', folder, '--secrets', secrets];
   const signing = homes.flatMap((home) => ['--gnupg-home', home]);
-  return (verb = '', ...args) => host.run(['spa-keys', verb, ...common, ...signing, ...args]);
+  return (verb = '', ...args) => {
+    const places = SIGNS_NOTHING.includes(verb) ? common : [...common, ...signing];
+    return host.run(['spa-keys', verb, ...places, ...args]);
+  };
 }
 
 /** Both bastions drop what no daemon lets in. The daemons' logs. */

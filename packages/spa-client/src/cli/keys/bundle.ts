@@ -7,7 +7,7 @@ import { operatorBundle } from '../../roster/operator-bundle.ts';
 import { readSecret, secretKeyFile } from '../../roster/secrets-folder.ts';
 import { writeBundles } from '../../roster/write-bundles.ts';
 import { print } from '../program.ts';
-import { HELP_OPTION, JSON_OPTION, ROSTER_OPTION, SECRETS_OPTIONS } from './common-options.ts';
+import { HELP_OPTION, JSON_OPTION, ROSTER_OPTION, SECRETS_OPTION } from './common-options.ts';
 import { bastionBundles, chosen, defaultBundlesPath, membersOf, readFleet, sayLeftOut } from './fleet.ts';
 
 /** `spa-keys bundle`: the files of bastions and operators, each in a folder of its own. */
@@ -72,7 +72,7 @@ const BUNDLE_OPTIONS = [
   { long: 'resolve-url', argument: 'URL', many: true, help: 'RESOLVE_URL for operators: who tells them their address' },
   { long: 'with-secret-keys', help: 'their secret keys too, as far as they are in the folder of the secrets' },
   ROSTER_OPTION,
-  ...SECRETS_OPTIONS,
+  SECRETS_OPTION,
   JSON_OPTION,
   HELP_OPTION,
 ] as const satisfies readonly Option[];

@@ -9,12 +9,26 @@ export const ROSTER_OPTION = {
   help: "the roster's folder (.)",
 } as const;
 
+/** Where the secrets are that spa-keys made, for verbs that need no secret key. */
+export const SECRETS_OPTION = {
+  long: 'secrets',
+  argument: 'DIR',
+  help: 'the folder of the secrets (~/.local/share/spa-keys/ROSTER)',
+} as const;
+
+/** Where else secret keys may be. */
+export const GNUPG_HOME_OPTION = {
+  long: 'gnupg-home',
+  argument: 'DIR',
+  many: true,
+  help: "look for secret keys in this GnuPG home, too; default: gpg's own",
+} as const;
+
 /** Where secret keys are, for verbs that sign or make keys. */
-// biome-ignore format: a table, one option a row
-export const SECRETS_OPTIONS = [
-  { long: 'secrets', argument: 'DIR', help: 'the folder of the secrets (~/.local/share/spa-keys/ROSTER)' },
-  { long: 'gnupg-home', argument: 'DIR', many: true, help: "look for secret keys in this GnuPG home, too; default: gpg's own" },
-] as const;
+export const SECRETS_OPTIONS: readonly [typeof SECRETS_OPTION, typeof GNUPG_HOME_OPTION] = [
+  SECRETS_OPTION,
+  GNUPG_HOME_OPTION,
+];
 
 /** For verbs that have something to tell to programs. */
 export const JSON_OPTION = { long: 'json', help: 'the result as JSON, on stdout' } as const;

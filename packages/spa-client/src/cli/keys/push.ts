@@ -12,7 +12,7 @@ import {
 import { readSecret, secretKeyFile } from '../../roster/secrets-folder.ts';
 import { print, printable, say } from '../program.ts';
 import { startProgress } from '../progress.ts';
-import { HELP_OPTION, JSON_OPTION, ROSTER_OPTION, SECRETS_OPTIONS } from './common-options.ts';
+import { HELP_OPTION, JSON_OPTION, ROSTER_OPTION, SECRETS_OPTION } from './common-options.ts';
 import { FAR_OPTIONS, type FarValues, farPlacesOf, readLimit, transportOf } from './far-options.ts';
 import { bastionBundles, chosen, type Fleet, readFleet, sayLeftOut } from './fleet.ts';
 
@@ -36,8 +36,11 @@ export async function pushVerb(argv: readonly string[]): Promise<number> {
   }
   const states = [...results.values()].map(({ state }) => state);
   if (states.includes('failed')) return ExitCode.failure;
-  if (states.includes('unreachable'))
+  if (states.includes('unreachable')) {
+    if (values.ssh === undefined)
+      say('no door there yet? while ssh works without a packet: spa-keys push --ssh ssh --first');
     return states.every((one) => one === 'unreachable') ? ExitCode.unavailable : ExitCode.failure;
+  }
   return leftOut.length === 0 ? ExitCode.ok : ExitCode.failure;
 }
 
@@ -49,7 +52,6 @@ export type PushValues = FarValues & {
   readonly 'with-secret-keys'?: true;
   readonly json?: true;
   readonly secrets?: string;
-  readonly 'gnupg-home'?: readonly string[];
 };
 
 /** Pushes to `bastions` and says how it goes, a line each. */
@@ -116,7 +118,7 @@ const PUSH_OPTIONS = [
   { long: 'with-secret-keys', help: "a bastion's secret keys too, if they are in the folder of the secrets and the bastion has them not" },
   ...FAR_OPTIONS,
   ROSTER_OPTION,
-  ...SECRETS_OPTIONS,
+  SECRETS_OPTION,
   JSON_OPTION,
   HELP_OPTION,
 ] as const satisfies readonly Option[];
