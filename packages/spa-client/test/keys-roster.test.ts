@@ -30,7 +30,7 @@ bastions:
     host: bastion.us-east-1.example.org
     ssh-port: 2222
     fingerprint: ${B}
-    hmac: env:HMAC
+    hmac: env:SPA_HMAC
     capabilities: [spa-server, ipv6]
 groups:
   admins: [alice, role:oncall]
@@ -101,8 +101,9 @@ t.test('every mistake is said with its line, and what to write instead', (t) => 
     ['ssh-port: 2222', 'ssh-port: 70000', '21: bastions.us-east-1a.ssh-port: 70000 is no port; write a number from 1 to 65535'],
     ['ssh-port: 2222', 'sshport: 2222', '21: bastions.us-east-1a.sshport: there is no such setting; did you mean ssh-port?'],
     ['host: bastion.us', 'host: -oProxyCommand=x.us', '20: bastions.us-east-1a.host: "-oProxyCommand=x.us-east-1.example.org" is no host; write a name or an address, as in bastion.example.org or 203.0.113.5'],
-    ['env:HMAC', 'c2VjcmV0', "23: bastions.us-east-1a.hmac: this is no place of a secret; write file:PATH (in the secrets' folder) or env:NAME, never the secret"],
-    ['env:HMAC', 'file:../../x', "23: bastions.us-east-1a.hmac: this is no place of a secret; write file:PATH (in the secrets' folder) or env:NAME, never the secret"],
+    ['env:SPA_HMAC', 'c2VjcmV0', "23: bastions.us-east-1a.hmac: this is no place of a secret; write file:PATH (in the secrets' folder) or env:SPA_NAME (a variable), never the secret"],
+    ['env:SPA_HMAC', 'file:../../x', "23: bastions.us-east-1a.hmac: this is no place of a secret; write file:PATH (in the secrets' folder) or env:SPA_NAME (a variable), never the secret"],
+    ['env:SPA_HMAC', 'env:AWS_SECRET_ACCESS_KEY', "23: bastions.us-east-1a.hmac: this is no place of a secret; write file:PATH (in the secrets' folder) or env:SPA_NAME (a variable), never the secret"],
     ['ipv6]', 'ipv7]', '24: bastions.us-east-1a.capabilities[1]: "ipv7" is not known; did you mean ipv6?'],
     ['certificates/operators/alice-old.asc', '../alice.asc', "16: operators.alice.retiring.certificate: \"../alice.asc\" is no file in the roster's folder; write it as in certificates/operators/alice.asc"],
     ['[alice, role', '[alce, role', '26: groups.admins[0]: nobody is "alce"; did you mean alice?'],

@@ -24,8 +24,8 @@ import { readSecret, secretKeyFile } from './secrets-folder.ts';
 
 /** Where secret keys may be. */
 export interface KeyPlaces {
-  /** The folder of the secrets; it need not be there. */
-  readonly secretsFolder: string;
+  /** The folder of the secrets; it need not be there. Null: none is looked at. */
+  readonly secretsFolder: string | null;
   readonly homes: readonly GnupgHome[];
   /** Asks somebody for the passphrase of a key in the folder of the secrets. */
   readonly askPassphrase: (what: string) => Promise<string>;
@@ -85,7 +85,8 @@ export function openCertifyingKeys(places: KeyPlaces): CertifyingKeys {
   const inFolder = (fingerprint: Fingerprint): Promise<SecretKey | null> =>
     remember(secretKeys, fingerprint, () => readSecretKey(places, fingerprint));
   const look = async (fingerprint: Fingerprint, purpose: string): Promise<FoundKey | null> => {
-    const data = readSecret(places.secretsFolder, secretKeyFile(fingerprint));
+    const data =
+      places.secretsFolder === null ? null : readSecret(places.secretsFolder, secretKeyFile(fingerprint));
     const plain = data === null ? null : readCertifyingKey(data, fingerprint);
     if (plain !== null) return { key: plain, mayAsk: false };
     const secret = await inFolder(fingerprint);
@@ -131,6 +132,7 @@ export async function readSecretKey(
   { secretsFolder, askPassphrase }: KeyPlaces,
   fingerprint: Fingerprint,
 ): Promise<SecretKey | null> {
+  if (secretsFolder === null) return null;
   const file = secretKeyFile(fingerprint);
   const data = readSecret(secretsFolder, file);
   if (data === null) return null;

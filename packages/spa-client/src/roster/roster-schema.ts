@@ -153,10 +153,10 @@ const BASTION: RosterSchema = {
     hmac: {
       type: 'string',
       writeOnly: true,
-      description: "Where its HMAC master secret is: file:PATH in the secrets' folder, or env:NAME",
-      pattern: '^(file:(?!/)(?!(.*/)?\\.\\.?(/|$))[^\\\\\\x00-\\x1f]+|env:[A-Za-z_][A-Za-z0-9_]*)$',
+      description: "Where its HMAC master secret is: file:PATH in the secrets' folder, or env:SPA_NAME",
+      pattern: '^(file:(?!/)(?!(.*/)?\\.\\.?(/|$))[^\\\\\\x00-\\x1f]+|env:SPA_[A-Za-z0-9_]+)$',
       'x-fault':
-        "is no place of a secret; write file:PATH (in the secrets' folder) or env:NAME, never the secret",
+        "is no place of a secret; write file:PATH (in the secrets' folder) or env:SPA_NAME (a variable), never the secret",
     },
     capabilities: {
       type: 'array',

@@ -38,6 +38,7 @@ import {
   SECRETS_OPTIONS,
   secretsPath,
 } from './common-options.ts';
+import { endOfNewKey } from './days.ts';
 import { farPlacesOf } from './far-options.ts';
 import { newPassphrase } from './passphrase.ts';
 import { withSecretKeys } from './secret-keys.ts';
@@ -111,7 +112,7 @@ const OPTIONS = [
   { long: 'host', argument: 'HOST', help: 'bastion: its name or address' },
   { long: 'ssh-port', argument: 'PORT', help: 'bastion: (22)' },
   { long: 'spa-port', argument: 'PORT', help: 'bastion: (62201)' },
-  { long: 'hmac', argument: 'WHERE', help: 'bastion: its HMAC secret: file:PATH among the secrets, or env:NAME (file:hmac/NAME, made for its first bundle)' },
+  { long: 'hmac', argument: 'WHERE', help: 'bastion: its HMAC secret: file:PATH among the secrets, or env:SPA_NAME (file:hmac/NAME, made for its first bundle)' },
   { long: 'capability', argument: 'WORD', many: true, help: 'bastion: spa-server (this daemon runs there, not fwknopd), ipv6' },
   ROSTER_OPTION,
   ...SECRETS_OPTIONS,
@@ -124,8 +125,6 @@ type Values = ReturnType<typeof parseCommandLine<typeof OPTIONS>>['values'];
 const OF_OPERATORS = ['full-name', 'email', 'role', 'not-after'] as const;
 const OF_BASTIONS = ['on', 'host', 'ssh-port', 'spa-port', 'hmac', 'capability'] as const;
 const OF_MADE_KEYS = ['rsa', 'days', 'passphrase'] as const;
-const DEFAULT_DAYS = 730;
-const DAY_SECONDS = 86_400;
 
 function refuseForeignOptions(kind: 'operator' | 'bastion', values: Values): void {
   const foreign = (kind === 'operator' ? OF_BASTIONS : OF_OPERATORS).find(
@@ -171,14 +170,10 @@ async function keyToMake(
   values: Values,
   nowSeconds: number,
 ): Promise<Parameters<typeof makeKey>[0]> {
-  const days = values.days === undefined ? DEFAULT_DAYS : Number(values.days);
-  if (!Number.isSafeInteger(days) || days < 0 || days > 36_500) {
-    throw new UsageError(`--days "${values.days}" is no number of days; write 1 to 36500, or 0 for no end`);
-  }
   const email = values.email === undefined ? '' : ` <${values.email}>`;
   return {
     userId: kind === 'operator' ? `${values['full-name'] ?? name}${email}` : `SPA bastion ${name}`,
-    expiresAtSeconds: days === 0 ? null : nowSeconds + days * DAY_SECONDS,
+    expiresAtSeconds: endOfNewKey(kind, values.days, nowSeconds),
     nowSeconds,
     passphrase: values.passphrase ? await newPassphrase(name) : null,
     algorithm: values.rsa ? 'rsa3072' : 'ecc',

@@ -42,6 +42,7 @@ import {
   SECRETS_OPTIONS,
   secretsPath,
 } from './common-options.ts';
+import { endOfNewKey } from './days.ts';
 import { newPassphrase } from './passphrase.ts';
 import { withSecretKeys } from './secret-keys.ts';
 
@@ -183,9 +184,6 @@ function topologyOf({ topology }: Values): Roster['topology'] {
   throw new UsageError(`--topology "${topology}" is not known; write authority or mutual`);
 }
 
-const AUTHORITY_DAYS = 3650;
-const DAY_SECONDS = 86_400;
-
 async function authorityOf(values: Values, nowSeconds: number): Promise<AuthorityKey | null> {
   const { 'make-authority': newName, 'authority-fingerprint': text } = values;
   if (newName !== undefined && text !== undefined) {
@@ -193,7 +191,7 @@ async function authorityOf(values: Values, nowSeconds: number): Promise<Authorit
   }
   if (newName !== undefined) {
     const passphrase = values.passphrase ? await newPassphrase(newName) : null;
-    const expiresAtSeconds = nowSeconds + AUTHORITY_DAYS * DAY_SECONDS;
+    const expiresAtSeconds = endOfNewKey('authority', undefined, nowSeconds);
     const made = await makeKey({
       userId: newName,
       expiresAtSeconds,

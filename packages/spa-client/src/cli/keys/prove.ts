@@ -38,8 +38,7 @@ export async function proveVerb(argv: readonly string[]): Promise<number> {
       ? await onlyKey(homes)
       : fullFingerprint('--fingerprint', values.fingerprint);
   const keys = openCertifyingKeys({
-    // A folder that is not there has no keys.
-    secretsFolder: values.secrets ?? '/nonexistent',
+    secretsFolder: values.secrets ?? null,
     homes,
     askPassphrase,
   });

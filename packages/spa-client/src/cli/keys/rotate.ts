@@ -27,6 +27,7 @@ import {
   SECRETS_OPTIONS,
   secretsPath,
 } from './common-options.ts';
+import { endOfNewKey, inDays, readDays } from './days.ts';
 import { farPlacesOf } from './far-options.ts';
 import { newPassphrase } from './passphrase.ts';
 import { nameOf, reportSigning, signingJson, withSigning } from './signing.ts';
@@ -35,7 +36,7 @@ import { nameOf, reportSigning, signingJson, withSigning } from './signing.ts';
 const OPTIONS = [
   { long: 'make', help: 'make the new secret key here: Ed25519 and Curve25519' },
   { long: 'rsa', help: 'with --make or --on: RSA of 3072 bits, for stock fwknop clients' },
-  { long: 'days', argument: 'DAYS', help: 'with --make or --on: how long the key lasts (730; 0: for ever)' },
+  { long: 'days', argument: 'DAYS', help: 'with --make or --on: how long the key lasts (730, the authority 3650; 0: for ever)' },
   { long: 'passphrase', help: 'with --make: ask for a passphrase that protects the key' },
   { long: 'on', argument: 'HOST', help: "bastion: make its new key there by ssh; its own name: through sshbh. The secret key stays there" },
   { long: 'ssh', argument: 'PROGRAM', help: 'with --on: instead of ssh' },
@@ -91,8 +92,6 @@ Exit status: 0; 1 done, but certifications wait for keys that are elsewhere; 64 
 the key is wrong.
 `;
 
-const DAY_SECONDS = 86_400;
-const DEFAULT_DAYS = 730;
 const DEFAULT_OVERLAP_DAYS = 30;
 
 const OF_MADE_KEYS = ['rsa', 'days', 'passphrase'] as const;
@@ -137,10 +136,11 @@ function partyOf({ roster }: RosterFolder, name: string): Party {
 
 async function rotate(folder: RosterFolder, party: Party, values: Values): Promise<number> {
   const nowSeconds = Math.floor(Date.now() / 1000);
-  const overlapDays = daysOf('--overlap', values.overlap, DEFAULT_OVERLAP_DAYS);
+  const overlapDays =
+    values.overlap === undefined ? DEFAULT_OVERLAP_DAYS : readDays('--overlap', values.overlap);
   const times = {
     nowSeconds,
-    untilSeconds: overlapDays === 0 ? null : nowSeconds + overlapDays * DAY_SECONDS,
+    untilSeconds: overlapDays === 0 ? null : inDays(overlapDays, nowSeconds),
   };
   checkRotation(party, times);
   const next = await newCertificate(folder, party, values, nowSeconds);
@@ -174,8 +174,7 @@ async function newCertificate(
     mustBeFit(file, certificate, KEY_USES[party.kind], nowSeconds);
     return certificate;
   }
-  const days = daysOf('--days', values.days, DEFAULT_DAYS);
-  const expiresAtSeconds = days === 0 ? null : nowSeconds + days * DAY_SECONDS;
+  const expiresAtSeconds = endOfNewKey(party.kind, values.days, nowSeconds);
   if (values.on !== undefined) return keyMadeThere(folder, party, values, expiresAtSeconds);
   const { certificate, secretKey } = await makeKey({
     userId: userIdFor(folder, party, nowSeconds),
@@ -249,11 +248,4 @@ function hmacFileOf(party: Party): string {
   throw new UsageError(
     `the HMAC secret of ${party.name} is in the environment, as ${hmac.variable}; change it there`,
   );
-}
-
-function daysOf(option: string, text: string | undefined, byDefault: number): number {
-  if (text === undefined) return byDefault;
-  if (!/^\d{1,5}$/.test(text))
-    throw new UsageError(`${option} "${text}" is no number of days; write 0 to 99999`);
-  return Number(text);
 }
