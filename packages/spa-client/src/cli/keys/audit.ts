@@ -19,7 +19,7 @@ import {
   JSON_OPTION,
   ROSTER_OPTION,
   rosterPath,
-  SECRETS_OPTIONS,
+  SECRETS_OPTION,
   secretsPath,
 } from './common-options.ts';
 
@@ -47,7 +47,6 @@ export async function auditVerb(argv: readonly string[]): Promise<number> {
   return ExitCode.ok;
 }
 
-const [SECRETS_OPTION] = SECRETS_OPTIONS;
 const HTML_OPTION = {
   long: 'html',
   argument: 'FILE',

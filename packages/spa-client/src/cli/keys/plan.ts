@@ -10,20 +10,13 @@ import {
 import { planPage } from '../../roster/picture/plan-page.ts';
 import { formatPlanJson, isSigned, type RosterSignatureState } from '../../roster/plan-json.ts';
 import { formatPlanTable } from '../../roster/plan-table.ts';
-import { type RosterFolder, readRosterFolder, rosterSignatureState } from '../../roster/roster-folder.ts';
+import type { RosterFolder } from '../../roster/roster-folder.ts';
 import { formatRequest } from '../../roster/signing-request.ts';
 import { paintFor } from '../colour.ts';
 import { print, say } from '../program.ts';
 import { writeCarried } from './carried-file.ts';
-import {
-  HELP_OPTION,
-  JSON_OPTION,
-  ROSTER_OPTION,
-  rosterPath,
-  SECRETS_OPTIONS,
-  secretsPath,
-} from './common-options.ts';
-import { planWithProgress } from './planning.ts';
+import { HELP_OPTION, JSON_OPTION, ROSTER_OPTION, SECRETS_OPTION } from './common-options.ts';
+import { readStanding } from './planning.ts';
 
 /**
  * `spa-keys plan`: what is missing, expired, revoked or weak.
@@ -34,11 +27,8 @@ export async function planVerb(argv: readonly string[]): Promise<number> {
   if (values.help) return print(help());
   if (positionals.length > 0)
     throw new UsageError(`what is "${positionals[0]}"? spa-keys plan takes options only`);
-  const nowSeconds = Math.floor(Date.now() / 1000);
-  const folder = await readRosterFolder(rosterPath(values));
+  const { folder, plan, signature } = await readStanding(values);
   const { roster } = folder;
-  const plan = await planWithProgress(folder, secretsPath(values, roster.name), nowSeconds);
-  const signature = await rosterSignatureState(folder, nowSeconds);
   if (values.graph !== undefined) writePrivateFile(values.graph, planPage(roster, plan, signature));
   if (values.export !== undefined) return exportRequest(values, folder, plan, signature);
   if (values.for !== undefined) throw new UsageError('--for goes with --export FILE');
@@ -47,7 +37,6 @@ export async function planVerb(argv: readonly string[]): Promise<number> {
   return isCleanPlan(plan) && isSigned(signature) ? ExitCode.ok : ExitCode.failure;
 }
 
-const [SECRETS_OPTION] = SECRETS_OPTIONS;
 const GRAPH_OPTION = {
   long: 'graph',
   argument: 'FILE',

@@ -1,19 +1,32 @@
 import type { Plan } from 'spa-core';
 import { planFolder } from '../../roster/plan-folder.ts';
-import type { RosterFolder } from '../../roster/roster-folder.ts';
+import type { RosterSignatureState } from '../../roster/plan-json.ts';
+import { type RosterFolder, readRosterFolder, rosterSignatureState } from '../../roster/roster-folder.ts';
 import { startProgress } from '../progress.ts';
+import { type PlaceValues, rosterPath, secretsPath } from './common-options.ts';
 
-/** As {@link planFolder}. Signatures that nobody has verified here before take their time: a person is told how many it were. */
-export async function planWithProgress(
-  folder: RosterFolder,
-  secretsFolder: string,
-  nowSeconds: number,
-): Promise<Plan> {
+/** How it stands with a roster's folder. */
+export interface Standing {
+  readonly folder: RosterFolder;
+  readonly plan: Plan;
+  readonly signature: RosterSignatureState;
+}
+
+/**
+ * How it stands now with the folder that the options name. Signatures that nobody has verified here before take their time: a
+ * person is told how many it were.
+ * @throws ConfigError if the roster cannot be read, or is wrong
+ */
+export async function readStanding(values: Pick<PlaceValues, 'roster' | 'secrets'>): Promise<Standing> {
+  const nowSeconds = Math.floor(Date.now() / 1000);
+  const folder = await readRosterFolder(rosterPath(values));
+  const secretsFolder = secretsPath(values, folder.roster.name);
   const progress = startProgress();
   try {
-    return await planFolder(folder, secretsFolder, nowSeconds, (count) => {
+    const plan = await planFolder(folder, secretsFolder, nowSeconds, (count) => {
       if (count % STEP === 0) progress.update(`verified ${count} signatures that are new here`);
     });
+    return { folder, plan, signature: await rosterSignatureState(folder, nowSeconds) };
   } finally {
     progress.stop();
   }

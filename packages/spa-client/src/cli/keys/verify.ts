@@ -2,18 +2,10 @@ import { isSoundPlan } from 'spa-core';
 import { ExitCode, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
 import { formatPlanJson, isSigned } from '../../roster/plan-json.ts';
 import { formatPlanTable } from '../../roster/plan-table.ts';
-import { readRosterFolder, rosterSignatureState } from '../../roster/roster-folder.ts';
 import { paintFor } from '../colour.ts';
 import { print } from '../program.ts';
-import {
-  HELP_OPTION,
-  JSON_OPTION,
-  ROSTER_OPTION,
-  rosterPath,
-  SECRETS_OPTIONS,
-  secretsPath,
-} from './common-options.ts';
-import { planWithProgress } from './planning.ts';
+import { HELP_OPTION, JSON_OPTION, ROSTER_OPTION, SECRETS_OPTION } from './common-options.ts';
+import { readStanding } from './planning.ts';
 
 /**
  * `spa-keys verify`: for CI, whether everything that is needed is there and valid.
@@ -24,11 +16,8 @@ export async function verifyVerb(argv: readonly string[]): Promise<number> {
   if (values.help) return print(help());
   if (positionals.length > 0)
     throw new UsageError(`what is "${positionals[0]}"? spa-keys verify takes options only`);
-  const nowSeconds = Math.floor(Date.now() / 1000);
-  const folder = await readRosterFolder(rosterPath(values));
+  const { folder, plan, signature } = await readStanding(values);
   const { roster } = folder;
-  const plan = await planWithProgress(folder, secretsPath(values, roster.name), nowSeconds);
-  const signature = await rosterSignatureState(folder, nowSeconds);
   const isSound = isSoundPlan(plan) && isSigned(signature);
   if (values.json) print(formatPlanJson(roster, plan, signature));
   else if (!isSound) print(formatPlanTable(roster, plan, signature, paintFor(1)));
@@ -36,7 +25,6 @@ export async function verifyVerb(argv: readonly string[]): Promise<number> {
   return isSound ? ExitCode.ok : ExitCode.failure;
 }
 
-const [SECRETS_OPTION] = SECRETS_OPTIONS;
 const OPTIONS = [
   ROSTER_OPTION,
   SECRETS_OPTION,
