@@ -1,7 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -271,6 +271,17 @@ t.test('a door that stays shut is exit code 255, after a second packet, with why
   );
   t.equal(host.packets.length, 3, 'after 0.5 s and 1 s more');
   t.equal(new Set(host.packets.map(String)).size, 3, 'never the same packet twice');
+});
+
+t.test('what cannot be written, because the disk is full, is one line and exit code 74', async (t) => {
+  const full = openSync('/dev/full', 'w');
+  t.teardown(() => closeSync(full));
+  const { status, stderr } = spawnSync(process.execPath, [SSHBH, '--help'], {
+    encoding: 'utf8',
+    stdio: ['ignore', full, 'pipe'],
+  });
+  t.equal(status, 74);
+  t.equal(stderr, 'stdout: cannot be written: ENOSPC\n');
 });
 
 t.test('a host that is not found is exit code 255', async (t) => {

@@ -5,6 +5,8 @@ export const ExitCode = {
   usage: 64,
   unavailable: 69,
   software: 70,
+  /** What was asked for cannot be written: the disk is full. */
+  ioError: 74,
   /** Another run is at it: try again. */
   busy: 75,
   noPermission: 77,

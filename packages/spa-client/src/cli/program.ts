@@ -55,7 +55,7 @@ export function printable(text: string): string {
 /** What was asked for, on stdout; the exit code of success. */
 export function print(text: string): 0 {
   const { stdout } = process;
-  if (!stdout.listeners('error').includes(ignoreClosedPipe)) stdout.on('error', ignoreClosedPipe);
+  if (!stdout.listeners('error').includes(outputFailed)) stdout.on('error', outputFailed);
   stdout.write(text);
   return 0;
 }
@@ -92,6 +92,13 @@ export function exitCodeOf(error: unknown, codes: FailureCodes): number | null {
   if (error instanceof FolderBusyError) return ExitCode.busy;
   if (error instanceof SendError || error instanceof SshError) return codes.connection;
   return null;
+}
+
+/** Nobody has to read all of it; a full disk is another matter. */
+function outputFailed(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE' || error.code === 'EAGAIN') return;
+  say(`stdout: cannot be written: ${error.code}`);
+  process.exit(ExitCode.ioError);
 }
 
 function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
