@@ -76,8 +76,21 @@ export function testFleet(kind: FleetKind): void {
     });
     const daemons = await guardAll(fleet, kind);
 
+    await t.test('everybody is handed what gpg finds good', async (t) => {
+      const bundles = await handOut(office);
+      for (const { name, host } of fleet.people) {
+        t.same(await signatureStates(host, []), new Set(['!']), name);
+      }
+      for (const { name } of fleet.bastions) {
+        const ring = ['--homedir', fleet.scratch.path(`ring-${name}`)];
+        mkdirSync(ring[1] ?? '', { mode: 0o700 });
+        const keyring = `${bundles}/bastions/${name}/keyring.asc`;
+        await office.person.host.must(['gpg', ...ring, '--batch', '--quiet', '--import', keyring]);
+        t.same(await signatureStates(office.person.host, ring), new Set(['!']), name);
+      }
+    });
+
     await t.test('every operator is in, by ssh, through a stanza of his own', async (t) => {
-      await handOut(office);
       for (const [index, person] of fleet.people.entries()) {
         const visits = visitedBy(index, fleet).map((bastion) =>
           visit(person, bastion, daemonOf(daemons, bastion)),
@@ -283,8 +296,8 @@ function daemonOf(daemons: ReadonlyMap<string, Daemon>, { name }: FleetBastion):
   return daemon;
 }
 
-/** Gives everybody what is his, and does what his own notes say: import, and the file with the regions. */
-async function handOut(office: Office): Promise<void> {
+/** Gives everybody what is his, who then imports it, and puts the file with the regions in its place. The bundles' folder. */
+async function handOut(office: Office): Promise<string> {
   const { fleet, keys, secretKeys } = office;
   const out = fleet.scratch.path('bundles');
   await keys(['bundle', '--out', out, ...secretKeys]);
@@ -301,4 +314,14 @@ async function handOut(office: Office): Promise<void> {
     const fingerprint = /^GPG_SIGNER\s+([0-9A-F]{40})$/m.exec(rcFile)?.[1];
     if (fingerprint !== undefined) office.fingerprints.set(name, fingerprint);
   }
+  return out;
+}
+
+/** What gpg says of the signatures on all keys of a home: `!` is good. */
+async function signatureStates(
+  host: FleetPerson['host'],
+  home: readonly string[],
+): Promise<ReadonlySet<string | undefined>> {
+  const listed = await host.must(['gpg', ...home, '--batch', '--with-colons', '--check-sigs']);
+  return new Set(Array.from(listed.matchAll(/^(?:sig|rev):([^:]*):/gm), (match) => match[1]));
 }
