@@ -191,7 +191,7 @@ t.test(
       await isAllSigned(fleet);
     });
 
-    await t.test('in gpg-agent', async () => {
+    await t.test('in gpg-agent', async (t) => {
       const fleet = await fleetOf();
       rmSync(inFolder(fleet));
       const signed = await fleet.run('sign', '--gnupg-home', org.home);
