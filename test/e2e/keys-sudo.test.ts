@@ -1,4 +1,4 @@
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { type FleetBastion, lacking } from 'spa-lab';
 import t from 'tap';
 import { handOut, setUp, start } from './keys-fleet.ts';
@@ -37,22 +37,22 @@ t.test('who is not root pushes with --sudo, and not without', { skip }, async (t
   t.match(again, { status: 0, stderr: /^ours: has it already/ }, again.stderr);
 });
 
+const BIN = '/usr/local/bin';
+const SUDO = `#!/bin/sh
+test "$1" = -n || exit 1
+shift
+exec ${BIN}/as-root --reuid 0 --regid 0 --clear-groups -- "$@"
+`;
+
 /**
  * Somebody without rights, and a program that is called `sudo` and takes him for trusted: real sudo would want to be installed for
  * the whole machine.
  */
 async function addDeployer({ host, scratch }: FleetBastion): Promise<void> {
-  const bin = scratch.path('bin');
-  mkdirSync(bin, { mode: 0o755 });
-  chmodSync(bin, 0o755);
-  const setpriv = (await host.must(['sh', '-c', 'command -v setpriv'])).trim();
-  copyFileSync(setpriv, `${bin}/as-root`);
-  chmodSync(`${bin}/as-root`, 0o4755);
-  writeFileSync(
-    `${bin}/sudo`,
-    '#!/bin/sh\ntest "$1" = -n || exit 1\nshift\nexec /usr/local/bin/as-root --reuid 0 --regid 0 --clear-groups -- "$@"\n',
-  );
-  chmodSync(`${bin}/sudo`, 0o755);
+  // A file system that only this host sees, and that goes with it: elsewhere such a program would be anybody's way to be root.
+  await host.must(['mount', '-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', BIN]);
+  await host.must(['sh', '-c', `cp "$(command -v setpriv)" ${BIN}/as-root && chmod 4755 ${BIN}/as-root`]);
+  await host.must(['sh', '-c', `cat > ${BIN}/sudo && chmod 755 ${BIN}/sudo`], SUDO);
   for (const [file, mode, line] of [
     ['passwd', 0o644, 'deploy:x:4242:4242:Deployer:/:/bin/sh\n'],
     ['shadow', 0o600, 'deploy:*:20000:0:99999:7:::\n'],
@@ -60,5 +60,4 @@ async function addDeployer({ host, scratch }: FleetBastion): Promise<void> {
     writeFileSync(scratch.path(file), readFileSync(`/etc/${file}`, 'utf8') + line, { mode });
     await host.must(['mount', '--bind', scratch.path(file), `/etc/${file}`]);
   }
-  await host.must(['mount', '--bind', bin, '/usr/local/bin']);
 }
