@@ -1,5 +1,6 @@
 import { isatty } from 'node:tty';
 import { ConfigError, formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
+import { columns } from '../columns.ts';
 import { type RcFile, readRcFile } from '../rc-file.ts';
 import { readRegion, regionNames } from '../region.ts';
 import { type RegionState, readRegionState } from '../region-state.ts';
@@ -112,16 +113,7 @@ function formatTable(entries: readonly RegionEntry[], now: number): string {
   if (entries.length === 0) return '';
   const header = isatty(1) ? [['REGION', 'HOST', 'KEY', 'LAST USED', 'FALLBACK']] : [];
   const rows = [...header, ...entries.map((entry) => formatRow(entry, now))];
-  const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .map((line) => `${line}\n`)
-    .join('');
+  return columns(rows);
 }
 
 function formatRow(entry: RegionEntry, now: number): readonly string[] {

@@ -128,7 +128,7 @@ export function openCertifyingKeys(places: KeyPlaces): CertifyingKeys {
  * A secret key of the folder of the secrets, unlocked; null if it is not there.
  * @throws ConfigError or KeyError if it cannot be read
  */
-export async function readSecretKey(
+async function readSecretKey(
   { secretsFolder, askPassphrase }: KeyPlaces,
   fingerprint: Fingerprint,
 ): Promise<SecretKey | null> {

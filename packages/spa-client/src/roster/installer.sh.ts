@@ -350,6 +350,3 @@ cut)
 *) die 64 "this installer does not know the task $task" ;;
 esac
 `;
-
-/** The version of the roster and twelve digits of what is in it, as in `7-0123456789ab`. */
-export const RELEASE_PATTERN: RegExp = /^\d{1,15}-[0-9a-f]{12}$/;

@@ -9,6 +9,7 @@ import {
 } from 'spa-core';
 import type { Paint } from '../cli/colour.ts';
 import { printable } from '../cli/program.ts';
+import { columns } from '../columns.ts';
 import { isSigned, type RosterSignatureState } from './plan-json.ts';
 
 /** What `spa-keys plan` prints: what is not right, and how much is. */
@@ -42,7 +43,7 @@ export function formatAuditTable(made: readonly MadeCertification[], hasHeadline
     one.state,
   ]);
   const headline = [['CERTIFIER', 'CERTIFIED', 'MADE', 'UNTIL', 'FOR', 'STATE']];
-  return aligned(hasHeadline ? [...headline, ...rows] : rows);
+  return columns(hasHeadline ? [...headline, ...rows] : rows);
 }
 
 /** One thing that is to be said. */
@@ -157,19 +158,4 @@ function short(fingerprint: string): string {
 
 function day(seconds: number): string {
   return new Date(seconds * 1000).toISOString().slice(0, 10);
-}
-
-function aligned(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) =>
-    rows.reduce((most, row) => Math.max(most, row[column]?.length ?? 0), 0),
-  );
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .map((line) => `${line}\n`)
-    .join('');
 }

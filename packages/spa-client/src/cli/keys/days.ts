@@ -2,7 +2,7 @@ import type { Party } from 'spa-core';
 import { UsageError } from 'spa-host';
 
 /** How long a new key lasts unless somebody says otherwise, in days. */
-export const KEY_DAYS: Readonly<Record<Party['kind'], number>> = {
+const KEY_DAYS: Readonly<Record<Party['kind'], number>> = {
   authority: 3_650,
   operator: 730,
   bastion: 730,
