@@ -260,6 +260,9 @@ const OPTIONS = [
   { long: 'afl-pkt-file', argument: 'FILE', help: '', refused: 'for tests of fwknopd only' },
 ] as const satisfies readonly ServerOption[];
 
+/** All options, also those that are refused. */
+export const SERVER_OPTIONS: readonly Option[] = OPTIONS;
+
 type Values = OptionValues<typeof OPTIONS>;
 
 /** Options that are tasks of their own; the first one in this order that was given is done. */

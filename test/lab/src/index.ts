@@ -8,6 +8,7 @@ export {
   startFwknopd,
   startSpaServer,
 } from './daemons.ts';
+export { type DocEntry, readDocTable } from './doc-table.ts';
 export { createFleet, type Fleet, type FleetBastion, type FleetPerson } from './fleet-lab.ts';
 export { createGnupgHome, type GnupgHome } from './gnupg-home.ts';
 export { type CommandResult, createHosts, type HostOptions, type Hosts, type Namespace } from './hosts.ts';

@@ -172,6 +172,9 @@ const OPTIONS = [
   { long: 'fault-injection-tag', argument: 'TAG', refused: 'that is for test builds of fwknop', help: '' },
 ] as const satisfies readonly ClientOption[];
 
+/** All options, also those that are refused. */
+export const CLIENT_OPTIONS: readonly Option[] = OPTIONS;
+
 type LongName = (typeof OPTIONS)[number]['long'];
 
 /** Options that say the same thing in two ways: of each set only one may be given. */

@@ -13,6 +13,7 @@ import type { Stanza } from '../decision/stanza.ts';
 import {
   findRepeated,
   ignored,
+  type KeywordTable,
   type ReadValue,
   readSettings,
   refused,
@@ -20,6 +21,7 @@ import {
   type Stated,
   type Statement,
   statementOf,
+  withAliases,
 } from './keywords.ts';
 import type { Parsed } from './server-config.ts';
 import {
@@ -142,6 +144,9 @@ const KEYWORDS = {
 type AccessSettings = Settings<typeof KEYWORDS>;
 
 const ALIASES: Readonly<Record<string, keyof AccessSettings>> = { REQUIRE_SOURCE: 'REQUIRE_SOURCE_ADDRESS' };
+
+/** All keywords of access.conf, each with what reads its value. */
+export const ACCESS_KEYWORDS: KeywordTable = withAliases(KEYWORDS, ALIASES);
 
 /** The statements of a stanza, its `SOURCE` first. */
 type Block = readonly [Statement, ...(readonly Statement[])];

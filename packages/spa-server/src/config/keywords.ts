@@ -51,6 +51,15 @@ export function readSettings<Table extends KeywordTable>(
   return settings as Settings<Table>;
 }
 
+/** A table with its keywords' other names, for whoever lists them. */
+export function withAliases<Table extends KeywordTable>(
+  table: Table,
+  aliases: Readonly<Record<string, keyof Table & string>>,
+): KeywordTable {
+  const rows = Object.entries(aliases).map(([alias, keyword]) => [alias, table[keyword]] as const);
+  return { ...table, ...Object.fromEntries(rows) } as KeywordTable;
+}
+
 /** A row for a setting that tunes what does not exist here: any value is accepted and none matters. */
 export const ignored: ReadValue<null> = () => null;
 

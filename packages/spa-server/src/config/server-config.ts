@@ -22,12 +22,14 @@ import type { RosterConfig } from '../roster/load-roster.ts';
 import {
   findRepeated,
   ignored,
+  type KeywordTable,
   type ReadValue,
   readSettings,
   refused,
   type Settings,
   type Statement,
   statementOf,
+  withAliases,
 } from './keywords.ts';
 import {
   integerBetween,
@@ -299,6 +301,9 @@ const ALIASES: Readonly<Record<string, keyof ServerSettings>> = {
   FLUSH_FIREWD_AT_INIT: 'FLUSH_IPT_AT_INIT',
   FLUSH_FIREWD_AT_EXIT: 'FLUSH_IPT_AT_EXIT',
 };
+
+/** All keywords of fwknopd.conf, each with what reads its value. */
+export const SERVER_KEYWORDS: KeywordTable = withAliases(KEYWORDS, ALIASES);
 
 function canonicalKeyword(statement: Statement): Statement {
   const keyword = Object.hasOwn(ALIASES, statement.keyword) ? ALIASES[statement.keyword] : undefined;

@@ -1,0 +1,54 @@
+import { ConfigError, type Option, UsageError } from 'spa-host';
+import { readDocTable } from 'spa-lab';
+import t, { type Test } from 'tap';
+import { ACCESS_KEYWORDS } from '../src/config/access-config.ts';
+import type { KeywordTable } from '../src/config/keywords.ts';
+import { SERVER_KEYWORDS } from '../src/config/server-config.ts';
+import { readOptions, SERVER_OPTIONS } from '../src/options.ts';
+
+t.test('docs/FWKNOP.md lists every keyword of access.conf, and says which are refused', async (t) => {
+  compareKeywords(t, 'access.conf', ACCESS_KEYWORDS);
+});
+
+t.test('docs/FWKNOP.md lists every keyword of fwknopd.conf, and says which are refused', async (t) => {
+  compareKeywords(t, 'fwknopd.conf', SERVER_KEYWORDS);
+});
+
+t.test('docs/FWKNOP.md lists every option of the server, and says which are refused', async (t) => {
+  const entries = readDocTable('Options of the server');
+  t.same(entries.map(({ name }) => name).sort(), SERVER_OPTIONS.map(namesOfRow).sort());
+  for (const entry of entries) {
+    t.equal(
+      isRefused(UsageError, () => readOptions(entry.words)),
+      entry.verdict === 'refused',
+      entry.written,
+    );
+  }
+});
+
+function compareKeywords(t: Test, heading: string, table: KeywordTable): void {
+  const entries = readDocTable(heading);
+  t.same(entries.map(({ name }) => name).sort(), Object.keys(table).sort());
+  for (const { written, name: keyword, value, verdict } of entries) {
+    const place = { file: `/etc/fwknop/${heading}`, line: 1, keyword };
+    t.equal(
+      isRefused(ConfigError, () => table[keyword]?.(value, place)),
+      verdict === 'refused',
+      written,
+    );
+  }
+}
+
+function isRefused(refusal: typeof ConfigError | typeof UsageError, read: () => unknown): boolean {
+  try {
+    read();
+    return false;
+  } catch (error) {
+    if (error instanceof refusal) return true;
+    throw error;
+  }
+}
+
+function namesOfRow({ short, long }: Option): string {
+  return `${short === undefined ? '' : `-${short}, `}--${long}`;
+}
