@@ -66,7 +66,9 @@ async function checkConfiguration({ source }: Options): Promise<number> {
   const { config, stanzas, roster, warnings } = await loadConfiguration(source);
   for (const line of warnings) complain(line);
   const count = stanzas.length === 1 ? '1 stanza' : `${stanzas.length} stanzas`;
-  print(`configuration OK: ${count} in ${config.accessFile}, UDP port ${config.udpPort}\n`);
+  print(
+    `configuration OK: ${count} in ${config.accessFolder ?? config.accessFile}, UDP port ${config.udpPort}\n`,
+  );
   if (roster !== null) print(`${describeRoster(roster)}${roster.isNew ? ' (not yet)' : ''}\n`);
   return ExitCode.ok;
 }

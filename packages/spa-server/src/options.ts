@@ -121,6 +121,13 @@ const OPTIONS = [
     keyword: 'ACCESS_FILE',
     path: true,
   },
+  {
+    long: 'access-folder',
+    argument: 'DIR',
+    help: 'folder whose *.conf to read instead',
+    keyword: 'ACCESS_FOLDER',
+    path: true,
+  },
   { long: 'foreground', short: 'f', help: 'stay in the foreground and log to standard error' },
   { long: 'syslog-enable', help: 'in the foreground, log to the system log too' },
   {
@@ -209,12 +216,6 @@ const OPTIONS = [
   { long: 'version', short: 'V', help: 'print the version' },
   { long: 'help', short: 'h', help: 'print this' },
 
-  {
-    long: 'access-folder',
-    argument: 'DIR',
-    help: '',
-    refused: 'folders are not read yet; put all stanzas into one file',
-  },
   {
     long: 'override-config',
     short: 'O',

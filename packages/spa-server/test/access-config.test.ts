@@ -1,14 +1,15 @@
 import fc from 'fast-check';
 import { ConfigError } from 'spa-host';
 import t from 'tap';
-import { parseAccessConfig, type StanzaText } from '../src/config/access-config.ts';
+import type { StanzaText } from '../src/config/access-config.ts';
+import { parseAccessText } from './access-text.ts';
 
 const FILE = '/etc/fwknop/access.conf';
 const KEY = 'KEY_BASE64 c2VjcmV0LWtleS1vZi10aGUtdGVzdA==';
 const HMAC = 'HMAC_KEY_BASE64 aG1hYy1rZXktb2YtdGhlLXRlc3Q';
 const FINGERPRINT = '00CC95F05BC146B6AC4038C9E36F443C6A3FAD56';
 
-const parse = (text: string) => parseAccessConfig(FILE, text);
+const parse = (text: string) => parseAccessText(FILE, text);
 const stanza = (...lines: readonly string[]): StanzaText => {
   const [first, ...others] = parse(['SOURCE ANY', ...lines].join('\n')).value;
   if (first === undefined || others.length > 0) throw new Error('not one stanza');
@@ -128,11 +129,6 @@ t.test('what is wrong is one line with the place and what to write', async (t) =
       ['KEY same', 'HMAC_KEY same'],
       ':3: HMAC_KEY: the two keys of this stanza are equal; write two different ones',
     ],
-    [['KEY_BASE64 c2FtZQ==', 'KEY a'], ':3: KEY: line 2 gives this key already; remove one of the two lines'],
-    [
-      [KEY, 'OPEN_PORTS tcp/22', 'OPEN_PORTS tcp/443'],
-      ':4: OPEN_PORTS: line 3 says it for this stanza already; remove one of the two lines',
-    ],
     [
       [KEY, 'OPEN_PORTS tcp/20-30'],
       ':3: OPEN_PORTS: "tcp/20-30" is a range; write one protocol/port at a time, as in tcp/20, tcp/30',
@@ -190,7 +186,7 @@ t.test('what is wrong is one line with the place and what to write', async (t) =
       [KEY, 'ACCESS_EXPIRE 01/01/2030'],
       ':3: ACCESS_EXPIRE: stanzas do not expire yet; remove the line, and the stanza at that date',
     ],
-    [[KEY, '%include /x'], ':3: %include: other files are not included yet; put their lines here'],
+    [[KEY, '%include /x'], ':3: %include: /x: cannot be read: there is no such file'],
     [
       [KEY, 'DESTINATION 192.0.2.7'],
       ':3: DESTINATION: destinations are not compared yet; write ANY here, and LISTEN_ADDRESS into fwknopd.conf',
@@ -271,6 +267,18 @@ t.test('a stanza that is printed shows no key', async (t) => {
   const text = JSON.stringify(stanza('KEY hunter2hunter2', 'HMAC_KEY swordfish', 'OPEN_PORTS tcp/22'));
   t.notMatch(text, 'hunter2');
   t.notMatch(text, 'swordfish');
+});
+
+t.test('of what a stanza says twice the last line counts, and a warning says so', async (t) => {
+  const { value, warnings } = parse(
+    ['SOURCE ANY', KEY, 'OPEN_PORTS tcp/22', 'KEY last', 'OPEN_PORTS tcp/443'].join('\n'),
+  );
+  t.match(value, [{ openPorts: [{ protocol: 'tcp', port: 443 }] }]);
+  t.equal(value[0]?.symmetric?.bytes().toString(), 'last');
+  t.same(warnings.slice(0, 2), [
+    `${FILE}:4: KEY is in line 2 too (as KEY_BASE64); the last one counts`,
+    `${FILE}:5: OPEN_PORTS is in line 3 too; the last one counts`,
+  ]);
 });
 
 t.test('any text gives stanzas or a ConfigError of one line', async (t) => {

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { lackingPrograms } from 'spa-lab';
 import t, { type Test } from 'tap';
-import { parseAccessConfig } from '../src/config/access-config.ts';
 import { refusalOf, termsOf } from '../src/decision/signers.ts';
 import type { Stanza } from '../src/decision/stanza.ts';
 import { loadKeys } from '../src/keys/load-keys.ts';
+import { parseAccessText } from './access-text.ts';
 
 const skip = lackingPrograms('gpg');
 
@@ -186,7 +186,7 @@ function makeHome(t: Test): Home {
       return written;
     },
     load: async (lines, nowSeconds = NOW) => {
-      const { value } = parseAccessConfig('access.conf', ['SOURCE ANY', ...lines].join('\n'));
+      const { value } = parseAccessText('access.conf', ['SOURCE ANY', ...lines].join('\n'));
       const warnings: string[] = [];
       const warn = (line: string): void => {
         warnings.push(line);

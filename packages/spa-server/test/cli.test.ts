@@ -11,7 +11,7 @@ t.test('the help teaches: options, examples, exit codes', async (t) => {
   for (const part of ['  -c, --config-file FILE ', '  -K, --kill ', 'Examples:', 'Exit codes:', '  78  ']) {
     t.match(stdout, part);
   }
-  t.notMatch(stdout, 'access-folder', 'what is refused is not offered');
+  t.notMatch(stdout, 'nfq-capture', 'what is refused is not offered');
   t.notOk(stdout.split('\n').some((line) => line.length > 110));
 });
 

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { lackingPrograms } from 'spa-lab';
 import t from 'tap';
-import { parseAccessConfig } from '../src/config/access-config.ts';
 import type { Stanza } from '../src/decision/stanza.ts';
 import { loadKeys } from '../src/keys/load-keys.ts';
+import { parseAccessText } from './access-text.ts';
 
 const skip = lackingPrograms('gpg');
 
@@ -75,7 +75,7 @@ t.test('keys of a GnuPG home', { skip }, async (t) => {
   const garbage = file('garbage', Buffer.from('hunter2'), 0o600);
 
   const load = async (...lines: readonly string[]): Promise<Stanza | undefined> => {
-    const { value } = parseAccessConfig('access.conf', ['SOURCE ANY', ...lines].join('\n'));
+    const { value } = parseAccessText('access.conf', ['SOURCE ANY', ...lines].join('\n'));
     return (await loadKeys(value, { directory: home, program: 'gpg' }, CONTEXT))[0];
   };
 
@@ -165,7 +165,7 @@ t.test('keys of a GnuPG home', { skip }, async (t) => {
     );
     const countCalls = async (count: number): Promise<number> => {
       writeFileSync(calls, '');
-      const { value } = parseAccessConfig('access.conf', `${text}\n`.repeat(count));
+      const { value } = parseAccessText('access.conf', `${text}\n`.repeat(count));
       const stanzas = await loadKeys(value, { directory: home, program }, CONTEXT);
       t.equal(stanzas.length, count);
       t.match(stanzas.at(-1)?.keys, [{ certificates: [{ fingerprint: alice }, { fingerprint: bob }] }]);

@@ -24,6 +24,7 @@ t.test('options of fwknopd are tasks, or say what a keyword would', async (t) =>
     [['-t', '-C5'], { dryRun: true, packetLimit: 5 }],
     [['-c', 'x/f.conf'], { source: { configFile: resolve('x/f.conf') } }],
     [['-a', 'a.conf'], override('ACCESS_FILE', resolve('a.conf'))],
+    [['--access-folder', 'd'], override('ACCESS_FOLDER', resolve('d'))],
     [['-r', '/r'], override('FWKNOP_RUN_DIR', '/r')],
     [['-p', '/p'], override('FWKNOP_PID_FILE', '/p')],
     [['-d', '/d/digest.cache'], override('DIGEST_FILE', '/d/digest.cache')],
@@ -118,6 +119,6 @@ t.test('any arguments give options or a UsageError', async (t) => {
 
 t.test('the help offers what there is, in lines that fit', async (t) => {
   const help = formatHelp();
-  t.notMatch(help, 'access-folder');
+  t.notMatch(help, 'nfq-capture');
   t.notOk(help.split('\n').some((line) => line.length > 110));
 });

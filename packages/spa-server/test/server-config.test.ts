@@ -29,6 +29,7 @@ t.test('an empty file gives the defaults', async (t) => {
     },
     protectPorts: null,
     accessFile: '/etc/fwknop/access.conf',
+    accessFolder: null,
     pidFile: '/run/fwknop/fwknopd.pid',
     runFolder: '/run/fwknop',
     replayStore: '/var/lib/spa-server/replay',
@@ -49,6 +50,7 @@ t.test('keywords set what they are called after', async (t) => {
     ['LISTEN_ADDRESS 2001:DB8::0:1', { listenAddress: '2001:db8::1' }],
     ['MAX_SPA_PACKET_AGE 60', { maxPacketAgeSeconds: 60 }],
     ['ACCESS_FILE access.conf', { accessFile: '/etc/fwknop/access.conf' }],
+    ['ACCESS_FOLDER access.d', { accessFolder: '/etc/fwknop/access.d' }],
     ['ACCESS_FILE $FWKNOP_CONF_DIR/a.conf', { accessFile: '/etc/fwknop/a.conf' }],
     ['FWKNOP_CONF_DIR /srv\nACCESS_FILE $FWKNOP_CONF_DIR/a.conf', { accessFile: '/srv/a.conf' }],
     ['FWKNOP_RUN_DIR /srv/run', { pidFile: '/srv/run/fwknopd.pid', replayStore: '/srv/run/spa-replay' }],
@@ -139,10 +141,6 @@ t.test('what is wrong is one line with the place and what to write', async (t) =
     [
       'ENABLE_TCP_SERVER Y',
       ':1: ENABLE_TCP_SERVER: packets over TCP: not supported yet; write N or remove the line',
-    ],
-    [
-      'ACCESS_FOLDER /x',
-      ':1: ACCESS_FOLDER: folders are not read yet; put all stanzas into one file and write ACCESS_FILE',
     ],
     ['BLACKLIST 192.0.2.7', ':1: BLACKLIST: fwknopd never did anything with it; remove the line'],
     ['FIREWALL ipfw', ':1: FIREWALL: "ipfw" is not known; write auto, nftables, iptables'],

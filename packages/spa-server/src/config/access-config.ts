@@ -8,10 +8,11 @@ import {
   SYMMETRIC_KEY_MAX_BYTES,
   SymmetricKey,
 } from 'spa-core';
-import { ConfigError, type ConfigPlace, parseConfigLines } from 'spa-host';
+import { ConfigError, type ConfigPlace } from 'spa-host';
 import type { Stanza } from '../decision/stanza.ts';
+import { type Block, readBlocks } from './access-blocks.ts';
+import type { ConfigFiles } from './config-files.ts';
 import {
-  findRepeated,
   ignored,
   type KeywordTable,
   type ReadValue,
@@ -20,7 +21,7 @@ import {
   type Settings,
   type Stated,
   type Statement,
-  statementOf,
+  warnOfRepetition,
   withAliases,
 } from './keywords.ts';
 import type { Parsed } from './server-config.ts';
@@ -71,13 +72,25 @@ export interface OpenPgpText {
 }
 
 /**
- * Reads the text of access.conf (section 6.1), pure: no key is looked up yet.
+ * Reads access.conf (section 6.1) and what it includes; with several `paths`, each of them. No key is looked up yet.
+ *
+ * Of a keyword said twice in a stanza the last counts, as in fwknopd, with a warning; so does the last of `KEY` and
+ * `KEY_BASE64`.
  * @throws ConfigError; its message never holds a key.
  */
-export function parseAccessConfig(file: string, text: string): Parsed<readonly StanzaText[]> {
-  const warnings: string[] = [];
-  const blocks = splitStanzas(file, text);
-  const value = blocks.map((block, index) => readStanza(block, index + 1, warnings));
+export function parseAccessConfig(
+  paths: readonly string[],
+  files: ConfigFiles,
+): Parsed<readonly StanzaText[]> {
+  const blocks = readBlocks(paths, files, ACCESS_KEYWORDS);
+  if (blocks.value.length === 0) {
+    throw new ConfigError(
+      { file: paths.join(', ') },
+      'there is no stanza; write SOURCE ANY and below it keys and OPEN_PORTS',
+    );
+  }
+  const warnings = [...blocks.warnings];
+  const value = blocks.value.map((block, index) => readStanza(block, index + 1, warnings));
   return { value, warnings };
 }
 
@@ -85,7 +98,6 @@ const NO_COMMANDS = 'commands from packets are not run; write N or remove the li
 const NO_CYCLE = 'open and close commands are not run; remove the line, and the firewall is opened directly';
 const NO_NAT = 'NAT is not supported yet; remove the line';
 const NO_EXPIRY = 'stanzas do not expire yet; remove the line, and the stanza at that date';
-const NO_INCLUDE = 'other files are not included yet; put their lines here';
 
 const KEYWORDS = {
   SOURCE: readSources,
@@ -134,11 +146,6 @@ const KEYWORDS = {
   FORCE_MASQUERADE: never(NO_NAT),
   DISABLE_DNAT: never(NO_NAT),
   FORWARD_ALL: never(NO_NAT),
-  '%include': refused(NO_INCLUDE),
-  '%include_folder': refused(NO_INCLUDE),
-  '%include_keys': refused(
-    'other files are not included yet; put their lines here, or name key files with GPG_DECRYPT_KEY_FILE',
-  ),
 } satisfies Readonly<Record<string, ReadValue<unknown>>>;
 
 type AccessSettings = Settings<typeof KEYWORDS>;
@@ -146,29 +153,12 @@ type AccessSettings = Settings<typeof KEYWORDS>;
 const ALIASES: Readonly<Record<string, keyof AccessSettings>> = { REQUIRE_SOURCE: 'REQUIRE_SOURCE_ADDRESS' };
 
 /** All keywords of access.conf, each with what reads its value. */
-export const ACCESS_KEYWORDS: KeywordTable = withAliases(KEYWORDS, ALIASES);
-
-/** The statements of a stanza, its `SOURCE` first. */
-type Block = readonly [Statement, ...(readonly Statement[])];
-
-function splitStanzas(file: string, text: string): readonly Block[] {
-  const blocks: [Statement, ...Statement[]][] = [];
-  for (const statement of parseConfigLines(file, text).map(statementOf).map(canonicalKeyword)) {
-    const block = blocks.at(-1);
-    if (statement.keyword === 'SOURCE') blocks.push([statement]);
-    else if (block !== undefined) block.push(statement);
-    else throw startsWithoutSource(statement);
-  }
-  if (blocks.length === 0) {
-    throw new ConfigError({ file }, 'there is no stanza; write SOURCE ANY and below it keys and OPEN_PORTS');
-  }
-  return blocks;
-}
-
-function startsWithoutSource(statement: Statement): ConfigError {
-  readSettings(KEYWORDS, [statement]);
-  return new ConfigError(statement.place, 'this belongs to no stanza; write a line SOURCE ANY above it');
-}
+export const ACCESS_KEYWORDS: KeywordTable = {
+  ...withAliases(KEYWORDS, ALIASES),
+  '%include': readPath,
+  '%include_folder': readPath,
+  '%include_keys': readPath,
+};
 
 function canonicalKeyword(statement: Statement): Statement {
   const keyword = Object.hasOwn(ALIASES, statement.keyword) ? ALIASES[statement.keyword] : undefined;
@@ -176,11 +166,12 @@ function canonicalKeyword(statement: Statement): Statement {
 }
 
 function readStanza(block: Block, number: number, warnings: string[]): StanzaText {
-  const settings = readSettings(KEYWORDS, block);
-  mustBeSaidOnce(block);
+  const statements = block.map(canonicalKeyword);
+  const settings = readSettings(KEYWORDS, statements);
+  warnings.push(...warnOfRepetition(statements, (keyword) => keyword.replace(/_BASE64$/, '')));
   const source = block[0].place;
-  const symmetric = oneKey(settings.KEY, settings.KEY_BASE64);
-  const hmac = oneKey(settings.HMAC_KEY, settings.HMAC_KEY_BASE64);
+  const symmetric = lastKey(statements, settings, 'KEY', 'KEY_BASE64');
+  const hmac = lastKey(statements, settings, 'HMAC_KEY', 'HMAC_KEY_BASE64');
   const openpgp = readOpenPgp(settings);
   mustHaveKeys(source, settings, symmetric, hmac, openpgp);
   const stanza: StanzaText = {
@@ -201,28 +192,16 @@ function readStanza(block: Block, number: number, warnings: string[]): StanzaTex
   return stanza;
 }
 
-function mustBeSaidOnce(block: Block): void {
-  const repeated = findRepeated(block);
-  if (repeated === null) return;
-  throw new ConfigError(
-    repeated.second.place,
-    `line ${repeated.first.place.line} says it for this stanza already; remove one of the two lines`,
-  );
-}
+type KeyKeyword = 'KEY' | 'KEY_BASE64' | 'HMAC_KEY' | 'HMAC_KEY_BASE64';
 
-function oneKey(text: Stated<Buffer> | undefined, base64: Stated<Buffer> | undefined): Stated<Buffer> | null {
-  if (text !== undefined && base64 !== undefined) {
-    const [first, second] = inOrder(text, base64);
-    throw new ConfigError(
-      second.place,
-      `line ${first.place.line} gives this key already; remove one of the two lines`,
-    );
-  }
-  return text ?? base64 ?? null;
-}
-
-function inOrder<T>(a: Stated<T>, b: Stated<T>): readonly [Stated<T>, Stated<T>] {
-  return (a.place.line ?? 0) <= (b.place.line ?? 0) ? [a, b] : [b, a];
+/** Of the ways to write a key the last one counts. */
+function lastKey(
+  statements: readonly Statement[],
+  settings: AccessSettings,
+  ...ways: readonly KeyKeyword[]
+): Stated<Buffer> | null {
+  const last = statements.findLast(({ keyword }) => ways.some((way) => way === keyword));
+  return last === undefined ? null : (settings[last.keyword as KeyKeyword] ?? null);
 }
 
 function readOpenPgp(settings: AccessSettings): OpenPgpText | null {
@@ -290,10 +269,7 @@ function mustHaveKeys(
     );
   }
   if (symmetric !== null && hmac !== null && symmetric.value.equals(hmac.value)) {
-    throw new ConfigError(
-      inOrder(symmetric, hmac)[1].place,
-      'the two keys of this stanza are equal; write two different ones',
-    );
+    throw new ConfigError(hmac.place, 'the two keys of this stanza are equal; write two different ones');
   }
   const { SPA_CERTIFIED_BY: certified } = settings;
   if (certified !== undefined && (symmetric !== null || openpgp?.requireSignature === false)) {

@@ -36,6 +36,7 @@ function configLines(config: ServerConfig, stanzas: readonly Stanza[]): readonly
     ['FLUSH_IPT_AT_INIT', yesNo(firewall.flushAtInit)],
     ['FLUSH_IPT_AT_EXIT', yesNo(firewall.flushAtExit)],
     ['ACCESS_FILE', config.accessFile],
+    ['ACCESS_FOLDER', config.accessFolder ?? NOT_SET],
     ['FWKNOP_PID_FILE', config.pidFile],
     ['FWKNOP_RUN_DIR', config.runFolder],
     ['REPLAY_STORE', config.replayStore],

@@ -70,17 +70,25 @@ export function refused(instead: string): ReadValue<null> {
   };
 }
 
-/** The second statement of a keyword, with the first; null if none is repeated. */
-export function findRepeated(
+/**
+ * One line for each statement that says again what an earlier one said: the last one counts, as in fwknopd. `nameOf` tells
+ * which keywords say the same.
+ */
+export function warnOfRepetition(
   statements: readonly Statement[],
-): { readonly first: Statement; readonly second: Statement } | null {
-  const seen = new Map<string, Statement>();
-  for (const second of statements) {
-    const first = seen.get(second.keyword);
-    if (first !== undefined) return { first, second };
-    seen.set(second.keyword, second);
+  nameOf: (keyword: string) => string = (keyword) => keyword,
+): readonly string[] {
+  const said = new Map<string, ConfigPlace>();
+  const warnings: string[] = [];
+  for (const { keyword, place } of statements) {
+    const first = said.get(nameOf(keyword));
+    said.set(nameOf(keyword), place);
+    if (first === undefined) continue;
+    const where = first.file === place.file ? `line ${first.line}` : `${first.file}:${first.line}`;
+    const what = first.keyword === keyword ? '' : ` (as ${first.keyword})`;
+    warnings.push(`${place.file}:${place.line}: ${keyword} is in ${where} too${what}; the last one counts`);
   }
-  return null;
+  return warnings;
 }
 
 /** A word that resembles no keyword is not repeated: a key or pass phrase may have slipped onto a line of its own. */

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { ConfigError, type ConfigPlace, readPrivateFile } from 'spa-host';
+import { ConfigError, type ConfigPlace } from 'spa-host';
 import type { Stanza } from '../decision/stanza.ts';
 import { loadKeys } from '../keys/load-keys.ts';
 import { enrol, mustAllSign } from '../roster/enrol.ts';
 import { type LoadedRoster, loadRoster } from '../roster/load-roster.ts';
 import { parseAccessConfig } from './access-config.ts';
+import { decodeText, HOST_FILES } from './config-files.ts';
 import type { Statement } from './keywords.ts';
 import { type Parsed, parseServerConfig, type ServerConfig } from './server-config.ts';
 
@@ -32,10 +33,7 @@ export interface Configuration {
 export async function loadConfiguration(source: ConfigSource): Promise<Configuration> {
   const server = loadServerConfig(source);
   const config = server.value;
-  const access = parseAccessConfig(
-    config.accessFile,
-    decodeText(config.accessFile, readPrivateFile(config.accessFile)),
-  );
+  const access = parseAccessConfig(accessPaths(config), HOST_FILES);
   const warnings = [...server.warnings, ...access.warnings];
   const warn = (line: string): void => {
     warnings.push(line);
@@ -55,6 +53,17 @@ export function loadServerConfig({ configFile, overrides }: ConfigSource): Parse
   return parseServerConfig(configFile, decodeText(configFile, readConfigFile(configFile)), overrides);
 }
 
+/** A folder takes the place of the file, as in fwknopd. */
+function accessPaths({ accessFolder, accessFile }: ServerConfig): readonly string[] {
+  if (accessFolder === null) return [accessFile];
+  const paths = HOST_FILES.list(accessFolder);
+  if (paths.length > 0) return paths;
+  throw new ConfigError(
+    { file: accessFolder },
+    'there is no file *.conf in this folder; write one, or ACCESS_FILE',
+  );
+}
+
 function readConfigFile(path: string): Buffer {
   try {
     return readFileSync(path);
@@ -64,12 +73,6 @@ function readConfigFile(path: string): Buffer {
     const reason = code === 'ENOENT' ? 'there is no such file; name another with --config-file' : message;
     throw new ConfigError({ file: path }, `cannot be read: ${reason}`);
   }
-}
-
-function decodeText(path: string, data: Buffer): string {
-  const text = data.toString('utf8');
-  if (text.includes('\0')) throw new ConfigError({ file: path }, 'this is no text file; name another');
-  return text;
 }
 
 function formatPlace({ file, line, keyword }: ConfigPlace): string {

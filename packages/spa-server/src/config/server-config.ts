@@ -20,7 +20,6 @@ import {
 import { type NftChain, parseNftChain } from '../firewall/nft-place.ts';
 import type { RosterConfig } from '../roster/load-roster.ts';
 import {
-  findRepeated,
   ignored,
   type KeywordTable,
   type ReadValue,
@@ -29,6 +28,7 @@ import {
   type Settings,
   type Statement,
   statementOf,
+  warnOfRepetition,
   withAliases,
 } from './keywords.ts';
 import {
@@ -68,6 +68,8 @@ export interface ServerConfig {
   /** `PROTECT_PORTS`; null if absent. See {@link protectedPorts}. */
   readonly protectPorts: readonly ProtoPort[] | null;
   readonly accessFile: string;
+  /** Its `*.conf` take the place of `accessFile`; null: there is none. */
+  readonly accessFolder: string | null;
   readonly pidFile: string;
   /** `FWKNOP_RUN_DIR`. */
   readonly runFolder: string;
@@ -123,6 +125,7 @@ export function parseServerConfig(
     firewall: chooseFirewall(settings),
     protectPorts: settings.PROTECT_PORTS?.value ?? null,
     accessFile: settings.ACCESS_FILE?.value ?? '/etc/fwknop/access.conf',
+    accessFolder: settings.ACCESS_FOLDER?.value ?? null,
     pidFile: settings.FWKNOP_PID_FILE?.value ?? join(runFolder, 'fwknopd.pid'),
     runFolder,
     replayStore,
@@ -267,7 +270,7 @@ const KEYWORDS = {
   FWKNOP_RUN_DIR: readPath,
   FWKNOP_CONF_DIR: readPath,
   ACCESS_FILE: readPath,
-  ACCESS_FOLDER: refused('folders are not read yet; put all stanzas into one file and write ACCESS_FILE'),
+  ACCESS_FOLDER: readPath,
   FWKNOP_PID_FILE: readPath,
   DIGEST_FILE: readPath,
   DIGEST_DB_FILE: ignored,
@@ -413,13 +416,6 @@ function chooseRoster(
 function chooseReplayStore(digestFile: string | undefined, runFolder: string): string {
   const beside = digestFile === undefined ? runFolder : dirname(digestFile);
   return /^(\/var)?\/run(\/|$)/.test(beside) ? DURABLE_REPLAY_STORE : join(beside, 'spa-replay');
-}
-
-function warnOfRepetition(statements: readonly Statement[]): readonly string[] {
-  const repeated = findRepeated(statements);
-  if (repeated === null) return [];
-  const { file, line, keyword } = repeated.second.place;
-  return [`${file}:${line}: ${keyword} is in line ${repeated.first.place.line} too; the last one counts`];
 }
 
 function warnOfInterface({ PCAP_INTF, LISTEN_ADDRESS }: ServerSettings): readonly string[] {
