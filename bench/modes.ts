@@ -148,8 +148,8 @@ function createMode(
           username: 'operator',
           timestampSeconds: nowSeconds,
           version: '3.0.0',
-          messageType: 1,
           request: {
+            kind: 'access',
             source: parseIpAddress(address),
             ports: [{ protocol: 'tcp', port: 22 }],
           },

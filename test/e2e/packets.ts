@@ -52,8 +52,8 @@ export function seal(
     username: wanted.username ?? 'operator',
     timestampSeconds: nowSeconds + (wanted.offsetSeconds ?? 0),
     version: '3.0.0',
-    messageType: clientTimeoutSeconds === null ? 1 : 3,
     request: {
+      kind: 'access',
       source: wanted.address === undefined ? null : parseIpAddress(wanted.address),
       ports: [{ protocol: 'tcp', port: wanted.port ?? 22 }],
     },

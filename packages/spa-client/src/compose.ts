@@ -1,6 +1,7 @@
 import {
+  type AccessRequest,
   FIELD_MAX_LENGTH,
-  formatAccessRequest,
+  formatRequest,
   type IpAddress,
   ipFamily,
   isUsername,
@@ -58,8 +59,8 @@ export function compose(settings: ResolvedSettings, host: ComposeHost): Composit
       'whom to open for? give -a ADDRESS, -s for the address that the packet comes from, or -R for the one that web services see, or ALLOW_IP in the rc file',
     );
   }
-  const request = { source: allowIp, ports: access };
-  if (formatAccessRequest(request).length > REQUEST_MAX_LENGTH) {
+  const request: AccessRequest = { kind: 'access', source: allowIp, ports: access };
+  if (formatRequest(request).length > REQUEST_MAX_LENGTH) {
     throw new UsageError(`${access.length} ports are too many for one packet; send several`);
   }
   const timestampSeconds = host.nowSeconds + (settings.timeOffsetSeconds ?? 0);
@@ -71,7 +72,6 @@ export function compose(settings: ResolvedSettings, host: ComposeHost): Composit
       username: mustBeUsername(settings.username ?? host.username),
       timestampSeconds,
       version: PROTOCOL_VERSION,
-      messageType: clientTimeoutSeconds === null ? 1 : 3,
       request,
       clientTimeoutSeconds,
       digest: settings.digest ?? 'sha256',

@@ -1,4 +1,11 @@
-import { type DigestName, encodeMessage, formatAccessRequest, type Message } from 'spa-core';
+import {
+  type DigestName,
+  encodeMessage,
+  formatRequest,
+  type Message,
+  type MessageType,
+  messageTypeOf,
+} from 'spa-core';
 import type { Settings } from './settings.ts';
 
 /** What the dump says of a packet beside its message. */
@@ -19,8 +26,8 @@ export function formatDump(message: Message, packet: DumpedPacket): string {
     ['Username', message.username],
     ['Timestamp', String(message.timestampSeconds)],
     ['FKO Version', message.version],
-    ['Message Type', TYPE_TEXTS[message.messageType]],
-    ['Message String', formatAccessRequest(message.request)],
+    ['Message Type', TYPE_TEXTS[messageTypeOf(message).number]],
+    ['Message String', formatRequest(message.request)],
     ['Nat Access', ABSENT],
     ['Server Auth', ABSENT],
     ['Client Timeout', String(message.clientTimeoutSeconds ?? 0)],
@@ -41,9 +48,14 @@ export function formatDump(message: Message, packet: DumpedPacket): string {
 const LABEL_WIDTH = 'Encryption Type'.length;
 const ABSENT = '<NULL>';
 
-const TYPE_TEXTS: Readonly<Record<Message['messageType'], string>> = {
+const TYPE_TEXTS: Readonly<Record<MessageType, string>> = {
+  0: '0 (Command msg)',
   1: '1 (Access msg)',
+  2: '2 (NAT access msg)',
   3: '3 (Client timeout access msg)',
+  4: '4 (Client timeout NAT access msg)',
+  5: '5 (Local NAT access msg)',
+  6: '6 (Client timeout local NAT access msg)',
 };
 
 const DIGEST_TEXTS: Readonly<Record<DigestName, string>> = {

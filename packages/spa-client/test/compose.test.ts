@@ -25,8 +25,7 @@ t.test('the least that is needed gives a plain access message', async (t) => {
       username: 'alice',
       timestampSeconds: 1_700_000_000,
       version: '3.0.0',
-      messageType: 1,
-      request: { source: null, ports: ssh },
+      request: { kind: 'access', source: null, ports: ssh },
       clientTimeoutSeconds: null,
       digest: 'sha256',
     },
@@ -37,11 +36,9 @@ t.test('the least that is needed gives a plain access message', async (t) => {
 t.test('a timeout makes it message type 3, and 0 is no timeout', async (t) => {
   const settings = { access: ssh, allowIp: null };
   t.match(compose({ ...settings, clientTimeoutSeconds: 60 }, host).message, {
-    messageType: 3,
     clientTimeoutSeconds: 60,
   });
   t.match(compose({ ...settings, clientTimeoutSeconds: 0 }, host).message, {
-    messageType: 1,
     clientTimeoutSeconds: null,
   });
 });

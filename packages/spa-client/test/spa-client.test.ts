@@ -115,7 +115,6 @@ t.test('sends one packet that opens with the keys, silently', async (t) => {
   t.match(message, {
     username: 'bob',
     version: '3.0.0',
-    messageType: 3,
     clientTimeoutSeconds: 45,
     digest: 'sha256',
     request: {
@@ -135,7 +134,7 @@ t.test('sends over IPv6, and for an IPv6 address', async (t) => {
   t.same(result, { code: 0, stdout: '', stderr: '' });
   t.match((await open(await next(), 'six', null)).message, {
     username: 'alice',
-    request: { source: '2001:db8::1' },
+    request: { kind: 'access', source: '2001:db8::1' },
   });
 });
 

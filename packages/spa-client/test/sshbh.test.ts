@@ -173,6 +173,7 @@ t.test('the door opens some time after the packet, and ssh runs with its argumen
     { nowSeconds: Math.floor(Date.now() / 1000) },
   );
   t.same(opened.message.request, {
+    kind: 'access',
     source: null,
     ports: [
       { protocol: 'udp', port: 53 },

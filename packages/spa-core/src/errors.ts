@@ -10,7 +10,6 @@ export type SpaErrorCode =
   | 'signature'
   | 'digest'
   | 'message-malformed'
-  | 'message-type-unsupported'
   | 'packet-too-long'
   | 'packet-too-short';
 

@@ -40,6 +40,7 @@ export {
   revokeCertification,
 } from './certify.ts';
 export { certifyingKey, hasPrimaryKey, readCertifyingKey, signingKey } from './certifying-key.ts';
+export { CIPHER_MODES, type CipherMode, parseCipherMode } from './cipher-mode.ts';
 export { type DocumentSignature, signDetached, verifyDetached } from './detached-signature.ts';
 export { DIGEST_NAMES, type DigestName, digestLength, parseDigestName } from './digest.ts';
 export { SpaError, type SpaErrorCode } from './errors.ts';
@@ -48,8 +49,15 @@ export { HmacKey, SymmetricKey } from './keys.ts';
 export * from './limits.ts';
 export { isMadeCertification, rememberCertification } from './made-certification.ts';
 export { type KeyPlan, type MadeKey, makeKey } from './make-key.ts';
-export { decodeMessage, encodeMessage, isUsername, type Message, randomDigits } from './message.ts';
-export { ACCESS_TYPES, type AccessType, type MessageTypeRow } from './message-type.ts';
+export {
+  decodeMessage,
+  encodeMessage,
+  isUsername,
+  type Message,
+  messageTypeOf,
+  randomDigits,
+} from './message.ts';
+export { MESSAGE_TYPES, type MessageType, type MessageTypeRow, messageTypeFor } from './message-type.ts';
 export type { HashName } from './native-keys.ts';
 export {
   checkRecipient,
@@ -106,7 +114,20 @@ export {
   parseProtoPort,
   parseProtoPorts,
 } from './proto-port.ts';
-export { type AccessRequest, formatAccessRequest, parseAccessRequest } from './request.ts';
+export {
+  type AccessRequest,
+  type CommandRequest,
+  formatNatTarget,
+  formatRequest,
+  isCommand,
+  isHost,
+  type NatAccessRequest,
+  type NatTarget,
+  natTargetOf,
+  parseNatTarget,
+  type Request,
+  type RequestKind,
+} from './request.ts';
 export { readRevocation } from './revocation.ts';
 export { type Access, accessOf, isEnrolled } from './roster/access.ts';
 export {

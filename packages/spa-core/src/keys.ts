@@ -1,13 +1,16 @@
+import type { CipherMode } from './cipher-mode.ts';
 import type { DigestName } from './digest.ts';
 import { HMAC_KEY_MAX_BYTES, SYMMETRIC_KEY_MAX_BYTES } from './limits.ts';
 
-/** A shared secret of fwknop's AES mode, 1..32 bytes. It cannot be printed. */
+/** A shared secret of fwknop's AES, 1..32 bytes, and how it is used. It cannot be printed. */
 export class SymmetricKey {
+  readonly mode: CipherMode;
   readonly #bytes: Buffer;
 
   /** @throws RangeError unless there are 1..32 bytes. */
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, mode: CipherMode = 'cbc') {
     this.#bytes = snapshot(bytes, SYMMETRIC_KEY_MAX_BYTES, 'a symmetric key');
+    this.mode = mode;
   }
 
   /** The secret itself. */

@@ -8,10 +8,20 @@ import {
   TEXT_MIN_LENGTH,
   USERNAME_MAX_BYTES,
 } from './limits.ts';
-import { ACCESS_TYPES, type AccessType, parseAccessType, REFUSED_TYPES } from './message-type.ts';
-import { type AccessRequest, formatAccessRequest, parseAccessRequest } from './request.ts';
+import { type MessageTypeRow, messageTypeFor, parseMessageType } from './message-type.ts';
+import {
+  formatNatTarget,
+  formatRequest,
+  isCommand,
+  isHost,
+  type NatTarget,
+  natTargetOf,
+  parseNatTarget,
+  parseRequest,
+  type Request,
+} from './request.ts';
 
-/** The decoded fields of a packet: an access request (fwknop's message types 1 and 3). */
+/** The decoded fields of a packet. Its type on the wire follows from them: see {@link messageTypeOf}. */
 export interface Message {
   /** 16 decimal digits that make the message unique. */
   readonly randomValue: string;
@@ -21,12 +31,21 @@ export interface Message {
   readonly timestampSeconds: number;
   /** Version of the sender's protocol. Never compared. */
   readonly version: string;
-  readonly messageType: AccessType;
-  readonly request: AccessRequest;
-  /** How long the sender wants the door open: a number if and only if `messageType` is 3. 0: as the server likes. */
+  readonly request: Request;
+  /** How long the sender wants the door open, 0: as the server likes; null: the message does not say, as with a command. */
   readonly clientTimeoutSeconds: number | null;
   /** The digest at the message's end. */
   readonly digest: DigestName;
+}
+
+/** The type of a message on the wire. @throws RangeError for a command with a timeout: there is no such type. */
+export function messageTypeOf({
+  request,
+  clientTimeoutSeconds,
+}: Pick<Message, 'request' | 'clientTimeoutSeconds'>): MessageTypeRow {
+  const row = messageTypeFor(request.kind, clientTimeoutSeconds !== null);
+  if (row === null) throw new RangeError('a command has no client timeout');
+  return row;
 }
 
 /** Letters, digits and most printable ASCII, 1..48 bytes; not `"/\[]:;|=,+*?<>`. */
@@ -57,24 +76,24 @@ export function encodeMessage(message: Message): string {
   if (!isCount(message.timestampSeconds, 10 ** 12 - 1))
     throw new RangeError('the time is no count of seconds');
   if (!isVersion(message.version)) throw new RangeError(`"${message.version}" is no version`);
-  if (ACCESS_TYPES[message.messageType].timeout !== (message.clientTimeoutSeconds !== null)) {
-    throw new RangeError(`message type ${message.messageType} does not fit its client timeout`);
-  }
+  const type = messageTypeOf(message);
   if (
     message.clientTimeoutSeconds !== null &&
     !isCount(message.clientTimeoutSeconds, CLIENT_TIMEOUT_MAX_SECONDS)
   ) {
     throw new RangeError(`a client timeout is 0..${CLIENT_TIMEOUT_MAX_SECONDS} seconds`);
   }
-  const request = encodeField(formatAccessRequest(message.request));
-  if (request.length > FIELD_MAX_LENGTH) throw new RangeError('too many ports for one message');
+  const request = encodeField(checkedRequest(message.request));
+  if (request.length > FIELD_MAX_LENGTH) throw new RangeError('the request is too long for one message');
+  const target = natTargetOf(message.request);
   const fields = [
     message.randomValue,
     encodeField(message.username),
     String(message.timestampSeconds),
     message.version,
-    String(message.messageType),
+    String(type.number),
     request,
+    ...(target === null ? [] : [encodeField(formatNatTarget(target))]),
     ...(message.clientTimeoutSeconds === null ? [] : [String(message.clientTimeoutSeconds)]),
   ].join(':');
   return `${fields}:${digestOf(message.digest, fields)}`;
@@ -83,7 +102,7 @@ export function encodeMessage(message: Message): string {
 /**
  * The inverse of {@link encodeMessage}, strict: decimal numbers without sign, blank or leading zero, canonical base64.
  * A "server auth" field, which fwknop's library can write, is passed over as fwknopd does.
- * @throws SpaError `message-malformed`, `digest` or `message-type-unsupported`
+ * @throws SpaError `message-malformed`, `digest`
  */
 export function decodeMessage(text: string): Message {
   if (text.length < TEXT_MIN_LENGTH || text.length > TEXT_MAX_LENGTH) throw malformed('its length');
@@ -107,11 +126,12 @@ export function decodeMessage(text: string): Message {
   if (decodedUsername === null || !isUsername(decodedUsername)) throw malformed('its user name');
   if (!isDecimal(timestamp, 12)) throw malformed('its time');
   if (!isVersion(version)) throw malformed('its version');
-  const row = parseAccessType(type);
-  if (row === null) throw unsupportedType(type);
+  const row = parseMessageType(type);
+  if (row === null) throw malformed('its type');
+  const target = row.request.includes('nat') ? decodeTarget(optional.shift()) : null;
   const decodedRequest = decodeField(request);
-  const accessRequest = decodedRequest === null ? null : parseAccessRequest(decodedRequest);
-  if (accessRequest === null) throw malformed('its access request');
+  const parsed = decodedRequest === null ? null : parseRequest(row.request, decodedRequest, target);
+  if (parsed === null) throw malformed('its request');
   const clientTimeoutSeconds = row.timeout ? decodeTimeout(optional.pop()) : null;
   checkServerAuth(optional);
   return {
@@ -119,11 +139,27 @@ export function decodeMessage(text: string): Message {
     username: decodedUsername,
     timestampSeconds: Number(timestamp),
     version,
-    messageType: row.number,
-    request: accessRequest,
+    request: parsed,
     clientTimeoutSeconds,
     digest,
   };
+}
+
+/** The text of a request whose parts keep their own rules. */
+function checkedRequest(request: Request): string {
+  if (request.kind === 'command' && !isCommand(request.command)) {
+    throw new RangeError('a command is printable ASCII');
+  }
+  const target = natTargetOf(request);
+  if (target !== null && !isHost(target.host)) throw new RangeError(`"${target.host}" is no host`);
+  return formatRequest(request);
+}
+
+function decodeTarget(field: string | undefined): NatTarget {
+  const text = field === undefined ? null : decodeField(field);
+  const target = text === null ? null : parseNatTarget(text);
+  if (target === null) throw malformed('its NAT access');
+  return target;
 }
 
 function decodeTimeout(text: string | undefined): number {
@@ -163,10 +199,4 @@ function isVersion(text: string): boolean {
 
 function malformed(what: string): SpaError {
   return new SpaError('message-malformed', `the message is malformed: ${what}`);
-}
-
-function unsupportedType(type: string): SpaError {
-  const name = /^[0-6]$/.test(type) ? REFUSED_TYPES[Number(type)] : undefined;
-  if (name === undefined) return malformed('its type');
-  return new SpaError('message-type-unsupported', `message type ${type} (${name}) is not supported`);
 }

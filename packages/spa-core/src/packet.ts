@@ -24,6 +24,7 @@ import {
 } from './openpgp.ts';
 import type { Certificate, Fingerprint } from './openpgp-keys.ts';
 import { type DecryptedOpenPgp, decryptorOf, keyIdsOf, type OpenPgpDecryptor } from './openpgp-opening.ts';
+import type { RequestKind } from './request.ts';
 import { decryptSymmetric, encryptSymmetric } from './symmetric.ts';
 
 const KIND_NAMES: Readonly<Record<PacketKind, string>> = { aes: 'AES', openpgp: 'OpenPGP' };
@@ -77,7 +78,8 @@ export async function sealPacket(
   const text = await seal(encodeMessage(message), keys.encryption, host);
   const kind = keys.encryption.kind === 'aes' ? 'aes' : 'openpgp';
   const packet = text.slice(PREFIX[kind].length) + (keys.hmac === null ? '' : hmacOf(keys.hmac, text));
-  checkSize(kind, text, packet);
+  if (kind === 'aes') checkAesSize(message.request.kind, text, packet, keys.hmac !== null);
+  else checkOpenPgpSize(text, packet);
   return packet;
 }
 
@@ -113,7 +115,7 @@ export function explainFault(fault: PacketFault): string {
  *
  * Any bytes that {@link parsePacket} lets pass give a message or a SpaError, nothing else.
  * @throws SpaError `packet-kind` if the keys are for the other kind of packet; `hmac`, `packet-base64`, `decrypt`,
- * `signature`, `digest`, `message-malformed`, `message-type-unsupported`.
+ * `signature`, `digest`, `message-malformed`.
  */
 export async function openPacket(
   packet: Packet,
@@ -167,7 +169,7 @@ export interface Opening {
 export interface DecryptedPacket {
   /** Key IDs of those who are said to have signed; null if the keys ask for no signature. Proof of nothing. */
   readonly signers: readonly string[] | null;
-  /** @throws SpaError `signature` if none of `certificates` signed, `digest`, `message-malformed`, `message-type-unsupported` */
+  /** @throws SpaError `signature` if none of `certificates` signed, `digest`, `message-malformed` */
   verify(certificates: readonly Certificate[]): Promise<OpenedPacket>;
 }
 
@@ -224,15 +226,24 @@ async function seal(
   }
 }
 
-/** fwknopd tells AES from OpenPGP by length alone, and takes nothing above 1500 characters. */
-function checkSize(kind: PacketKind, text: string, packet: string): void {
-  if (kind === 'aes' && Math.max(packet.length, text.length) >= PEER_OPENPGP_MIN_LENGTH) {
-    throw new SpaError(
-      'packet-too-long',
-      `the packet has ${packet.length} characters, but fwknopd takes only ${PEER_OPENPGP_MIN_LENGTH - 1} with AES: ask for fewer ports`,
-    );
-  }
-  if (kind === 'openpgp' && Math.min(packet.length, text.length) < PEER_OPENPGP_MIN_LENGTH) {
+/**
+ * fwknopd tells AES from OpenPGP by length alone, twice: first by that of the packet, unless its stanza runs commands; then by
+ * that of the text without the MAC, to which it has put the prefix only if there is one.
+ */
+function checkAesSize(kind: RequestKind, text: string, packet: string, hasHmac: boolean): void {
+  const inner = hasHmac ? text.length : packet.length;
+  const outer = kind === 'command' ? 0 : packet.length;
+  if (Math.max(inner, outer) < PEER_OPENPGP_MIN_LENGTH) return;
+  const shorter = kind === 'command' ? 'write a shorter command' : 'ask for fewer ports';
+  throw new SpaError(
+    'packet-too-long',
+    `the packet has ${packet.length} characters, more than fwknopd takes with AES (${PEER_OPENPGP_MIN_LENGTH - 1}): ${shorter}`,
+  );
+}
+
+/** Nor does it take anything above 1500 characters. */
+function checkOpenPgpSize(text: string, packet: string): void {
+  if (Math.min(packet.length, text.length) < PEER_OPENPGP_MIN_LENGTH) {
     throw new SpaError('packet-too-short', 'fwknopd takes an OpenPGP packet this short for AES: sign it');
   }
   if (packet.length > PACKET_MAX_LENGTH || text.length >= PACKET_MAX_LENGTH) {

@@ -1,7 +1,8 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import * as fc from 'fast-check';
-import { networkContains, parseAccessRequest, parseIpAddress, parseIpNetwork } from 'spa-core';
+import { networkContains, parseIpAddress, parseIpNetwork } from 'spa-core';
 import t from 'tap';
+import { parseRequest } from '../src/request.ts';
 
 t.test('addresses have one spelling', async (t) => {
   const spellings: readonly (readonly [string, string | null])[] = [
@@ -73,7 +74,7 @@ t.test('a network contains what shares its prefix, in its own family', async (t)
 });
 
 t.test('an access request has one spelling', async (t) => {
-  t.ok(parseAccessRequest('2001:db8::1,tcp/22'));
+  t.ok(parseRequest('access', '2001:db8::1,tcp/22', null));
   for (const text of [
     '2001:DB8::1,tcp/22',
     '::ffff:10.1.2.3,tcp/22',
@@ -81,6 +82,6 @@ t.test('an access request has one spelling', async (t) => {
     '10.1.2.3',
     '10.1.2.3,TCP/22',
   ]) {
-    t.equal(parseAccessRequest(text), null, text);
+    t.equal(parseRequest('access', text, null), null, text);
   }
 });

@@ -1,5 +1,13 @@
 import * as fc from 'fast-check';
-import { DIGEST_NAMES, type Message, type ProtoPort, parseIpAddress } from 'spa-core';
+import {
+  DIGEST_NAMES,
+  isCommand,
+  type Message,
+  type NatTarget,
+  type ProtoPort,
+  parseIpAddress,
+  type Request,
+} from 'spa-core';
 
 /** Doors that a request can name. */
 export const protoPort: fc.Arbitrary<ProtoPort> = fc.record(
@@ -23,33 +31,68 @@ export const plainRequest: Message = {
   username: 'alice',
   timestampSeconds: 1_795_310_900,
   version: '3.0.0',
-  messageType: 1,
-  request: { source: null, ports: [{ protocol: 'tcp', port: 22 }] },
+  request: { kind: 'access', source: null, ports: [{ protocol: 'tcp', port: 22 }] },
   clientTimeoutSeconds: null,
   digest: 'sha256',
 };
 
-/** Messages that fit into one packet. */
-export const message: fc.Arbitrary<Message> = fc
-  .record({
-    randomValue: fc.string({ unit: fc.constantFrom(...'0123456789'), minLength: 16, maxLength: 16 }),
-    username,
-    // Of nine digits at least: with fewer the shortest message makes a packet that is too short.
-    timestampSeconds: fc.integer({ min: 100_000_000, max: 999_999_999_999 }),
-    version: fc.constantFrom('3.0.0', '2.0.2', '1'),
-    source: fc.option(fc.oneof(fc.ipV4(), fc.ipV6())),
-    ports: fc.array(protoPort, { minLength: 1, maxLength: 4 }),
-    clientTimeoutSeconds: fc.option(fc.integer({ min: 0, max: 65_536 })),
-    digest: fc.constantFrom(...DIGEST_NAMES),
-  })
-  .map(({ source, ports, ...rest }) => ({
-    ...rest,
-    messageType: rest.clientTimeoutSeconds === null ? (1 as const) : (3 as const),
-    request: { source: asSource(source), ports },
-  }));
+const source: fc.Arbitrary<Request['source']> = fc.option(fc.oneof(fc.ipV4(), fc.ipV6())).map(asSource);
+const ports = fc.array(protoPort, { minLength: 1, maxLength: 4 });
+const target: fc.Arbitrary<NatTarget> = fc.record(
+  {
+    host: fc.oneof(
+      fc.ipV4(),
+      fc.ipV6().map((text) => parseIpAddress(text) ?? text),
+      fc.domain().filter((name) => name.length <= 40 && !name.includes('%')),
+    ),
+    port: fc.integer({ min: 1, max: 65_535 }),
+  },
+  { noNullPrototype: true },
+);
+const command = fc
+  .string({ unit: fc.constantFrom(...'abcXYZ09/-_.,:=$%\'" '), minLength: 1, maxLength: 60 })
+  .filter(isCommand);
+
+/** Requests of every kind. */
+export const request: fc.Arbitrary<Request> = fc.oneof(
+  fc.record({ kind: fc.constant('access' as const), source, ports }, { noNullPrototype: true }),
+  fc.record(
+    { kind: fc.constantFrom('nat-access' as const, 'local-nat-access' as const), source, ports, target },
+    { noNullPrototype: true },
+  ),
+  fc.record({ kind: fc.constant('command' as const), source, command }, { noNullPrototype: true }),
+);
+
+/** Messages of every type. Those with NAT and many ports may be too long for a packet of AES. */
+export const anyMessage: fc.Arbitrary<Message> = messageOf(request);
+
+/** Access messages: they fit into one packet. */
+export const message: fc.Arbitrary<Message> = messageOf(
+  fc.record({ kind: fc.constant('access' as const), source, ports }, { noNullPrototype: true }),
+);
+
+function messageOf(request: fc.Arbitrary<Request>): fc.Arbitrary<Message> {
+  return fc
+    .record(
+      {
+        randomValue: fc.string({ unit: fc.constantFrom(...'0123456789'), minLength: 16, maxLength: 16 }),
+        username,
+        // Of nine digits at least: with fewer the shortest message makes a packet that is too short.
+        timestampSeconds: fc.integer({ min: 100_000_000, max: 999_999_999_999 }),
+        version: fc.constantFrom('3.0.0', '2.0.2', '1'),
+        request,
+        clientTimeoutSeconds: fc.option(fc.integer({ min: 0, max: 65_536 })),
+        digest: fc.constantFrom(...DIGEST_NAMES),
+      },
+      { noNullPrototype: true },
+    )
+    .map((fields) =>
+      fields.request.kind === 'command' ? { ...fields, clientTimeoutSeconds: null } : fields,
+    );
+}
 
 /** 0.0.0.0 is how the wire spells "as seen", which a message says with null. */
-function asSource(text: string | null): Message['request']['source'] {
+function asSource(text: string | null): Request['source'] {
   const address = text === null ? null : parseIpAddress(text);
   return address === '0.0.0.0' ? null : address;
 }

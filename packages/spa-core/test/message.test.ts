@@ -1,16 +1,15 @@
 import * as fc from 'fast-check';
-import { decodeMessage, encodeMessage, type Message, SpaError } from 'spa-core';
+import { decodeMessage, encodeMessage, type Message, natTargetOf, type Request, SpaError } from 'spa-core';
 import t from 'tap';
 import { digestOf } from '../src/digest.ts';
-import { message } from './generators.ts';
+import { anyMessage } from './generators.ts';
 
 const plain: Message = {
   randomValue: '6729400381721675',
   username: 'root',
   timestampSeconds: 1_795_308_447,
   version: '3.0.0',
-  messageType: 1,
-  request: { source: null, ports: [{ protocol: 'tcp', port: 22 }] },
+  request: { kind: 'access', source: null, ports: [{ protocol: 'tcp', port: 22 }] },
   clientTimeoutSeconds: null,
   digest: 'md5',
 };
@@ -18,7 +17,7 @@ const plain: Message = {
 t.test('a message is written as the stock client writes it', async (t) => {
   const request = '6729400381721675:cm9vdA:1795308447:3.0.0:1:MC4wLjAuMCx0Y3AvMjI';
   t.equal(encodeMessage(plain), `${request}:${digestOf('md5', request)}`);
-  const timed = encodeMessage({ ...plain, messageType: 3, clientTimeoutSeconds: 60 });
+  const timed = encodeMessage({ ...plain, clientTimeoutSeconds: 60 });
   t.match(timed, /:3:MC4wLjAuMCx0Y3AvMjI:60:/);
 });
 
@@ -37,11 +36,15 @@ t.test('a field that breaks its rule is never written', async (t) => {
     'no version': [{ version: '' }, /no version/],
     'a long version': [{ version: '3.0.0.0.0' }, /no version/],
     'a colon in the version': [{ version: '3:0' }, /no version/],
-    'a timeout that its type has not': [{ clientTimeoutSeconds: 5 }, /does not fit/],
-    'a type without its timeout': [{ messageType: 3 }, /does not fit/],
-    'a timeout that is too long': [{ messageType: 3, clientTimeoutSeconds: 65_537 }, /0\.\.65536/],
-    'a timeout below zero': [{ messageType: 3, clientTimeoutSeconds: -1 }, /0\.\.65536/],
-    'too many ports': [{ request: { source: null, ports: many } }, /too many ports/],
+    'a command with a timeout': [{ request: run('id'), clientTimeoutSeconds: 5 }, /no client timeout/],
+    'a command of blanks': [{ request: run(' ') }, /printable/],
+    'a command of two lines': [{ request: run('id\nid') }, /printable/],
+    'a command that is too long': [{ request: run('x'.repeat(200)) }, /too long/],
+    'a target that is no host': [{ request: natTo('10.0.0.5,22') }, /no host/],
+    'a target that inet_aton would read': [{ request: natTo('10.1') }, /no host/],
+    'a timeout that is too long': [{ clientTimeoutSeconds: 65_537 }, /0\.\.65536/],
+    'a timeout below zero': [{ clientTimeoutSeconds: -1 }, /0\.\.65536/],
+    'too many ports': [{ request: { kind: 'access', source: null, ports: many } }, /too long/],
   };
   for (const [name, [changes, text]] of Object.entries(wrong)) {
     t.throws(() => encodeMessage({ ...plain, ...changes }), { name: 'RangeError', message: text }, name);
@@ -100,14 +103,53 @@ t.test('a field has one spelling', async (t) => {
   }
 });
 
-t.test('the other types of fwknop are refused by name', async (t) => {
-  for (const [type, name] of Object.entries({ 0: 'command', 2: 'NAT access', 6: /local NAT/ })) {
-    const fields = [plain.randomValue, 'cm9vdA', '1795308447', '3.0.0', type, 'MC4wLjAuMCx0Y3AvMjI'];
-    t.throws(() => decodeMessage(withDigest(fields)), {
-      code: 'message-type-unsupported',
-      message: name instanceof RegExp ? name : new RegExp(name),
+t.test('every type has its place for NAT and timeout', async (t) => {
+  const head = [plain.randomValue, 'cm9vdA', '1795308447', '3.0.0'];
+  const access = b64('10.1.2.3,tcp/2222');
+  const target = b64('inside.example.org,22');
+  const opened = (fields: readonly string[]): Message => decodeMessage(withDigest([...head, ...fields]));
+  t.match(opened(['0', b64('10.1.2.3,/usr/bin/id -u')]), {
+    request: { kind: 'command', source: '10.1.2.3', command: '/usr/bin/id -u' },
+    clientTimeoutSeconds: null,
+  });
+  for (const [type, kind] of Object.entries({ 2: 'nat-access', 5: 'local-nat-access' })) {
+    t.match(opened([type, access, target]), {
+      request: { kind, target: { host: 'inside.example.org', port: 22 } },
+      clientTimeoutSeconds: null,
     });
   }
+  for (const [type, kind] of Object.entries({ 4: 'nat-access', 6: 'local-nat-access' })) {
+    t.match(opened([type, access, target, '60']), { request: { kind }, clientTimeoutSeconds: 60 });
+    t.equal(opened([type, access, target, 'YQ', '60']).clientTimeoutSeconds, 60, 'after a server auth');
+  }
+  const malformed: Readonly<Record<string, readonly string[]>> = {
+    'a NAT request without target': ['2', access],
+    'a target without port': ['2', access, b64('10.0.0.5')],
+    'a target with a blank': ['2', access, b64('10.0.0.5, 22')],
+    'a target with three parts': ['2', access, b64('10.0.0.5,22,23')],
+    'a target with an octal address': ['2', access, b64('010.0.0.5,22')],
+    'a target whose port has a leading zero': ['2', access, b64('10.0.0.5,022')],
+    'a target of 71 characters': ['2', access, b64(`${'a'.repeat(71)},22`)],
+    'a target with a slash': ['2', access, b64('a/b,22')],
+    'a command with a timeout': ['0', b64('10.1.2.3,id'), 'YQ', '60'],
+    'an empty command': ['0', b64('10.1.2.3,')],
+    'a command with a line break': ['0', b64('10.1.2.3,id\nid')],
+    'type 4 without its timeout': ['4', access, target],
+  };
+  for (const [name, fields] of Object.entries(malformed)) {
+    t.throws(() => opened(fields), { code: 'message-malformed' }, name);
+  }
+});
+
+t.test('a message of any type is read as it was written', async (t) => {
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(anyMessage, (written) => {
+        t.strictSame(decodeMessage(encodeMessage(written)), written);
+      }),
+      { numRuns: 300 },
+    ),
+  );
 });
 
 t.test('a server auth is passed over', async (t) => {
@@ -148,7 +190,7 @@ t.test(
       fc.string({ maxLength: 1600 }),
       fc.string({ unit: 'binary', maxLength: 200 }),
       fields.map(withDigest),
-      fc.tuple(message, fc.nat(), fc.string({ maxLength: 3 })).map(([original, at, text]) => {
+      fc.tuple(anyMessage, fc.nat(), fc.string({ maxLength: 3 })).map(([original, at, text]) => {
         const encoded = encodeMessage(original);
         const cut = at % encoded.lastIndexOf(':');
         const fields = encoded.slice(0, encoded.lastIndexOf(':'));
@@ -162,8 +204,11 @@ t.test(
 function isHandled(text: string): boolean {
   try {
     const decoded = decodeMessage(text);
-    const fields = text.split(':').length - (decoded.clientTimeoutSeconds === null ? 7 : 8);
-    return fields > 0 || encodeMessage(decoded) === text;
+    const optional = [decoded.clientTimeoutSeconds, natTargetOf(decoded.request)].filter(
+      (part) => part !== null,
+    );
+    const hasServerAuth = text.split(':').length > 7 + optional.length;
+    return hasServerAuth || encodeMessage(decoded) === text;
   } catch (error) {
     return error instanceof SpaError;
   }
@@ -172,6 +217,19 @@ function isHandled(text: string): boolean {
 function withDigest(fields: readonly string[]): string {
   const text = fields.join(':');
   return `${text}:${digestOf('sha256', text)}`;
+}
+
+function run(command: string): Request {
+  return { kind: 'command', source: null, command };
+}
+
+function natTo(host: string): Request {
+  return {
+    kind: 'nat-access',
+    source: null,
+    ports: [{ protocol: 'tcp', port: 22 }],
+    target: { host, port: 22 },
+  };
 }
 
 function b64(text: string): string {

@@ -211,6 +211,8 @@ class RunningDaemon implements Daemon {
       if (claim !== 'claimed') return report.notClaimed(candidate, opened, claim);
       proved();
       if (verdict.kind === 'deny') return report.denied(candidate, opened, verdict.reason);
+      if (verdict.kind !== 'grant') return report.denied(candidate, opened, 'command-not-allowed');
+      if (verdict.grant.forward !== null) return report.denied(candidate, opened, 'nat-not-allowed');
       const granted = await this.#keeper.grant(verdict.grant, holderOf(opened), epoch);
       if (granted === null) return report.revoked(candidate, opened);
       return report.granted(candidate, opened, verdict.grant, granted.expiresAt);

@@ -39,6 +39,11 @@ export interface Counter {
 }
 
 const DENIALS: Readonly<Record<DenyReason, string>> = {
+  'stanza-expired': 'the stanza has expired (ACCESS_EXPIRE)',
+  destination: 'it was sent to an address that the stanza is not for (DESTINATION)',
+  'nat-not-allowed': 'it asks for NAT, which is not enabled (ENABLE_IPT_FORWARDING, ENABLE_IPT_LOCAL_NAT)',
+  'nat-target': 'NAT must not lead there (NAT_TARGETS, OPEN_PORTS)',
+  'command-not-allowed': 'it asks for a command, which the stanza does not allow (ENABLE_CMD_EXEC)',
   'not-certified': 'the key of its signer is not certified as the stanza requires (SPA_CERTIFIED_BY)',
   'signer-expired': 'the key of its signer, or the certification of it, has expired (SPA_CERTIFIED_BY)',
   'not-enrolled': 'its signer is not on the roster, or not any more (SPA_ROSTER)',
@@ -161,8 +166,9 @@ function sumUp(counts: ReadonlyMap<string, number>, noun: string): string {
   return `${total} ${noun}: ${parts.join(', ')}`;
 }
 
-function request({ message }: Authentic): string {
-  return `${formatProtoPorts(message.request.ports)} for ${message.request.source ?? 'its source'}`;
+function request({ message: { request } }: Authentic): string {
+  const what = request.kind === 'command' ? `command '${request.command}'` : formatProtoPorts(request.ports);
+  return `${what} for ${request.source ?? 'its source'}`;
 }
 
 function describe(from: Sender, opened: Authentic): string {

@@ -38,7 +38,8 @@ async function warmUpStanza(stanza: Stanza, keys: OpeningKeys, nowSeconds: numbe
   const source = '127.0.0.1' as Datagram['source'];
   const openToAll: Stanza = { ...stanza, sources: 'any', keys: [own.keys] };
   const clock = { nowSeconds, maxAgeSeconds: 1 };
-  for (let i = 0; i < PACKETS; i++) await decide({ packet, source }, [openToAll], clock);
+  for (let i = 0; i < PACKETS; i++)
+    await decide({ packet, source, destination: null, forwardedFor: null }, [openToAll], clock);
 }
 
 /** The daemon has nobody's secret key but its own: it signs as itself, and for once takes that. */
@@ -66,8 +67,7 @@ async function sealOwn(
         username: 'warm-up',
         timestampSeconds: nowSeconds,
         version: '3.0.0',
-        messageType: 1,
-        request: { source: null, ports: [{ protocol: 'tcp', port: 22 }] },
+        request: { kind: 'access', source: null, ports: [{ protocol: 'tcp', port: 22 }] },
         clientTimeoutSeconds: null,
         digest: 'sha256',
       },

@@ -1,17 +1,33 @@
 import * as fc from 'fast-check';
-import { identify, type Message, type ProtoPort } from 'spa-core';
+import {
+  type IpAddress,
+  type IpNetwork,
+  identify,
+  type Message,
+  type ProtoPort,
+  parseIpNetwork,
+  type Request,
+} from 'spa-core';
 import t from 'tap';
 import { authorize } from '../src/decision/authorize.ts';
+import { NO_NAT } from '../src/decision/nat.ts';
 import type { Stanza } from '../src/decision/stanza.ts';
-import type { Authentic, Verdict } from '../src/decision/verdict.ts';
+import type { Arrival, Authentic, Verdict } from '../src/decision/verdict.ts';
 import { addressOf, messageOf, portsOf, stanzaOf } from './gate.ts';
 
 const now = 1_795_310_900;
 const clock = { nowSeconds: now, maxAgeSeconds: 120 };
 const here = addressOf('192.0.2.7');
+const arrival = { source: here, destination: null, forwardedFor: null };
 const there = addressOf('198.51.100.9');
 
+const COMMAND: Request = { kind: 'command', source: null, command: 'id -u' };
+const POLICY = { user: 'nobody', group: null, sudo: null };
+const CYCLE = { open: ['ipset', 'add', '$IP'], close: null, timerSeconds: 9 };
+const TARGETS = networksOf('10.0.0.0/24').map((network) => ({ network, ports: [22] }));
+
 interface Case {
+  readonly arrival?: Partial<Arrival>;
   readonly message?: Partial<Message>;
   readonly signedAtSeconds?: number;
   readonly stanza?: Partial<Stanza>;
@@ -23,7 +39,7 @@ const CASES: Readonly<Record<string, Case>> = {
     gets: { kind: 'grant', grant: { address: here, ports: portsOf('tcp/22'), timeoutSeconds: 30 } },
   },
   'a request that names an address gets it for that address': {
-    message: { request: { source: there, ports: portsOf('tcp/22') } },
+    message: { request: { kind: 'access', source: there, ports: portsOf('tcp/22') } },
     gets: { kind: 'grant', grant: { address: there } },
   },
   'a message of exactly the greatest age is accepted': {
@@ -58,16 +74,16 @@ const CASES: Readonly<Record<string, Case>> = {
     gets: { kind: 'deny', reason: 'source-required' },
   },
   'a request with an address is not': {
-    message: { request: { source: here, ports: portsOf('tcp/22') } },
+    message: { request: { kind: 'access', source: here, ports: portsOf('tcp/22') } },
     stanza: { requireSourceAddress: true },
     gets: { kind: 'grant' },
   },
   'one port too many costs all of them': {
-    message: { request: { source: null, ports: portsOf('tcp/22,tcp/23') } },
+    message: { request: { kind: 'access', source: null, ports: portsOf('tcp/22,tcp/23') } },
     gets: { kind: 'deny', reason: 'port-not-open' },
   },
   'the same number of another protocol is another port': {
-    message: { request: { source: null, ports: portsOf('udp/22') } },
+    message: { request: { kind: 'access', source: null, ports: portsOf('udp/22') } },
     gets: { kind: 'deny', reason: 'port-not-open' },
   },
   'a restricted port is denied also where it is open': {
@@ -75,7 +91,7 @@ const CASES: Readonly<Record<string, Case>> = {
     gets: { kind: 'deny', reason: 'port-restricted' },
   },
   'without OPEN_PORTS any port is given': {
-    message: { request: { source: null, ports: portsOf('udp/53') } },
+    message: { request: { kind: 'access', source: null, ports: portsOf('udp/53') } },
     stanza: { openPorts: null },
     gets: { kind: 'grant', grant: { ports: portsOf('udp/53') } },
   },
@@ -84,16 +100,144 @@ const CASES: Readonly<Record<string, Case>> = {
     gets: { kind: 'deny', reason: 'port-restricted' },
   },
   'a client gets the time that it asks for': {
-    message: { messageType: 3, clientTimeoutSeconds: 5 },
+    message: { clientTimeoutSeconds: 5 },
     gets: { kind: 'grant', grant: { timeoutSeconds: 5 } },
   },
   'but no more than the stanza allows': {
-    message: { messageType: 3, clientTimeoutSeconds: 65_536 },
+    message: { clientTimeoutSeconds: 65_536 },
     gets: { kind: 'grant', grant: { timeoutSeconds: 300 } },
   },
   'asking for no time means the time of the stanza': {
-    message: { messageType: 3, clientTimeoutSeconds: 0 },
+    message: { clientTimeoutSeconds: 0 },
     gets: { kind: 'grant', grant: { timeoutSeconds: 30 } },
+  },
+  'a stanza that has expired gives nothing': {
+    stanza: { expiresAtSeconds: now },
+    gets: { kind: 'deny', reason: 'stanza-expired' },
+  },
+  'a door does not outlive its stanza': {
+    stanza: { expiresAtSeconds: now + 7 },
+    gets: { kind: 'grant', grant: { timeoutSeconds: 7 } },
+  },
+  'a packet to another destination gets nothing': {
+    arrival: { destination: there },
+    stanza: { destinations: networksOf('192.0.2.0/24') },
+    gets: { kind: 'deny', reason: 'destination' },
+  },
+  'nor does one whose destination nobody knows': {
+    stanza: { destinations: networksOf('192.0.2.0/24') },
+    gets: { kind: 'deny', reason: 'destination' },
+  },
+  'a packet to the destination of the stanza gets its door, there only if the stanza says so': {
+    arrival: { destination: here },
+    stanza: { destinations: networksOf('192.0.2.0/24'), doorsAtDestination: true },
+    gets: { kind: 'grant', grant: { destination: here } },
+  },
+  'what a proxy forwarded is for whom it says': {
+    arrival: { forwardedFor: there },
+    gets: { kind: 'grant', grant: { address: there } },
+  },
+  'unless the message names an address': {
+    arrival: { forwardedFor: there },
+    message: { request: access('tcp/22', here) },
+    gets: { kind: 'grant', grant: { address: here } },
+  },
+  'a command is not run unless the stanza says so': {
+    message: { request: COMMAND },
+    gets: { kind: 'deny', reason: 'command-not-allowed' },
+  },
+  'a command is run, whatever the ports': {
+    message: { request: COMMAND },
+    stanza: { commands: POLICY, openPorts: [] },
+    gets: { kind: 'run', run: { command: 'id -u', policy: POLICY } },
+  },
+  'a command needs the required user as well': {
+    message: { request: COMMAND },
+    stanza: { commands: POLICY, requireUsername: 'bob' },
+    gets: { kind: 'deny', reason: 'user' },
+  },
+  'a stanza of commands of its own runs no other': {
+    message: { request: COMMAND },
+    stanza: { commands: POLICY, cycle: CYCLE },
+    gets: { kind: 'deny', reason: 'command-not-allowed' },
+  },
+  'instead of a door the commands of the stanza are run': {
+    message: { request: access('tcp/22,tcp/443', there) },
+    stanza: { cycle: CYCLE, openPorts: null },
+    gets: {
+      kind: 'cycle',
+      cycle: {
+        cycle: CYCLE,
+        variables: {
+          address: there,
+          packetSource: here,
+          port: { protocol: 'tcp', port: 22 },
+          timeoutSeconds: 9,
+          clientTimeoutSeconds: 0,
+        },
+      },
+    },
+  },
+  'for ports that are not open they are not': {
+    message: { request: access('tcp/443') },
+    stanza: { cycle: CYCLE },
+    gets: { kind: 'deny', reason: 'port-not-open' },
+  },
+  'a client gets no more time from them than from a door': {
+    message: { clientTimeoutSeconds: 65_536 },
+    stanza: { cycle: CYCLE },
+    gets: { kind: 'cycle', cycle: { variables: { timeoutSeconds: 300, clientTimeoutSeconds: 300 } } },
+  },
+  'NAT is denied unless it is enabled': {
+    message: { request: nat('nat-access', '10.0.0.5', 22) },
+    stanza: { nat: { ...NO_NAT, local: true } },
+    gets: { kind: 'deny', reason: 'nat-not-allowed' },
+  },
+  'NAT leads where the message says': {
+    message: { request: nat('nat-access', '10.0.0.5', 2222) },
+    stanza: { nat: { ...NO_NAT, forwarding: true, sourceAs: 'masquerade' } },
+    gets: {
+      kind: 'grant',
+      grant: { forward: { kind: 'nat', target: { host: '10.0.0.5', port: 2222 }, sourceAs: 'masquerade' } },
+    },
+  },
+  'but not past NAT_TARGETS': {
+    message: { request: nat('nat-access', '10.0.1.5', 22) },
+    stanza: { nat: { ...NO_NAT, forwarding: true, targets: TARGETS } },
+    gets: { kind: 'deny', reason: 'nat-target' },
+  },
+  'nor to another port there': {
+    message: { request: nat('nat-access', '10.0.0.5', 23) },
+    stanza: { nat: { ...NO_NAT, forwarding: true, targets: TARGETS } },
+    gets: { kind: 'deny', reason: 'nat-target' },
+  },
+  'nor to a name, where names are not asked for': {
+    message: { request: nat('nat-access', 'inside', 22) },
+    stanza: { nat: { ...NO_NAT, forwarding: true, dns: false } },
+    gets: { kind: 'deny', reason: 'nat-target' },
+  },
+  'FORCE_NAT leads a plain request elsewhere': {
+    stanza: { nat: { ...NO_NAT, force: { address: there, port: 22 } } },
+    gets: { kind: 'grant', grant: { forward: { kind: 'nat', target: { host: there, port: 22 } } } },
+  },
+  'FORCE_NAT counts more than what a message asks for': {
+    message: { request: nat('nat-access', '10.0.0.5', 22) },
+    stanza: { nat: { ...NO_NAT, forwarding: true, force: { address: there, port: 22 } } },
+    gets: { kind: 'grant', grant: { forward: { target: { host: there, port: 22 } } } },
+  },
+  'FORWARD_ALL leads all that the client sends on': {
+    stanza: { nat: { ...NO_NAT, forwardAll: true } },
+    gets: { kind: 'grant', grant: { forward: { kind: 'nat', target: null, all: true } } },
+  },
+  'local NAT leads to an open port': {
+    message: { request: nat('local-nat-access', '192.0.2.1', 22) },
+    stanza: { nat: { ...NO_NAT, local: true } },
+    gets: { kind: 'grant', grant: { forward: { kind: 'local', target: { host: '192.0.2.1', port: 22 } } } },
+  },
+  'local NAT does not open what OPEN_PORTS does not': {
+    message: { request: nat('local-nat-access', '192.0.2.1', 3306) },
+    stanza: { nat: { ...NO_NAT, local: true } },
+    gets: { kind: 'deny', reason: 'nat-target' },
   },
   'a stale message of the wrong user is outdated, which is what can be mended': {
     message: { timestampSeconds: now - 1000 },
@@ -102,9 +246,12 @@ const CASES: Readonly<Record<string, Case>> = {
   },
 };
 
-for (const [title, { message = {}, signedAtSeconds = null, stanza = {}, gets }] of Object.entries(CASES)) {
+for (const [title, { message = {}, signedAtSeconds = null, stanza = {}, gets, ...rest }] of Object.entries(
+  CASES,
+)) {
   t.test(title, async (t) => {
-    t.match(authorize(authenticOf(message, signedAtSeconds), here, stanzaOf(stanza), clock), gets);
+    const arrived = { ...arrival, ...rest.arrival };
+    t.match(authorize(authenticOf(message, signedAtSeconds), arrived, stanzaOf(stanza), clock), gets);
   });
 }
 
@@ -137,8 +284,7 @@ const authentic: fc.Arbitrary<Authentic> = fc
     authenticOf(
       {
         ...message,
-        messageType: message.clientTimeoutSeconds === null ? 1 : 3,
-        request: { source, ports },
+        request: { kind: 'access', source, ports },
       },
       signedAtSeconds,
     ),
@@ -178,7 +324,7 @@ t.test('within the age a message is granted or denied, outside of it it is outda
       fc.property(authentic, policy, (opened, stanza) => {
         const times = [opened.message.timestampSeconds, opened.signedAtSeconds ?? now];
         const isOutdated = times.some((seconds) => Math.abs(now - seconds) > 120);
-        return isOutdated === (authorize(opened, here, stanza, clock).kind === 'outdated');
+        return isOutdated === (authorize(opened, arrival, stanza, clock).kind === 'outdated');
       }),
     ),
   );
@@ -191,7 +337,7 @@ function always(
   t.doesNotThrow(() =>
     fc.assert(
       fc.property(authentic, policy, (opened, stanza) => {
-        const verdict = authorize(opened, here, stanza, clock);
+        const verdict = authorize(opened, arrival, stanza, clock);
         return verdict.kind !== 'grant' || holds(verdict.grant, opened, stanza);
       }),
       { numRuns: 500 },
@@ -208,6 +354,20 @@ function authenticOf(message: Partial<Message>, signedAtSeconds: number | null):
     stanzaNumber: 1,
     operatorName: null,
   };
+}
+
+function access(ports: string, source: IpAddress | null = null): Request {
+  return { kind: 'access', source, ports: portsOf(ports) };
+}
+
+function nat(kind: 'nat-access' | 'local-nat-access', host: string, port: number): Request {
+  return { kind, source: null, ports: portsOf('tcp/22'), target: { host, port } };
+}
+
+function networksOf(text: string): readonly IpNetwork[] {
+  const network = parseIpNetwork(text);
+  if (network === null) throw new TypeError(text);
+  return [network];
 }
 
 function includes(list: readonly ProtoPort[], wanted: ProtoPort): boolean {

@@ -43,7 +43,10 @@ t.test(
     const { log, send, kernel } = await startGate(t, {});
     const now = Math.floor(Date.now() / 1000);
     await send(
-      await sealOf(messageOf({ request: { source: null, ports: portsOf('tcp/23') } }), keys.sealing),
+      await sealOf(
+        messageOf({ request: { kind: 'access', source: null, ports: portsOf('tcp/23') } }),
+        keys.sealing,
+      ),
     );
     await log.has(/^warning: denied tcp\/23 for its source: .*OPEN_PORTS/);
     await send(await sealOf(messageOf({ timestampSeconds: now - 500 }), keys.sealing));
@@ -226,7 +229,12 @@ t.test('a reload changes stanzas and protected ports while packets come; doors s
   await daemon.reload({ config, stanzas: both, roster: null });
   t.same(kernel.policy?.protectedPorts, portsOf('tcp/22,tcp/443'));
   t.equal(kernel.doors.size, 1);
-  await send(await sealOf(messageOf({ request: { source: null, ports: portsOf('tcp/443') } }), keys.sealing));
+  await send(
+    await sealOf(
+      messageOf({ request: { kind: 'access', source: null, ports: portsOf('tcp/443') } }),
+      keys.sealing,
+    ),
+  );
   await log.has(/opened tcp\/443/);
 });
 

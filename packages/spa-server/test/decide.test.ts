@@ -72,14 +72,17 @@ const CASES: Readonly<Record<string, Case>> = {
 for (const [title, { stanzas, gets }] of Object.entries(CASES)) {
   t.test(title, async (t) => {
     const packet = await sealOf(messageOf({ timestampSeconds: now }), ours.sealing);
-    t.match(await decide({ packet, source: here }, stanzas, clock), gets);
+    t.match(
+      await decide({ packet, source: here, destination: null, forwardedFor: null }, stanzas, clock),
+      gets,
+    );
   });
 }
 
 t.test('the keys of a stanza for other sources are never tried', async (t) => {
   const packet = await sealOf(messageOf({ timestampSeconds: now }), ours.sealing);
   const stanzas = [stanzaWith(1, ours, { sources: elsewhere }), stanzaWith(2, ours)];
-  t.match(await decide({ packet, source: here }, stanzas, clock), {
+  t.match(await decide({ packet, source: here, destination: null, forwardedFor: null }, stanzas, clock), {
     kind: 'grant',
     opened: { stanzaNumber: 2 },
   });
@@ -89,7 +92,11 @@ t.test('the same message has the same identity in whichever stanza it is opened'
   const packet = await sealOf(messageOf({ timestampSeconds: now }), ours.sealing);
   const ids = await Promise.all(
     [1, 2].map(async (number) => {
-      const verdict = await decide({ packet, source: here }, [stanzaWith(number, ours)], clock);
+      const verdict = await decide(
+        { packet, source: here, destination: null, forwardedFor: null },
+        [stanzaWith(number, ours)],
+        clock,
+      );
       return verdict.kind === 'grant' ? verdict.grant.id : verdict.kind;
     }),
   );
@@ -103,10 +110,10 @@ t.test('operators who share the key of a bastion are not let in by each other’
   const ask = async (signer: Operator, ports: string, stanzas: readonly Stanza[]): Promise<Verdict> => {
     const message = messageOf({
       timestampSeconds: now,
-      request: { source: null, ports: portsOf(ports) },
+      request: { kind: 'access', source: null, ports: portsOf(ports) },
     });
     const packet = await sealOf(message, { encryption: signer.sealing, hmac: null });
-    return decide({ packet, source: here }, stanzas, clock);
+    return decide({ packet, source: here, destination: null, forwardedFor: null }, stanzas, clock);
   };
   for (const stanzas of [
     [aliceOnly, bobOnly],
@@ -134,10 +141,17 @@ t.test('an old signature around a fresh message is outdated', async (t) => {
   const message = messageOf({ timestampSeconds: now });
   const sealing = { encryption: alice.sealing, hmac: null };
   const packet = await sealOf(message, sealing, now - 121);
-  t.match(await decide({ packet, source: here }, [stanzaOf({ keys: [openPgpFor(alice)] })], clock), {
-    kind: 'outdated',
-    differenceSeconds: 121,
-  });
+  t.match(
+    await decide(
+      { packet, source: here, destination: null, forwardedFor: null },
+      [stanzaOf({ keys: [openPgpFor(alice)] })],
+      clock,
+    ),
+    {
+      kind: 'outdated',
+      differenceSeconds: 121,
+    },
+  );
 });
 
 t.test('any bytes give a verdict, never an exception, and no new message', async (t) => {
@@ -163,14 +177,18 @@ t.test('any bytes give a verdict, never an exception, and no new message', async
       .map(([packet, at, text]) => spliced(packet, at % packet.length, Buffer.from(text.join('')))),
   );
   const verdicts = await Promise.all(
-    packets.map((packet) => decide({ packet, source: here }, stanzas, clock)),
+    packets.map((packet) =>
+      decide({ packet, source: here, destination: null, forwardedFor: null }, stanzas, clock),
+    ),
   );
   const known = verdicts.map(idOf);
   t.notMatch(known, [null]);
   await t.resolves(
     fc.assert(
       fc.asyncProperty(bytes, async (packet) => {
-        const id = idOf(await decide({ packet, source: here }, stanzas, clock));
+        const id = idOf(
+          await decide({ packet, source: here, destination: null, forwardedFor: null }, stanzas, clock),
+        );
         return id === null || known.includes(id);
       }),
       { numRuns: 300 },

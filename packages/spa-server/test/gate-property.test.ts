@@ -40,7 +40,7 @@ t.test('the gate decides as if each stanza was tried on its own, in order', asyn
       fc.asyncProperty(scenario, async ({ stanzas, packet, damage, source }) => {
         const numbered = stanzas.map((one, index) => ({ ...one, number: index + 1 }));
         const bytes = damage === null ? packet : damaged(packet, damage.at, damage.to);
-        const datagram = { packet: bytes, source: addressOf(source) };
+        const datagram = { packet: bytes, source: addressOf(source), destination: null, forwardedFor: null };
         const verdict = await decide(datagram, numbered, clock);
         seen.add(verdict.kind === 'ignore' ? verdict.code : verdict.kind);
         return isDeepStrictEqual(verdict, await decidePlainly(datagram, numbered, clock));

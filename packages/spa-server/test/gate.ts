@@ -12,6 +12,7 @@ import {
   SymmetricKey,
   sealPacket,
 } from 'spa-core';
+import { NO_NAT } from '../src/decision/nat.ts';
 import type { Stanza } from '../src/decision/stanza.ts';
 import type { Log } from '../src/system/log.ts';
 
@@ -37,6 +38,8 @@ export function stanzaOf(changes: Partial<Stanza>): Stanza {
     number: 1,
     place: 'access.conf:1',
     sources: 'any',
+    destinations: 'any',
+    expiresAtSeconds: null,
     keys: [],
     openPorts: portsOf('tcp/22'),
     restrictPorts: [],
@@ -44,6 +47,10 @@ export function stanzaOf(changes: Partial<Stanza>): Stanza {
     maxTimeoutSeconds: 300,
     requireSourceAddress: false,
     requireUsername: null,
+    commands: null,
+    cycle: null,
+    nat: NO_NAT,
+    doorsAtDestination: false,
     signers: null,
     ...changes,
   };
@@ -56,8 +63,7 @@ export function messageOf(changes: Partial<Message>): Message {
     username: 'alice',
     timestampSeconds: Math.floor(Date.now() / 1000),
     version: '3.0.0',
-    messageType: 1,
-    request: { source: null, ports: portsOf('tcp/22') },
+    request: { kind: 'access', source: null, ports: portsOf('tcp/22') },
     clientTimeoutSeconds: null,
     digest: 'sha256',
     ...changes,

@@ -46,7 +46,7 @@ async function decideByKeys(
       stanzaNumber: stanza.number,
       operatorName: null,
     };
-    return authorize(opened, datagram.source, stanza, clock);
+    return authorize(opened, datagram, stanza, clock);
   } catch (error) {
     return ignored(error);
   }

@@ -5,7 +5,7 @@ import { createReport } from '../src/report.ts';
 import { addressOf, createReadableLog, messageOf, portsOf } from './gate.ts';
 
 const source = addressOf('192.0.2.7');
-const datagram = { packet: Buffer.from('a packet'), source };
+const datagram = { packet: Buffer.from('a packet'), source, destination: null, forwardedFor: null };
 const opened: Authentic = {
   id: identify('a message'),
   message: messageOf({}),

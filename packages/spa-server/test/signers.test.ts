@@ -25,7 +25,7 @@ function decide(
     id: identify('a message'),
     message: messageOf({
       timestampSeconds: NOW,
-      request: { source: null, ports },
+      request: { kind: 'access', source: null, ports },
       clientTimeoutSeconds: 200,
     }),
     signer,
@@ -35,7 +35,8 @@ function decide(
   };
   const signers = new Map([[String(ALICE), termsOf(changes)]]);
   const stanza = stanzaOf({ signers, openPorts: portsOf('tcp/22,tcp/443') });
-  return authorize(opened, addressOf('192.0.2.7'), stanza, clock);
+  const arrival = { source: addressOf('192.0.2.7'), destination: null, forwardedFor: null };
+  return authorize(opened, arrival, stanza, clock);
 }
 
 t.test('a signer gets what the stanza gives, and no more than his own terms', async (t) => {

@@ -9,6 +9,7 @@ import {
   SymmetricKey,
 } from 'spa-core';
 import { ConfigError, type ConfigPlace } from 'spa-host';
+import { NO_NAT as WITHOUT_NAT } from '../decision/nat.ts';
 import type { Stanza } from '../decision/stanza.ts';
 import { type Block, readBlocks } from './access-blocks.ts';
 import type { ConfigFiles } from './config-files.ts';
@@ -179,6 +180,8 @@ function readStanza(block: Block, number: number, warnings: string[]): StanzaTex
     place: `${source.file}:${source.line}`,
     source,
     sources: settings.SOURCE?.value ?? 'any',
+    destinations: 'any',
+    expiresAtSeconds: null,
     symmetric: symmetric === null ? null : new SymmetricKey(symmetric.value),
     hmac: hmac === null ? null : new HmacKey(hmac.value, settings.HMAC_DIGEST_TYPE?.value ?? 'sha256'),
     openpgp,
@@ -187,6 +190,10 @@ function readStanza(block: Block, number: number, warnings: string[]): StanzaTex
     ...readTimeouts(settings),
     requireSourceAddress: settings.REQUIRE_SOURCE_ADDRESS?.value ?? false,
     requireUsername: settings.REQUIRE_USERNAME?.value ?? null,
+    commands: null,
+    cycle: null,
+    nat: WITHOUT_NAT,
+    doorsAtDestination: false,
   };
   warnings.push(...warnOf(stanza, settings));
   return stanza;

@@ -9,7 +9,6 @@ import {
   explainSigners,
   type HmacKey,
   hasMac,
-  type IpAddress,
   inspectPacket,
   type OpenedPacket,
   type Packet,
@@ -22,15 +21,14 @@ import { type Entry, entriesOf, type Group, groupOf, type Opener, type Ring } fr
 import { termsOf } from './signers.ts';
 import { indexBySource } from './source-index.ts';
 import type { Stanza } from './stanza.ts';
-import type { Datagram, IgnoreCode, Verdict } from './verdict.ts';
+import type { Arrival, Datagram, IgnoreCode, Verdict } from './verdict.ts';
 
 /** A verdict on a packet that proves nothing. */
 export type Ignored = Extract<Verdict, { readonly kind: 'ignore' }>;
 
 /** A packet that could be one, by what can be seen without a key. */
-export interface Glimpse {
+export interface Glimpse extends Arrival {
   readonly kind: 'glimpse';
-  readonly source: IpAddress;
   readonly packet: Packet;
   /** How many keys have to be tried in {@link Gate.screen}: a few microseconds each. */
   readonly effort: number;
@@ -40,9 +38,8 @@ export interface Glimpse {
 }
 
 /** A packet that keys of some stanzas may open. */
-export interface Candidate {
+export interface Candidate extends Arrival {
   readonly kind: 'candidate';
-  readonly source: IpAddress;
   readonly packet: Packet;
   /**
    * What it takes to find out: a shared key, which is nothing; or public-key work, for a named key of ours that Node takes
@@ -90,10 +87,11 @@ function glance(datagram: Datagram, groups: readonly Group[]): Ignored | Glimpse
   if (rings.length === 0) return before;
   const effort = rings.reduce((sum, ring) => sum + ring.effort, 0);
   // Not the datagram itself, whose memory Node cuts off a block of 64 kB: what waits would hold on to it.
-  return { kind: 'glimpse', source: datagram.source, packet, effort, before, rings };
+  return { kind: 'glimpse', ...arrivalOf(datagram), packet, effort, before, rings };
 }
 
-function screen({ source, packet, before, rings }: Glimpse): Ignored | Candidate {
+function screen(glimpse: Glimpse): Ignored | Candidate {
+  const { packet, before, rings } = glimpse;
   const macs = new Map<HmacKey, boolean>();
   const openers: Opener[] = [];
   let ignored = before;
@@ -105,7 +103,7 @@ function screen({ source, packet, before, rings }: Glimpse): Ignored | Candidate
   if (openers.length === 0) return ignored;
   return {
     kind: 'candidate',
-    source,
+    ...arrivalOf(glimpse),
     packet,
     work: workFor(packet, openers),
     isVouched: openers.some(({ keys }) => keys.hmac !== null),
@@ -115,7 +113,7 @@ function screen({ source, packet, before, rings }: Glimpse): Ignored | Candidate
 }
 
 async function decide(candidate: Candidate, clock: Clock): Promise<Verdict> {
-  const { source, packet, openers } = candidate;
+  const { packet, openers } = candidate;
   const opening = beginOpening(packet, clock);
   const attempts = new Map<Entry, DecryptedPacket>();
   let ignored: Telling = { verdict: candidate.before, order: -1 };
@@ -140,17 +138,21 @@ async function decide(candidate: Candidate, clock: Clock): Promise<Verdict> {
     const operatorName = termsOf(stanza, opened.signer).name;
     const verdict = authorize(
       { ...opened, stanzaNumber: stanza.number, operatorName },
-      source,
+      candidate,
       stanza,
       clock,
     );
-    if (verdict.kind === 'grant') return verdict;
+    if (verdict.kind !== 'deny' && verdict.kind !== 'outdated') return verdict;
     refusal ??= verdict;
   }
   return refusal ?? ignored.verdict;
 }
 
 const OTHER_KIND = { aes: 'openpgp', openpgp: 'aes' } as const;
+
+function arrivalOf({ source, destination, forwardedFor }: Arrival): Arrival {
+  return { source, destination, forwardedFor };
+}
 
 function isAuthentic(packet: Packet, hmac: HmacKey | null, known: Map<HmacKey, boolean>): boolean {
   if (hmac === null) return true;

@@ -123,11 +123,15 @@ function createInterner(): (keys: OpeningKeys) => OpeningKeys {
   return (keys) => {
     const hmac = keys.hmac === null ? null : first(hmacs, hmacIdentity(keys.hmac), keys.hmac);
     if (keys.kind === 'aes') {
-      return { ...keys, hmac, key: first(symmetric, keys.key.bytes().toString('latin1'), keys.key) };
+      return { ...keys, hmac, key: first(symmetric, symmetricIdentity(keys.key), keys.key) };
     }
     const identity = keys.secretKeys.map(identityOf).join();
     return { ...keys, hmac, secretKeys: first(secrets, identity, keys.secretKeys) };
   };
+}
+
+function symmetricIdentity(key: SymmetricKey): string {
+  return `${key.mode} ${key.bytes().toString('latin1')}`;
 }
 
 function hmacIdentity(hmac: HmacKey): string {

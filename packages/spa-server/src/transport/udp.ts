@@ -101,7 +101,7 @@ function receive(packet: Buffer, remote: RemoteInfo, options: UdpOptions): void 
   if (packet.length < PACKET_MIN_LENGTH || packet.length > PACKET_MAX_LENGTH) {
     options.onWrongLength(source);
   } else {
-    options.onDatagram({ packet, source });
+    options.onDatagram({ packet, source, destination: options.address, forwardedFor: null });
   }
 }
 

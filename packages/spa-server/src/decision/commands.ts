@@ -1,0 +1,44 @@
+import type { IpAddress, ProtoPort } from 'spa-core';
+
+/** With whose rights the commands of messages run: `ENABLE_CMD_EXEC`. Null: what the daemon runs with. */
+export interface CommandPolicy {
+  readonly user: string | null;
+  readonly group: string | null;
+  /** Null: without sudo. */
+  readonly sudo: { readonly user: string | null; readonly group: string | null } | null;
+}
+
+/** A command that a message asks for. */
+export interface CommandRun {
+  readonly command: string;
+  readonly policy: CommandPolicy;
+}
+
+/** Commands that a stanza runs instead of opening doors: `CMD_CYCLE_OPEN`. Their words still name variables. */
+export interface CommandCycle {
+  readonly open: readonly string[];
+  /** Null: `NONE`. */
+  readonly close: readonly string[] | null;
+  /** From the end of one to the other, unless a client asks for another time. */
+  readonly timerSeconds: number;
+}
+
+/** A round of such commands, and what their variables stand for. */
+export interface CycleRun {
+  readonly cycle: CommandCycle;
+  readonly variables: CycleVariables;
+}
+
+/** fwknop's variables: `$IP` and `$SRC`, `$PKT_SRC`, `$DST`, `$PROTO` and `$PORT`, `$TIMEOUT`, `$CLIENT_TIMEOUT`. */
+export interface CycleVariables {
+  readonly address: IpAddress;
+  readonly packetSource: IpAddress;
+  readonly packetDestination: IpAddress | null;
+  /** The first that was asked for. */
+  readonly port: ProtoPort;
+  /** Until the close command is due. */
+  readonly timeoutSeconds: number;
+  /** What the client asked for; 0: nothing. */
+  readonly clientTimeoutSeconds: number;
+  readonly timestampSeconds: number;
+}
