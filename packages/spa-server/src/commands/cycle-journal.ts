@@ -1,0 +1,121 @@
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type IpAddress, parseIpAddress } from 'spa-core';
+
+/** A close command that has to be run, as the next daemon finds it. */
+export interface PendingClose {
+  /** The same for the same command: see {@link CycleJournal.write}. */
+  readonly id: string;
+  readonly words: readonly string[];
+  /** Milliseconds since 1970: also another boot has to know it. */
+  readonly dueAt: number;
+  /** From the last open command to the close command, so that a clock that was set does not prolong it. */
+  readonly seconds: number;
+  /** How often the open command ran. */
+  readonly opens: number;
+  /** Whose it is, for the log. */
+  readonly origin: CommandOrigin;
+}
+
+/** The packet that commands are run for. */
+export interface CommandOrigin {
+  readonly source: IpAddress;
+  readonly stanza: number;
+  /** The message's id. */
+  readonly packet: string;
+}
+
+/** What a journal of close commands says. */
+export interface JournalContent {
+  readonly pending: readonly PendingClose[];
+  /** Files that are none of ours, or not as we wrote them; what they say is not run. */
+  readonly damaged: readonly string[];
+}
+
+/**
+ * Close commands that are still to be run, on stable storage: a folder with a file for each, that is there as a whole or not at all.
+ *
+ * Each method @throws the system's error.
+ */
+export interface CycleJournal {
+  read(): Promise<JournalContent>;
+  /** Writes it, or writes it anew; when this resolves it outlives a crash of the host. */
+  write(pending: PendingClose): Promise<void>;
+  /** It was run. After a crash of the host it may be there again. */
+  remove(id: string): Promise<void>;
+}
+
+/** The journal in `folder`, which is made when it is first written. What is in it is run as root: it has to be root's own. */
+export function openCycleJournal(folder: string): CycleJournal {
+  const pathOf = (id: string): string => join(folder, `${id}.json`);
+  return {
+    read: async () => {
+      const pending: PendingClose[] = [];
+      const damaged: string[] = [];
+      for (const name of await listFolder(folder)) {
+        if (name.endsWith(DRAFT)) continue;
+        const path = join(folder, name);
+        const parsed = parsePending(await readOwn(path));
+        if (parsed === null || pathOf(parsed.id) !== path) damaged.push(path);
+        else pending.push(parsed);
+      }
+      return { pending, damaged };
+    },
+    write: async (pending) => {
+      const path = pathOf(pending.id);
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      const draft = await open(`${path}${DRAFT}`, 'w', 0o600);
+      try {
+        await draft.writeFile(JSON.stringify(pending));
+        await draft.sync();
+      } finally {
+        await draft.close();
+      }
+      await rename(`${path}${DRAFT}`, path);
+      await syncFolder(folder);
+    },
+    remove: (id) => rm(pathOf(id), { force: true }),
+  };
+}
+
+/** The end of a file that is being written. */
+const DRAFT = '.new';
+
+async function listFolder(folder: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(folder)).sort();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** The text of a file that nobody else can have written; otherwise nothing. */
+async function readOwn(path: string): Promise<string> {
+  const { uid, mode } = await stat(path);
+  return uid === process.getuid?.() && (mode & 0o022) === 0 ? readFile(path, 'utf8') : '';
+}
+
+/** The name of a file is in its folder. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Null for what is none of ours. */
+function parsePending(text: string): PendingClose | null {
+  try {
+    const { id, words, dueAt, seconds, opens, origin } = JSON.parse(text) as PendingClose;
+    const source = parseIpAddress(origin.source);
+    if (![id, origin.packet, ...words].every((word) => typeof word === 'string')) return null;
+    if (![dueAt, seconds, opens, origin.stanza].every(Number.isSafeInteger)) return null;
+    if (source === null || words.length === 0) return null;
+    return { id, words, dueAt, seconds, opens, origin: { ...origin, source } };
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,204 @@
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseIpAddress } from 'spa-core';
+import { until } from 'spa-lab';
+import t, { type Test } from 'tap';
+import { type CycleJournal, openCycleJournal } from '../src/commands/cycle-journal.ts';
+import { type CycleRound, Cycles } from '../src/commands/cycles.ts';
+import type { Ending } from '../src/commands/execute.ts';
+
+const OK: Ending = { kind: 'ended', status: 0 };
+const FAILED: Ending = { kind: 'ended', status: 1 };
+const HUNG: Ending = { kind: 'killed' };
+const MISSING: Ending = { kind: 'not-started', problem: 'no such program' };
+
+t.test('open runs when its close is written down, and close when its time is up', async (t) => {
+  const rig = makeRig(t);
+  const cycles = await rig.start();
+  rig.onRun = () => t.equal(rig.files().length, 1, 'it is in the journal before anything runs');
+  t.equal(await cycles.begin(round('a', 0.2)), 'begun');
+  rig.onRun = () => {};
+  await until('it is closed', () => rig.ran.includes('close a'));
+  t.same(rig.ran, ['open a', 'close a']);
+  await until('it is forgotten', () => rig.files().length === 0);
+  t.equal(cycles.pending, 0);
+  await cycles.close({ runPending: true });
+  t.same(rig.ran, ['open a', 'close a']);
+});
+
+t.test('who asks again has more time; what was opened twice is closed twice, and no more', async (t) => {
+  const rig = makeRig(t);
+  const cycles = await rig.start();
+  await cycles.begin(round('a', 0.1));
+  await cycles.begin(round('a', 0.6));
+  await cycles.begin(round('a', 0.1));
+  await cycles.begin(round('b', 0.3));
+  rig.endings.set('close a', [OK, FAILED, OK]);
+  await until('all is closed', () => cycles.pending === 0);
+  t.same(rig.ran, ['open a', 'open a', 'open a', 'open b', 'close b', 'close a', 'close a']);
+  t.same(
+    rig.told.filter((line) => line.startsWith('closing')),
+    ['closing close b', 'closing close a'],
+  );
+});
+
+t.test(
+  'whatever ended the daemon, the next one closes: what is overdue at once, the rest in its time',
+  async (t) => {
+    const rig = makeRig(t);
+    const first = await rig.start();
+    await first.begin(round('long', 600));
+    await first.begin(round('short', 20));
+    // The first is not closed: it was killed. It has no more say.
+    rig.ran.length = 0;
+    rig.wallOffset = 30_000;
+    const second = await rig.start();
+    await until('the overdue one has run', () => second.pending === 1);
+    t.same(rig.ran, ['close short']);
+    rig.wallOffset = -3_600_000;
+    const third = await rig.start();
+    t.equal(third.pending, 1);
+    rig.steadyOffset = 601_000;
+    const fourth = await rig.start();
+    t.equal(fourth.pending, 1, 'a clock that was set back does not prolong it');
+    await third.close({ runPending: false });
+    t.same(rig.ran, ['close short'], 'what is not due is left to the next daemon');
+    await fourth.close({ runPending: true });
+    t.same(rig.ran, ['close short', 'close long'], 'or runs at the end');
+    t.same(rig.files(), []);
+  },
+);
+
+t.test('what cannot be written down is not opened', async (t) => {
+  const rig = makeRig(t);
+  const cycles = await rig.start();
+  writeFileSync(rig.folder, 'in the way');
+  await t.rejects(cycles.begin(round('a', 60)), { code: 'EEXIST' });
+  t.same(rig.ran, []);
+  t.equal(cycles.pending, 0);
+  t.equal(await cycles.begin({ ...round('a', 60), close: null }), 'begun', 'NONE needs no journal');
+  await cycles.close({ runPending: true });
+  t.same(rig.ran, ['open a']);
+});
+
+t.test('a close that could not run is kept, and one whose open did not run is not', async (t) => {
+  const rig = makeRig(t);
+  const cycles = await rig.start();
+  rig.endings.set('close a', [HUNG, OK]);
+  rig.endings.set('open b', [MISSING]);
+  rig.endings.set('open c', [FAILED]);
+  await cycles.begin(round('a', 0));
+  await cycles.begin(round('b', 600));
+  await cycles.begin(round('c', 600));
+  await until('a was tried', () => rig.told.some((line) => line === 'close a: tried again in 60 s'));
+  await until('b is forgotten', () => cycles.pending === 2);
+  await cycles.close({ runPending: true });
+  t.same([...rig.ran].sort(), ['close a', 'close a', 'close c', 'open a', 'open b', 'open c']);
+  t.same(rig.files(), []);
+});
+
+t.test('an open that hangs keeps nobody else waiting, and only so many run', async (t) => {
+  const rig = makeRig(t);
+  const cycles = await rig.start();
+  let release = (): void => {};
+  rig.hold = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const begun = Array.from({ length: 16 }, (_, index) => cycles.begin(round(`n${index}`, 600)));
+  t.same(new Set(await Promise.all(begun)), new Set(['begun']));
+  t.equal(await cycles.begin(round('x', 600)), 'busy');
+  t.notMatch(rig.ran, ['open x']);
+  rig.hold = null;
+  release();
+  await until('they have ended', async () => (await cycles.begin(round('x', 600))) === 'begun');
+  await cycles.close({ runPending: true });
+  t.equal(rig.ran.filter((line) => line.startsWith('close')).length, 17);
+});
+
+t.test('the journal is run as root, and so nobody else can have written it', async (t) => {
+  const rig = makeRig(t);
+  const journal = openCycleJournal(rig.folder);
+  t.same(await journal.read(), { pending: [], damaged: [] });
+  const close = { id: 'ab12', words: ['x', '$y'], dueAt: 5, seconds: 1, opens: 2, origin: ORIGIN };
+  await journal.write(close);
+  t.same(await journal.read(), { pending: [close], damaged: [] });
+  const path = join(rig.folder, 'ab12.json');
+  t.equal(statSync(path).mode & 0o777, 0o600);
+  t.equal(statSync(rig.folder).mode & 0o777, 0o700);
+  writeFileSync(join(rig.folder, 'torn.json.new'), '{"id"');
+  writeFileSync(join(rig.folder, 'other.json'), JSON.stringify(close));
+  writeFileSync(join(rig.folder, 'empty.json'), '{}', { mode: 0o600 });
+  chmodSync(path, 0o666);
+  const damaged = ['ab12.json', 'empty.json', 'other.json'].map((name) => join(rig.folder, name));
+  t.same(await journal.read(), { pending: [], damaged });
+  await rig.start();
+  t.equal(rig.told.length, 3);
+  await journal.remove('ab12');
+  t.notOk(existsSync(path));
+});
+
+const ORIGIN = {
+  source: parseIpAddress('192.0.2.7') ?? t.fail('address'),
+  stanza: 1,
+  packet: 'f00d',
+} as CycleRound['origin'];
+
+function round(name: string, seconds: number): CycleRound {
+  return { open: ['open', name], close: ['close', name], seconds, origin: ORIGIN };
+}
+
+interface Rig {
+  readonly folder: string;
+  readonly ran: string[];
+  readonly told: string[];
+  /** What commands come to, in turn; the last one stays. Nothing: status 0. */
+  readonly endings: Map<string, Ending[]>;
+  onRun: () => void;
+  hold: Promise<void> | null;
+  wallOffset: number;
+  steadyOffset: number;
+  files(): readonly string[];
+  start(): Promise<Cycles>;
+}
+
+function makeRig(t: Test): Rig {
+  const root = mkdtempSync(join(tmpdir(), 'spa-cycles-'));
+  t.teardown(() => rmSync(root, { recursive: true, force: true }));
+  const folder = join(root, 'journal');
+  const rig: Rig = {
+    folder,
+    ran: [],
+    told: [],
+    endings: new Map(),
+    onRun: () => {},
+    hold: null,
+    wallOffset: 0,
+    steadyOffset: 0,
+    files: () => (existsSync(folder) ? readdirSync(folder) : []),
+    start: async () => {
+      const journal: CycleJournal = openCycleJournal(folder);
+      const cycles = new Cycles({
+        journal,
+        run: async (words) => {
+          const command = words.join(' ');
+          rig.ran.push(command);
+          rig.onRun();
+          await rig.hold;
+          const endings = rig.endings.get(command) ?? [OK];
+          return (endings.length > 1 ? endings.shift() : endings[0]) ?? OK;
+        },
+        news: {
+          closing: (_, words) => rig.told.push(`closing ${words.join(' ')}`),
+          ended: (_, words, ending) => rig.told.push(`${words.join(' ')}: ${ending.kind}`),
+          trouble: (line) => rig.told.push(line),
+        },
+        now: () => performance.now() + rig.steadyOffset,
+        wallNow: () => Date.now() + rig.wallOffset,
+      });
+      await cycles.start();
+      return cycles;
+    },
+  };
+  return rig;
+}
