@@ -240,7 +240,7 @@ async function openDoors(path: string, count: number): Promise<object> {
   const endsAt = Number(process.hrtime.bigint() / 1_000_000n) + DOOR_SECONDS * 1000;
   const grants = Array.from({ length: count }, (_, index) => ({ ...grantOf(index), endsAt }));
   const policy = {
-    spaPort: 62201,
+    spaPorts: [{ protocol: 'udp', port: 62201 }],
     protectedPorts: [{ protocol: 'tcp', port: 22 }],
     preFilter: null,
   } as const;

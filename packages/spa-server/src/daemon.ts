@@ -462,7 +462,7 @@ class RunningDaemon implements Daemon {
 
 function policyOf(config: ServerConfig, stanzas: readonly Stanza[]): GatePolicy {
   return {
-    spaPort: config.udpPort,
+    spaPorts: [{ protocol: 'udp', port: config.udpPort }],
     protectedPorts: protectedPorts(config, stanzas),
     preFilter: config.firewall.preFilter,
   };

@@ -9,7 +9,7 @@ import type { GrantSelector, LiveGrant } from '../src/grants/ledger.ts';
 import type { LedgerFile } from '../src/grants/ledger-file.ts';
 import { addressOf, createReadableLog, portsOf } from './gate.ts';
 
-const POLICY = { spaPort: 62_201, protectedPorts: portsOf('tcp/22'), preFilter: null };
+const POLICY = { spaPorts: portsOf('udp/62201'), protectedPorts: portsOf('tcp/22'), preFilter: null };
 const ALICE = { operator: 'A'.repeat(40), username: 'alice', stanza: 1 };
 const BOB = { operator: 'B'.repeat(40), username: 'bob', stanza: 1 };
 const ALICES: GrantSelector = { by: 'operator', fingerprint: ALICE.operator };

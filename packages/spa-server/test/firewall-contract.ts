@@ -29,7 +29,11 @@ export const other6: IpAddress = address(addresses.other6);
 export const ssh: ProtoPort = port('tcp/22');
 /** A second protected port, on which the rig's host listens too. */
 export const web: ProtoPort = port('tcp/8443');
-export const policy: GatePolicy = { spaPort: 62201, protectedPorts: [ssh, web], preFilter: null };
+export const policy: GatePolicy = {
+  spaPorts: [{ protocol: 'udp', port: 62201 }],
+  protectedPorts: [ssh, web],
+  preFilter: null,
+};
 
 /** A grant of `tcp/22` for a minute to the client's first address, but for `changes`. */
 export function grantOf(changes: Partial<Grant> = {}): Grant {
@@ -241,8 +245,11 @@ export function testFirewall(t: Test, makeRig: () => Promise<FirewallRig>): void
     await firewall.grant(grantOf());
     t.equal(await rig.answersUdp(client4, 62201), true);
     t.equal(await rig.answersUdp(client6, 62201), true);
-    await firewall.install({ ...policy, spaPort: 62202 }, { flush: false, doors: [] });
+    const other = port('tcp/8080');
+    const spaPorts = [port('udp/62202'), other];
+    await firewall.install({ ...policy, spaPorts }, { flush: false, doors: [] });
     t.equal(await rig.answersUdp(client4, 62202), true, 'the new port');
+    t.equal(await rig.reaches(client4, other), true, 'and one of TCP');
     t.match(await firewall.list(), [{ address: client4 }], 'the door is still open');
     await firewall.close({ flush: true });
   });

@@ -279,7 +279,7 @@ t.test('the pre-filter of nftables', { skip }, async (t) => {
 
     test(`${name}: impossible lengths and floods of one source are dropped and counted`, async (t, rig) => {
       await provesPreFilter(t, rig, rig.open(), [1, 139, 1501]);
-      t.equal(await rig.answersUdp(client4, policy.spaPort), true, 'of any length');
+      t.equal(await rig.answersUdp(client4, 62201), true, 'of any length');
     });
   }
 

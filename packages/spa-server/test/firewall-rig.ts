@@ -5,7 +5,7 @@ import type { IpAddress } from 'spa-core';
 import { addresses, createNamespacePair, type NamespacePair } from 'spa-lab';
 import type { Firewall } from '../src/firewall/firewall.ts';
 import type { FirewallRig } from './firewall-contract.ts';
-import { policy, ssh, web } from './firewall-contract.ts';
+import { ssh, web } from './firewall-contract.ts';
 import { type FirewallPlan, makeFirewall } from './firewall-plan.ts';
 import { createNetworkProbe } from './network-probe.ts';
 
@@ -68,7 +68,7 @@ export async function createRealRig(
   let connections = 0;
   for (const { command, input } of rulesets) await pair.server.must(command, input);
   for (const { port } of [ssh, web, { port: 8080 }]) await server.ask({ kind: 'listenTcp', port });
-  for (const port of [policy.spaPort, 62202, 5353]) await server.ask({ kind: 'listenUdp', port });
+  for (const port of [62201, 62202, 5353]) await server.ask({ kind: 'listenUdp', port });
 
   const serverFor = (from: IpAddress): string => (from.includes(':') ? addresses.server6 : addresses.server4);
   const reaches: FirewallRig['reaches'] = async (from, { port }, timeLimitMs = SILENCE_MS) => {
@@ -123,7 +123,7 @@ export async function createRealRig(
     },
     answersPackets: async (from, packets) => {
       const to = serverFor(from);
-      const { spaPort: port } = policy;
+      const port = 62201;
       return (
         (await client.ask({ kind: 'udp', from, to, port, timeLimitMs: 4 * SILENCE_MS, ...packets })) ===
         'open'

@@ -66,11 +66,11 @@ export interface FirewallCounter {
 
 /** What the daemon's own rules let through and hold shut besides the doors. */
 export interface GatePolicy {
-  /** UDP port on which packets arrive: always let through. */
-  readonly spaPort: number;
+  /** Where packets arrive, at most one port of each protocol: always let through. None: they are captured. */
+  readonly spaPorts: readonly ProtoPort[];
   /** Ports that nobody reaches without a door. Only rules that drop by themselves (nftables, mode own) use it. */
   readonly protectedPorts: readonly ProtoPort[];
-  /** What of the packets to the SPA port is dropped; null: nothing. */
+  /** What of the packets to the UDP port among them is dropped; null: nothing. */
   readonly preFilter: PreFilter | null;
 }
 

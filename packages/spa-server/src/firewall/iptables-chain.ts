@@ -171,7 +171,7 @@ export function tableWarnings(
 /** What the rules of our chain are that are no doors. */
 export interface FixedRules {
   readonly family: 4 | 6;
-  readonly spaPort: number;
+  readonly spaPorts: readonly ProtoPort[];
   readonly preFilter: PreFilter | null;
   /** The set of ipset whose members are doors; null: each door has a rule. */
   readonly doorSet: string | null;
@@ -179,14 +179,16 @@ export interface FixedRules {
 
 /** The rules as iptables-save writes them, from the top. */
 export function fixedRules({ chain, target }: IptablesChain, fixed: FixedRules): readonly string[] {
-  const { spaPort, preFilter, doorSet } = fixed;
-  const udp = `-p udp -m udp --dport ${spaPort}`;
+  const { spaPorts, preFilter, doorSet } = fixed;
+  const udpPort = spaPorts.find(({ protocol }) => protocol === 'udp');
+  const to = ({ protocol, port }: ProtoPort): string => `-p ${protocol} -m ${protocol} --dport ${port}`;
   const comment = (name: FixedRuleName): string => `-m comment --comment spa_${name}`;
   return [
-    ...(preFilter === null ? [] : preFilterRules(fixed.family, udp, preFilter, comment)).map(
-      (rule) => `-A ${chain} ! -i lo ${rule}`,
-    ),
-    `-A ${chain} ${udp} ${comment('port')} -j ACCEPT`,
+    ...(udpPort === undefined || preFilter === null
+      ? []
+      : preFilterRules(fixed.family, to(udpPort), preFilter, comment)
+    ).map((rule) => `-A ${chain} ! -i lo ${rule}`),
+    ...spaPorts.map((port) => `-A ${chain} ${to(port)} ${comment('port')} -j ACCEPT`),
     ...(doorSet === null
       ? []
       : [`-A ${chain} -m set --match-set ${doorSet} src,dst ${comment('doors')} -j ${target}`]),

@@ -156,7 +156,7 @@ export function createIptablesFamily(options: IptablesFamilyOptions): IptablesFa
     for (const [preFilter, doorSet] of await waysToInstall(policy, open)) {
       const fixed = fixedRules(chain, {
         family,
-        spaPort: policy.spaPort,
+        spaPorts: policy.spaPorts,
         preFilter,
         doorSet: doorSet?.name ?? null,
       });

@@ -114,9 +114,7 @@ export function installStatements(
     `add chain ${ours} ${chain}${base}`,
     `flush chain ${ours} ${chain}`,
     ...rules(place, policy).map((rule) => `add rule ${ours} ${chain} ${rule}`),
-    ...(policy.preFilter === null
-      ? removeFilter(place)
-      : installFilter(place, policy.spaPort, policy.preFilter, options.untracked)),
+    ...filterStatements(place, policy, options.untracked),
     ...deleteJumps(place, options.jumps),
     ...(from === null ? [] : [`insert rule ${ours} ${from} jump ${chain} comment "SPA doors"`]),
   ];
@@ -204,7 +202,8 @@ function addSet(
 const WAVED_THROUGH: readonly string[] = ['ct state established,related accept', 'iif lo accept'];
 
 function rules(place: NftPlace, policy: GatePolicy): readonly string[] {
-  const shared = [`udp dport ${policy.spaPort} accept`, ...doorRules(place)];
+  const spaPorts = policy.spaPorts.map(({ protocol, port }) => `${protocol} dport ${port} accept`);
+  const shared = [...spaPorts, ...doorRules(place)];
   return place.from === null ? [...WAVED_THROUGH, ...shared, ...shutRules(policy)] : shared;
 }
 
@@ -243,9 +242,19 @@ function addFilterChain({ family, table, filter }: NftPlace): readonly string[] 
   ];
 }
 
+function filterStatements(
+  place: NftPlace,
+  { spaPorts, preFilter }: GatePolicy,
+  untracked: boolean,
+): readonly string[] {
+  const udp = spaPorts.find(({ protocol }) => protocol === 'udp');
+  if (udp === undefined || preFilter === null) return removeFilter(place);
+  return installFilter(place, udp.port, preFilter, untracked);
+}
+
 function installFilter(
   place: NftPlace,
-  spaPort: number,
+  udpPort: number,
   { minBytes, maxBytes, ratePerSource }: PreFilter,
   untracked: boolean,
 ): readonly string[] {
@@ -260,7 +269,7 @@ function installFilter(
   const filterRules = [
     'iif lo accept',
     'meta l4proto != udp accept',
-    `udp dport != ${spaPort} accept`,
+    `udp dport != ${udpPort} accept`,
     'fib daddr type != local accept',
     `udp length != ${minBytes + UDP_HEADER_BYTES}-${maxBytes + UDP_HEADER_BYTES} counter name ${filter.counters.length} drop`,
     ...overRate(filter.rate4, 'ip saddr'),

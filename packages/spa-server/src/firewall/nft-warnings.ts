@@ -1,4 +1,3 @@
-import type { ProtoPort } from 'spa-core';
 import type { GatePolicy } from './firewall.ts';
 import { formatNftChain, type NftChain, type NftPlace } from './nft-place.ts';
 import { acceptsEstablished, obstacles, type Ruleset, rootsOf, shutsByDefault } from './nft-ruleset.ts';
@@ -21,8 +20,7 @@ export function missingChain(ruleset: Ruleset, place: NftPlace): string | null {
 
 /** What the operator should know about the host's other rules, one line each. */
 export function rulesetWarnings(ruleset: Ruleset, place: NftPlace, policy: GatePolicy): readonly string[] {
-  const spaPort: ProtoPort = { protocol: 'udp', port: policy.spaPort };
-  const passing = [spaPort, ...policy.protectedPorts];
+  const passing = [...policy.spaPorts, ...policy.protectedPorts];
   if (place.from === null) return obstacles(ruleset, [place], passing);
   const from: NftChain = { ...place, chain: place.from };
   const name = formatNftChain(from);
