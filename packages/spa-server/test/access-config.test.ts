@@ -40,6 +40,26 @@ t.test('keywords of a stanza set what they are called after', async (t) => {
     [['RESTRICT_PORTS tcp/22'], { restrictPorts: [ssh] }],
     [['FW_ACCESS_TIMEOUT 60', 'MAX_FW_TIMEOUT 90'], { accessTimeoutSeconds: 60, maxTimeoutSeconds: 90 }],
     [['MAX_FW_TIMEOUT 10'], { accessTimeoutSeconds: 10, maxTimeoutSeconds: 10 }],
+    [['FW_ACCESS_TIMEOUT 0'], { accessTimeoutSeconds: 30, maxTimeoutSeconds: 300 }],
+    [['FW_ACCESS_TIMEOUT 3600'], { accessTimeoutSeconds: 3600, maxTimeoutSeconds: 3600 }],
+    [
+      ['ACCESS_EXPIRE 1/2/2030', 'ACCESS_EXPIRE 12/31/2030'],
+      { expiresAtSeconds: new Date(2030, 11, 31).getTime() / 1000 },
+    ],
+    [['ACCESS_EXPIRE 12/31/2030', 'ACCESS_EXPIRE_EPOCH 1924988400'], { expiresAtSeconds: 1_924_988_400 }],
+    [
+      ['DESTINATION 192.0.2.7, 10.0.0.0/8'],
+      {
+        destinations: [
+          { address: '192.0.2.7', prefixLength: 32 },
+          { address: '10.0.0.0', prefixLength: 8 },
+        ],
+      },
+    ],
+    [['DESTINATION ANY'], { destinations: 'any' }],
+    [['ENCRYPTION_MODE ctr'], { symmetric: { mode: 'ctr' } }],
+    [['ENCRYPTION_MODE Legacy'], { symmetric: { mode: 'legacy' } }],
+    [['REQUIRE_SOURCE_ADDRESS off'], { requireSourceAddress: false }],
     [['REQUIRE_SOURCE_ADDRESS Y'], { requireSourceAddress: true }],
     [['REQUIRE_SOURCE yes'], { requireSourceAddress: true }],
     [['REQUIRE_USERNAME alice'], { requireUsername: 'alice' }],
@@ -141,11 +161,11 @@ t.test('what is wrong is one line with the place and what to write', async (t) =
     [[KEY, 'OPEN_PORTS tcp/'], ':3: OPEN_PORTS: "tcp/" is no port; write protocol/port, as in tcp/22'],
     [[KEY, 'OPEN_PORTS tcp/22,'], ':3: OPEN_PORTS: "" is no port; write protocol/port, as in tcp/22'],
     [
-      [KEY, 'FW_ACCESS_TIMEOUT 0'],
-      ':3: FW_ACCESS_TIMEOUT: "0" is out of range; write a number from 1 to 8388608 (seconds)',
+      [KEY, 'FW_ACCESS_TIMEOUT -1'],
+      ':3: FW_ACCESS_TIMEOUT: "-1" is out of range; write a number from 0 to 8388608 (seconds)',
     ],
     [
-      [KEY, 'FW_ACCESS_TIMEOUT 301'],
+      [KEY, 'FW_ACCESS_TIMEOUT 301', 'MAX_FW_TIMEOUT 300'],
       ':3: FW_ACCESS_TIMEOUT: 301 is more than MAX_FW_TIMEOUT (300); write MAX_FW_TIMEOUT 301 too, or less here',
     ],
     [
@@ -158,8 +178,8 @@ t.test('what is wrong is one line with the place and what to write', async (t) =
       ':3: REQUIRE_USERNAME: no client can send the user name "a:b"; write a shorter or plainer one',
     ],
     [
-      [KEY, 'ENCRYPTION_MODE ECB'],
-      ':3: ENCRYPTION_MODE: "ECB" is not supported; write CBC (or Asymmetric for OpenPGP) here and on the client',
+      [KEY, 'ENCRYPTION_MODE PCBC'],
+      ':3: ENCRYPTION_MODE: "PCBC" is no mode; write CBC here and on the client (or CTR, CFB, OFB, ECB, legacy, and Asymmetric for OpenPGP)',
     ],
     [
       [KEY, 'ENCRYPTION_MODE Asymmetric'],
@@ -182,14 +202,21 @@ t.test('what is wrong is one line with the place and what to write', async (t) =
       ':3: CMD_CYCLE_OPEN: open and close commands are not run; remove the line, and the firewall is opened directly',
     ],
     [[KEY, 'FORCE_NAT 10.0.0.1 22'], ':3: FORCE_NAT: NAT is not supported yet; remove the line'],
+    ...['2030-01-01', '02/30/2030', '13/01/2030', '12/31/30'].map(
+      (date) =>
+        [
+          [KEY, `ACCESS_EXPIRE ${date}`],
+          `:3: ACCESS_EXPIRE: "${date}" is no date; write month, day and year, as in 12/31/2030`,
+        ] as const,
+    ),
     [
-      [KEY, 'ACCESS_EXPIRE 01/01/2030'],
-      ':3: ACCESS_EXPIRE: stanzas do not expire yet; remove the line, and the stanza at that date',
+      [KEY, 'ACCESS_EXPIRE_EPOCH never'],
+      ':3: ACCESS_EXPIRE_EPOCH: "never" is out of range; write a number from 1 to 9999999999 (seconds since 1970)',
     ],
     [[KEY, '%include /x'], ':3: %include: /x: cannot be read: there is no such file'],
     [
-      [KEY, 'DESTINATION 192.0.2.7'],
-      ':3: DESTINATION: destinations are not compared yet; write ANY here, and LISTEN_ADDRESS into fwknopd.conf',
+      [KEY, 'DESTINATION here'],
+      ':3: DESTINATION: "here" is no address or network; write ANY, 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32',
     ],
     [
       ['GPG_DECRYPT_ID 1234ABCD'],
@@ -267,6 +294,18 @@ t.test('a stanza that is printed shows no key', async (t) => {
   const text = JSON.stringify(stanza('KEY hunter2hunter2', 'HMAC_KEY swordfish', 'OPEN_PORTS tcp/22'));
   t.notMatch(text, 'hunter2');
   t.notMatch(text, 'swordfish');
+});
+
+t.test('a weak mode and a weak digest are there for whoever needs them, with a warning', async (t) => {
+  const { warnings } = parse(
+    ['SOURCE ANY', KEY, HMAC, 'HMAC_DIGEST_TYPE md5', 'ENCRYPTION_MODE ofb'].join('\n'),
+  );
+  const weak = warnings.filter((line) => line.endsWith('here and on the client'));
+  t.same(weak, [
+    `${FILE}:4: HMAC_DIGEST_TYPE: md5 is weak; write sha256 here and on the client`,
+    `${FILE}:5: ENCRYPTION_MODE: nothing but the HMAC protects a packet in OFB mode from being changed; write CBC here and on the client`,
+  ]);
+  t.notMatch(parse(`SOURCE ANY\n${KEY}\n${HMAC}\nENCRYPTION_MODE CBC`).warnings.join(), 'on the client');
 });
 
 t.test('of what a stanza says twice the last line counts, and a warning says so', async (t) => {

@@ -1,8 +1,10 @@
 import {
+  type CipherMode,
   type DigestName,
   type Fingerprint,
   HMAC_KEY_MAX_BYTES,
   HmacKey,
+  parseCipherMode,
   parseDigestName,
   parseFingerprint,
   SYMMETRIC_KEY_MAX_BYTES,
@@ -33,11 +35,11 @@ import {
   quote,
   readBoolean,
   readList,
+  readNetworks,
   readPassphrase,
   readPath,
   readProgram,
   readProtoPorts,
-  readSources,
   readUsername,
 } from './values.ts';
 
@@ -98,11 +100,13 @@ export function parseAccessConfig(
 const NO_COMMANDS = 'commands from packets are not run; write N or remove the line';
 const NO_CYCLE = 'open and close commands are not run; remove the line, and the firewall is opened directly';
 const NO_NAT = 'NAT is not supported yet; remove the line';
-const NO_EXPIRY = 'stanzas do not expire yet; remove the line, and the stanza at that date';
+
+const DEFAULT_TIMEOUT_SECONDS = 30;
+const DEFAULT_MAX_TIMEOUT_SECONDS = 300;
 
 const KEYWORDS = {
-  SOURCE: readSources,
-  DESTINATION: readDestination,
+  SOURCE: readNetworks,
+  DESTINATION: readNetworks,
   KEY: keyText(SYMMETRIC_KEY_MAX_BYTES),
   KEY_BASE64: keyBase64(SYMMETRIC_KEY_MAX_BYTES),
   HMAC_KEY: keyText(HMAC_KEY_MAX_BYTES),
@@ -111,10 +115,12 @@ const KEYWORDS = {
   ENCRYPTION_MODE: readEncryptionMode,
   OPEN_PORTS: readProtoPorts,
   RESTRICT_PORTS: readProtoPorts,
-  FW_ACCESS_TIMEOUT: integerBetween(1, 8_388_608, 'seconds'),
+  FW_ACCESS_TIMEOUT: readAccessTimeout,
   MAX_FW_TIMEOUT: integerBetween(1, 8_388_608, 'seconds'),
   REQUIRE_SOURCE_ADDRESS: readBoolean,
   REQUIRE_USERNAME: readUsername,
+  ACCESS_EXPIRE: readDate,
+  ACCESS_EXPIRE_EPOCH: integerBetween(1, 9_999_999_999, 'seconds since 1970'),
   GPG_HOME_DIR: readPath,
   GPG_EXE: readProgram,
   GPG_DECRYPT_ID: readKeyName,
@@ -131,8 +137,6 @@ const KEYWORDS = {
   GPG_SIGNER_CERT_FILE: readPath,
   SPA_CERTIFIED_BY: readCertifiers,
 
-  ACCESS_EXPIRE: refused(NO_EXPIRY),
-  ACCESS_EXPIRE_EPOCH: refused(NO_EXPIRY),
   ENABLE_CMD_EXEC: never(NO_COMMANDS),
   ENABLE_CMD_SUDO_EXEC: never(NO_COMMANDS),
   CMD_EXEC_USER: ignored,
@@ -169,10 +173,10 @@ function canonicalKeyword(statement: Statement): Statement {
 function readStanza(block: Block, number: number, warnings: string[]): StanzaText {
   const statements = block.map(canonicalKeyword);
   const settings = readSettings(KEYWORDS, statements);
-  warnings.push(...warnOfRepetition(statements, (keyword) => keyword.replace(/_BASE64$/, '')));
+  warnings.push(...warnOfRepetition(statements, (keyword) => keyword.replace(/_(BASE64|EPOCH)$/, '')));
   const source = block[0].place;
-  const symmetric = lastKey(statements, settings, 'KEY', 'KEY_BASE64');
-  const hmac = lastKey(statements, settings, 'HMAC_KEY', 'HMAC_KEY_BASE64');
+  const symmetric = lastOf(statements, settings, 'KEY', 'KEY_BASE64');
+  const hmac = lastOf(statements, settings, 'HMAC_KEY', 'HMAC_KEY_BASE64');
   const openpgp = readOpenPgp(settings);
   mustHaveKeys(source, settings, symmetric, hmac, openpgp);
   const stanza: StanzaText = {
@@ -180,9 +184,9 @@ function readStanza(block: Block, number: number, warnings: string[]): StanzaTex
     place: `${source.file}:${source.line}`,
     source,
     sources: settings.SOURCE?.value ?? 'any',
-    destinations: 'any',
-    expiresAtSeconds: null,
-    symmetric: symmetric === null ? null : new SymmetricKey(symmetric.value),
+    destinations: settings.DESTINATION?.value ?? 'any',
+    expiresAtSeconds: lastOf(statements, settings, 'ACCESS_EXPIRE', 'ACCESS_EXPIRE_EPOCH')?.value ?? null,
+    symmetric: symmetric === null ? null : new SymmetricKey(symmetric.value, modeOf(settings)),
     hmac: hmac === null ? null : new HmacKey(hmac.value, settings.HMAC_DIGEST_TYPE?.value ?? 'sha256'),
     openpgp,
     openPorts: settings.OPEN_PORTS?.value ?? null,
@@ -199,16 +203,20 @@ function readStanza(block: Block, number: number, warnings: string[]): StanzaTex
   return stanza;
 }
 
-type KeyKeyword = 'KEY' | 'KEY_BASE64' | 'HMAC_KEY' | 'HMAC_KEY_BASE64';
-
-/** Of the ways to write a key the last one counts. */
-function lastKey(
+/** Of several keywords for one thing, the one that was said last. */
+function lastOf<Keyword extends keyof AccessSettings>(
   statements: readonly Statement[],
   settings: AccessSettings,
-  ...ways: readonly KeyKeyword[]
-): Stated<Buffer> | null {
+  ...ways: readonly Keyword[]
+): NonNullable<AccessSettings[Keyword]> | null {
   const last = statements.findLast(({ keyword }) => ways.some((way) => way === keyword));
-  return last === undefined ? null : (settings[last.keyword as KeyKeyword] ?? null);
+  return last === undefined ? null : (settings[last.keyword as Keyword] ?? null);
+}
+
+function modeOf({ ENCRYPTION_MODE }: AccessSettings): CipherMode {
+  return ENCRYPTION_MODE === undefined || ENCRYPTION_MODE.value === 'asymmetric'
+    ? 'cbc'
+    : ENCRYPTION_MODE.value;
 }
 
 function readOpenPgp(settings: AccessSettings): OpenPgpText | null {
@@ -290,16 +298,18 @@ function mustHaveKeys(
   }
 }
 
+/** Who may keep a door open for so long without asking may ask for it. */
 function readTimeouts(settings: AccessSettings): Pick<Stanza, 'accessTimeoutSeconds' | 'maxTimeoutSeconds'> {
   const { FW_ACCESS_TIMEOUT: access, MAX_FW_TIMEOUT: max } = settings;
-  const maxTimeoutSeconds = max?.value ?? 300;
+  const maxTimeoutSeconds = max?.value ?? Math.max(DEFAULT_MAX_TIMEOUT_SECONDS, access?.value ?? 0);
   if (access !== undefined && access.value > maxTimeoutSeconds) {
     throw new ConfigError(
       access.place,
       `${access.value} is more than MAX_FW_TIMEOUT (${maxTimeoutSeconds}); write MAX_FW_TIMEOUT ${access.value} too, or less here`,
     );
   }
-  return { accessTimeoutSeconds: access?.value ?? Math.min(30, maxTimeoutSeconds), maxTimeoutSeconds };
+  const accessTimeoutSeconds = access?.value ?? Math.min(DEFAULT_TIMEOUT_SECONDS, maxTimeoutSeconds);
+  return { accessTimeoutSeconds, maxTimeoutSeconds };
 }
 
 function warnOf(stanza: StanzaText, settings: AccessSettings): readonly string[] {
@@ -312,6 +322,14 @@ function warnOf(stanza: StanzaText, settings: AccessSettings): readonly string[]
   }
   if (stanza.hmac === null) {
     warnings.push(`${here}: packets are not authenticated before they are decrypted; write HMAC_KEY_BASE64`);
+  }
+  const { HMAC_DIGEST_TYPE: digest, ENCRYPTION_MODE: mode } = settings;
+  if (digest?.value === 'md5' || digest?.value === 'sha1') {
+    warnings.push(`${at(digest)}: ${digest.value} is weak; write sha256 here and on the client`);
+  }
+  const weakness = mode === undefined ? undefined : WEAK_MODES[mode.value];
+  if (mode !== undefined && weakness !== undefined) {
+    warnings.push(`${at(mode)}: ${weakness}; write CBC here and on the client`);
   }
   if (!stanza.requireSourceAddress) {
     warnings.push(
@@ -329,20 +347,19 @@ function warnOf(stanza: StanzaText, settings: AccessSettings): readonly string[]
   return warnings;
 }
 
+const WEAK_MODES: Readonly<Partial<Record<CipherMode | 'asymmetric', string>>> = {
+  ecb: 'ECB shows which parts of a packet are equal',
+  cfb: 'nothing but the HMAC protects a packet in CFB mode from being changed',
+  ofb: 'nothing but the HMAC protects a packet in OFB mode from being changed',
+  ctr: 'nothing but the HMAC protects a packet in CTR mode from being changed',
+  legacy: 'legacy uses no more than 16 bytes of the key',
+};
+
 function never(instead: string): ReadValue<null> {
   return (value, place) => {
     if (readBoolean(value, place)) throw new ConfigError(place, instead);
     return null;
   };
-}
-
-/** A UDP socket on all addresses does not tell which one a packet was sent to. */
-function readDestination(value: string, place: ConfigPlace): null {
-  if (value.toUpperCase() === 'ANY') return null;
-  throw new ConfigError(
-    place,
-    'destinations are not compared yet; write ANY here, and LISTEN_ADDRESS into fwknopd.conf',
-  );
 }
 
 function readDigestName(value: string, place: ConfigPlace): DigestName {
@@ -351,13 +368,30 @@ function readDigestName(value: string, place: ConfigPlace): DigestName {
   throw new ConfigError(place, `${quote(value)} is no digest; write sha256 here and on the client`);
 }
 
-function readEncryptionMode(value: string, place: ConfigPlace): 'cbc' | 'asymmetric' {
-  if (/^cbc$/i.test(value)) return 'cbc';
+/** `Asymmetric` is what fwknop calls OpenPGP's: it says nothing that the keys do not. */
+function readEncryptionMode(value: string, place: ConfigPlace): CipherMode | 'asymmetric' {
   if (/^asymmetric$/i.test(value)) return 'asymmetric';
+  const mode = parseCipherMode(value);
+  if (mode !== null) return mode;
   throw new ConfigError(
     place,
-    `${quote(value)} is not supported; write CBC (or Asymmetric for OpenPGP) here and on the client`,
+    `${quote(value)} is no mode; write CBC here and on the client (or CTR, CFB, OFB, ECB, legacy, and Asymmetric for OpenPGP)`,
   );
+}
+
+/** 0 is fwknop's word for its default. */
+function readAccessTimeout(value: string, place: ConfigPlace): number {
+  return integerBetween(0, 8_388_608, 'seconds')(value, place) || DEFAULT_TIMEOUT_SECONDS;
+}
+
+/** The first second of that day in local time, in seconds since 1970. */
+function readDate(value: string, place: ConfigPlace): number {
+  const [, month, day, year] = /^(\d{1,2})\/(\d{1,2})\/(\d{4})$/.exec(value)?.map(Number) ?? [];
+  if (month !== undefined && day !== undefined && year !== undefined) {
+    const date = new Date(year, month - 1, day);
+    if (date.getMonth() === month - 1 && date.getDate() === day) return date.getTime() / 1000;
+  }
+  throw new ConfigError(place, `${quote(value)} is no date; write month, day and year, as in 12/31/2030`);
 }
 
 /** Whatever gpg takes for a key: fingerprint, key ID, mail address. */

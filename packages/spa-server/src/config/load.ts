@@ -4,7 +4,7 @@ import type { Stanza } from '../decision/stanza.ts';
 import { loadKeys } from '../keys/load-keys.ts';
 import { enrol, mustAllSign } from '../roster/enrol.ts';
 import { type LoadedRoster, loadRoster } from '../roster/load-roster.ts';
-import { parseAccessConfig } from './access-config.ts';
+import { parseAccessConfig, type StanzaText } from './access-config.ts';
 import { decodeText, HOST_FILES } from './config-files.ts';
 import type { Statement } from './keywords.ts';
 import { type Parsed, parseServerConfig, type ServerConfig } from './server-config.ts';
@@ -34,7 +34,7 @@ export async function loadConfiguration(source: ConfigSource): Promise<Configura
   const server = loadServerConfig(source);
   const config = server.value;
   const access = parseAccessConfig(accessPaths(config), HOST_FILES);
-  const warnings = [...server.warnings, ...access.warnings];
+  const warnings = [...server.warnings, ...access.warnings, ...warnOfDestinations(config, access.value)];
   const warn = (line: string): void => {
     warnings.push(line);
   };
@@ -51,6 +51,20 @@ export async function loadConfiguration(source: ConfigSource): Promise<Configura
 /** Reads fwknopd.conf alone: enough to find a running daemon. @throws ConfigError */
 export function loadServerConfig({ configFile, overrides }: ConfigSource): Parsed<ServerConfig> {
   return parseServerConfig(configFile, decodeText(configFile, readConfigFile(configFile)), overrides);
+}
+
+/** A socket on all addresses does not tell which of them a packet was sent to. */
+function warnOfDestinations(
+  { listenAddress }: ServerConfig,
+  stanzas: readonly StanzaText[],
+): readonly string[] {
+  if (listenAddress !== null) return [];
+  return stanzas
+    .filter(({ destinations }) => destinations !== 'any')
+    .map(
+      ({ place }) =>
+        `${place}: SOURCE: nothing opens this stanza: which DESTINATION a packet was sent to is known with LISTEN_ADDRESS in fwknopd.conf only`,
+    );
 }
 
 /** A folder takes the place of the file, as in fwknopd. */

@@ -13,10 +13,10 @@ import {
 import { ConfigError, type ConfigPlace } from 'spa-host';
 import type { ReadValue } from './keywords.ts';
 
-/** Y or N. fwknopd silently takes `true`, `1` and `on` for N: here they are errors. */
+/** Y or N. fwknopd takes all but Y for N: what its author did not mean by `true`, `1` and `on` is an error. */
 export const readBoolean: ReadValue<boolean> = (value, place) => {
   if (/^(y|yes)$/i.test(value)) return true;
-  if (/^(n|no)$/i.test(value)) return false;
+  if (/^(n|no|off|false|0)$/i.test(value)) return false;
   throw new ConfigError(place, `${quote(value)} is neither yes nor no; write Y or N`);
 };
 
@@ -78,7 +78,7 @@ export const readAddress: ReadValue<IpAddress> = (value, place) => {
 };
 
 /** `ANY`, or addresses and networks separated by commas. */
-export const readSources: ReadValue<'any' | readonly IpNetwork[]> = (value, place) =>
+export const readNetworks: ReadValue<'any' | readonly IpNetwork[]> = (value, place) =>
   value.toUpperCase() === 'ANY' ? 'any' : readList(value).map((item) => readNetwork(item, place));
 
 /** `tcp/22, udp/53`: no range, none twice. */
