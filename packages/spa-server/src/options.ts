@@ -51,6 +51,7 @@ export function readOptions(argv: readonly string[]): Options {
     task: chooseTask(values),
     source: {
       configFile: resolve(values['config-file'] ?? '/etc/fwknop/fwknopd.conf'),
+      overrideFiles: readFileList(values['override-config']),
       overrides: OPTIONS.flatMap((row) => statementOf(row, values)),
     },
     foreground: values.foreground === true,
@@ -127,6 +128,12 @@ const OPTIONS = [
     help: 'folder whose *.conf to read instead',
     keyword: 'ACCESS_FOLDER',
     path: true,
+  },
+  {
+    long: 'override-config',
+    short: 'O',
+    argument: 'FILES',
+    help: 'FILE,FILE: their lines count more than those of fwknopd.conf',
   },
   { long: 'foreground', short: 'f', help: 'stay in the foreground and log to standard error' },
   { long: 'syslog-enable', help: 'in the foreground, log to the system log too' },
@@ -217,13 +224,6 @@ const OPTIONS = [
   { long: 'help', short: 'h', help: 'print this' },
 
   {
-    long: 'override-config',
-    short: 'O',
-    argument: 'FILES',
-    help: '',
-    refused: 'one file is read; put its lines at the end of fwknopd.conf, the last one counts',
-  },
-  {
     long: 'pcap-file',
     argument: 'FILE',
     help: '',
@@ -303,6 +303,15 @@ function statementOf(row: ServerOption, values: Values): readonly Statement[] {
   const text = value === true ? 'Y' : String(value);
   const place = { file: `--${row.long}` };
   return [{ keyword: row.keyword, value: row.path === true ? resolve(text) : text, place }];
+}
+
+function readFileList(text: string | undefined): readonly string[] {
+  if (text === undefined) return [];
+  const files = text.split(',').map((file) => file.trim());
+  if (files.includes('')) {
+    throw new UsageError(`--override-config: "${text}" is no list of files; write FILE or FILE,FILE`);
+  }
+  return files.map((file) => resolve(file));
 }
 
 function readCut({ cut, revoke }: Values): boolean {

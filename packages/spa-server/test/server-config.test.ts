@@ -191,6 +191,21 @@ t.test('a wrong option of the command line is named as such', async (t) => {
   });
 });
 
+t.test('files of -O count more than fwknopd.conf, the command line most', async (t) => {
+  const more = [
+    { file: '/x/1.conf', text: 'VERBOSE 2\nMAX_SPA_PACKET_AGE 60\nFWKNOP_PID_FILE $FWKNOP_RUN_DIR/pid\n' },
+    { file: '/x/2.conf', text: 'MAX_SPA_PACKET_AGE 61\nFWKNOP_RUN_DIR /later\nACCESS_FILE here.conf\n' },
+  ];
+  const command = statements({ VERBOSE: '3' });
+  const { value, warnings } = parseServerConfig(FILE, 'VERBOSE 1\nFWKNOP_RUN_DIR /early\n', command, more);
+  t.match(value, { verbosity: 3, maxPacketAgeSeconds: 61, pidFile: '/early/pid', runFolder: '/later' });
+  t.equal(value.accessFile, '/x/here.conf');
+  t.notMatch(warnings.join(), 'last one counts');
+  t.throws(() => parseServerConfig(FILE, '', [], [{ file: '/x/1.conf', text: 'VERBOS 1' }]), {
+    message: '/x/1.conf:1: "VERBOS" is no keyword; did you mean VERBOSE?',
+  });
+});
+
 t.test('what has less effect than it seems is warned of', async (t) => {
   const { warnings } = parseServerConfig(FILE, 'PCAP_INTF eth1\nVERBOSE 1\nVERBOSE 2', []);
   t.same(warnings, [

@@ -13,6 +13,8 @@ import { type Parsed, parseServerConfig, type ServerConfig } from './server-conf
 export interface ConfigSource {
   /** Path of fwknopd.conf. */
   readonly configFile: string;
+  /** Paths of files that count more, the last one most: `-O`. */
+  readonly overrideFiles: readonly string[];
   readonly overrides: readonly Statement[];
 }
 
@@ -49,8 +51,14 @@ export async function loadConfiguration(source: ConfigSource): Promise<Configura
 }
 
 /** Reads fwknopd.conf alone: enough to find a running daemon. @throws ConfigError */
-export function loadServerConfig({ configFile, overrides }: ConfigSource): Parsed<ServerConfig> {
-  return parseServerConfig(configFile, decodeText(configFile, readConfigFile(configFile)), overrides);
+export function loadServerConfig({
+  configFile,
+  overrideFiles,
+  overrides,
+}: ConfigSource): Parsed<ServerConfig> {
+  const text = readConfigFile(configFile, 'config-file');
+  const more = overrideFiles.map((file) => ({ file, text: readConfigFile(file, 'override-config') }));
+  return parseServerConfig(configFile, text, overrides, more);
 }
 
 /** A socket on all addresses does not tell which of them a packet was sent to. */
@@ -78,13 +86,14 @@ function accessPaths({ accessFolder, accessFile }: ServerConfig): readonly strin
   );
 }
 
-function readConfigFile(path: string): Buffer {
+/** `option` is the one that names the file. */
+function readConfigFile(path: string, option: string): string {
   try {
-    return readFileSync(path);
+    return decodeText(path, readFileSync(path));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
-    const reason = code === 'ENOENT' ? 'there is no such file; name another with --config-file' : message;
+    const reason = code === 'ENOENT' ? `there is no such file; name another with --${option}` : message;
     throw new ConfigError({ file: path }, `cannot be read: ${reason}`);
   }
 }

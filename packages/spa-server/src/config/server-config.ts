@@ -96,8 +96,15 @@ export interface Parsed<T> {
   readonly warnings: readonly string[];
 }
 
+/** A file that was read. */
+export interface ConfigText {
+  readonly file: string;
+  readonly text: string;
+}
+
 /**
- * Reads fwknopd.conf (section 6.2). `overrides` are what the command line says: they count more than the file.
+ * Reads fwknopd.conf (section 6.2). `overrides` are what the command line says: they count more than the file. So do `more`
+ * files of the same kind (`-O`), the last one most, as if they stood at its end.
  *
  * Of a keyword said twice the last counts, as in fwknopd. A value may start with the value of an earlier line:
  * `$FWKNOP_RUN_DIR/fwknopd.pid`.
@@ -107,9 +114,10 @@ export function parseServerConfig(
   file: string,
   text: string,
   overrides: readonly Statement[],
+  more: readonly ConfigText[] = [],
 ): Parsed<ServerConfig> {
-  const written = parseConfigLines(file, text).map(statementOf).map(canonicalKeyword);
-  const statements = expandVariables(written, overrides);
+  const files = [{ file, text }, ...more].map(readStatements);
+  const statements = expandVariables(files.flat(), overrides);
   const settings = readSettings(KEYWORDS, [...statements, ...overrides]);
   const gnupg = {
     directory: settings.GPG_HOME_DIR?.value ?? '/root/.gnupg',
@@ -137,7 +145,10 @@ export function parseServerConfig(
     },
     verbosity: settings.VERBOSE?.value ?? 0,
   };
-  return { value, warnings: [...warnOfRepetition(statements), ...warnOfInterface(settings)] };
+  return {
+    value,
+    warnings: [...files.flatMap((statements) => warnOfRepetition(statements)), ...warnOfInterface(settings)],
+  };
 }
 
 /**
@@ -170,6 +181,8 @@ const DURABLE_REPLAY_STORE = '/var/lib/spa-server/replay';
 const DEFAULT_RATE_PER_SOURCE = 100;
 
 const NEVER_READ = 'fwknopd never did anything with it; remove the line';
+
+const FOR_TESTS = 'for tests of fwknopd only; remove the line';
 
 const KEYWORDS = {
   ENABLE_UDP_SERVER: readBoolean,
@@ -267,6 +280,10 @@ const KEYWORDS = {
   FIREWALL_TYPE: refused('fwknopd never read it; write FIREWALL nftables or FIREWALL iptables'),
   BLACKLIST: refused(NEVER_READ),
 
+  CONFIG_FILE: ignored,
+  OVERRIDE_CONFIG: ignored,
+  FAULT_INJECTION_TAG: refused(FOR_TESTS),
+  AFL_PKT_FILE: refused(FOR_TESTS),
   FWKNOP_RUN_DIR: readPath,
   FWKNOP_CONF_DIR: readPath,
   ACCESS_FILE: readPath,
@@ -311,6 +328,10 @@ export const SERVER_KEYWORDS: KeywordTable = withAliases(KEYWORDS, ALIASES);
 function canonicalKeyword(statement: Statement): Statement {
   const keyword = Object.hasOwn(ALIASES, statement.keyword) ? ALIASES[statement.keyword] : undefined;
   return keyword === undefined ? statement : { ...statement, keyword };
+}
+
+function readStatements({ file, text }: ConfigText): readonly Statement[] {
+  return parseConfigLines(file, text).map(statementOf).map(canonicalKeyword);
 }
 
 function expandVariables(
