@@ -12,7 +12,7 @@ import { formatHelp, type Options, readOptions, type Task } from './options.ts';
 import { describeRoster } from './roster/describe.ts';
 import { serve } from './serve.ts';
 import { startInBackground } from './system/background.ts';
-import { createStderrLog, type Log, printable, teeLog } from './system/log.ts';
+import { createStderrLog, type Log, leastShown, logOf, printable, teeLog } from './system/log.ts';
 import { packageVersion } from './system/package-version.ts';
 import { findDaemon, isRunning } from './system/pid-file.ts';
 import { createSystemLog } from './system/syslog.ts';
@@ -51,15 +51,25 @@ const TASKS: Readonly<Record<Task, RunTask>> = {
 const STOP_LIMIT_MS = 15_000;
 
 async function serveInForeground(options: Options): Promise<number> {
-  await serve(options, {
-    openLog: ({ verbosity, syslog }) => {
-      const verbose = verbosity > 0;
-      const stderr = createStderrLog({ verbose });
-      return options.syslog ? teeLog(stderr, createSystemLog(syslog, { verbose })) : stderr;
-    },
-    ready: () => {},
-  });
-  return ExitCode.ok;
+  let log: Log | null = null;
+  try {
+    await serve(options, {
+      openLog: ({ verbosity, syslog, logFormat: format }) => {
+        const shown = { least: leastShown(verbosity), format };
+        const stderr = createStderrLog(shown);
+        const opened = options.syslog ? teeLog(stderr, createSystemLog(syslog, shown)) : stderr;
+        log = opened;
+        return opened;
+      },
+      ready: () => {},
+    });
+    return ExitCode.ok;
+  } catch (error) {
+    const failure = describeFailure(error);
+    if (failure === null || log === null) throw error;
+    (log as Log).event({ event: 'failed-to-serve', problem: failure.line });
+    return failure.exitCode;
+  }
 }
 
 async function checkConfiguration({ source }: Options): Promise<number> {
@@ -151,8 +161,9 @@ function untold({ source }: Options): number {
 
 /** What the answer says is told by us; only what goes wrong beside it has lines of its own. */
 function askLog(): Log {
-  const none = (): void => {};
-  return { debug: none, info: none, warning: none, error: complain };
+  return logOf((event) => {
+    if (event.event === 'note' && event.level === 'error') complain(event.text);
+  });
 }
 
 function failed(answer: ControlAnswer): number {

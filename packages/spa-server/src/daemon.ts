@@ -6,6 +6,7 @@ import { answerControl, kernelCounters } from './control/answer.ts';
 import type { ControlAnswer, ControlRequest, CountersAnswer } from './control/protocol.ts';
 import { type ControlSocket, controlPath, listenControl } from './control/socket.ts';
 import { type Candidate, createGate, type Gate, type Glimpse, type Ignored } from './decision/gate.ts';
+import { firstStanzaOf } from './decision/openers.ts';
 import { createRecentPackets } from './decision/recent-packets.ts';
 import { mayComeIn, signersOf } from './decision/signers.ts';
 import type { Stanza } from './decision/stanza.ts';
@@ -94,7 +95,7 @@ export async function startDaemon(
     address: config.listenAddress,
     port: config.udpPort,
     onDatagram: (datagram) => receiver?.receive(datagram),
-    onWrongLength: (source) => report.ignored(source, 'packet-length', 'no packet has this length'),
+    onWrongLength: (source) => report.ignored(source, null, 'packet-length', 'no packet has this length'),
   });
   const ports = await openPorts(parts).catch(async (error) => {
     await udp.close();
@@ -111,9 +112,13 @@ export async function startDaemon(
   }
   await reach(ports.replay.floorSeconds, parts);
   receiver = daemon;
-  log.info(
-    `listening on ${udp.places.join(' and ')}; firewall: ${ports.firewall.name}; ${stanzas.length} stanzas`,
-  );
+  log.event({ event: 'receiving', by: { kind: 'udp', port: config.udpPort } });
+  log.event({
+    event: 'ready',
+    places: udp.places,
+    firewall: ports.firewall.name,
+    stanzas: stanzas.length,
+  });
   if (udp.receiveBufferBytes < RECEIVE_BUFFER_BYTES) log.warning(smallBuffer(udp.receiveBufferBytes));
   return daemon;
 }
@@ -199,7 +204,9 @@ class RunningDaemon implements Daemon {
     const { packet, source } = candidate;
     const { replay, report } = this.#ports;
     const verdict = await deciding;
-    if (verdict.kind === 'ignore') return report.ignored(source, verdict.code, verdict.detail);
+    if (verdict.kind === 'ignore') {
+      return report.ignored(source, firstStanzaOf(candidate.openers), verdict.code, verdict.detail);
+    }
     const { opened } = verdict;
     if (verdict.kind === 'outdated') {
       if (verdict.differenceSeconds > 0) this.#recent.add(packet, opened, 'outdated');
@@ -210,9 +217,12 @@ class RunningDaemon implements Daemon {
       this.#recent.add(packet, opened, claim === 'claimed' ? 'replayed' : claim);
       if (claim !== 'claimed') return report.notClaimed(candidate, opened, claim);
       proved();
-      if (verdict.kind === 'deny') return report.denied(candidate, opened, verdict.reason);
-      if (verdict.kind !== 'grant') return report.denied(candidate, opened, 'command-not-allowed');
-      if (verdict.grant.forward !== null) return report.denied(candidate, opened, 'nat-not-allowed');
+      if (verdict.kind === 'deny') {
+        const stanza = this.#stanzas[opened.stanzaNumber - 1];
+        return report.denied(candidate, opened, verdict.reason, stanza?.requireUsername ?? null);
+      }
+      if (verdict.kind !== 'grant') return report.denied(candidate, opened, 'command-not-allowed', null);
+      if (verdict.grant.forward !== null) return report.denied(candidate, opened, 'nat-not-allowed', null);
       const granted = await this.#keeper.grant(verdict.grant, holderOf(opened), epoch);
       if (granted === null) return report.revoked(candidate, opened);
       return report.granted(candidate, opened, verdict.grant, granted.expiresAt);
@@ -227,7 +237,7 @@ class RunningDaemon implements Daemon {
     if (this.#closing !== null) return;
     const glimpse = this.#gate.glance(datagram);
     const basis = { gate: this.#gate, epoch: this.#keeper.epoch };
-    if (glimpse.kind === 'ignore') this.#ignore(datagram.source, glimpse);
+    if (glimpse.kind === 'ignore') this.#ignore(datagram.source, null, glimpse);
     else if (glimpse.effort > MAX_EFFORT) this.#queueToScreen(glimpse, basis);
     else this.#admit(glimpse, basis, () => {});
     this.#packets += 1;
@@ -250,12 +260,12 @@ class RunningDaemon implements Daemon {
     return this.#closing;
   }
 
-  #ignore(source: IpAddress, { code, detail }: Ignored): void {
-    this.#ports.report.ignored(source, code, detail);
+  #ignore(source: IpAddress, stanza: number | null, { code, detail }: Ignored): void {
+    this.#ports.report.ignored(source, stanza, code, detail);
   }
 
   #drop(source: IpAddress, reason: DropReason): void {
-    this.#ports.report.ignored(source, reason, DROPS[reason]);
+    this.#ports.report.ignored(source, null, reason, DROPS[reason]);
   }
 
   #queueToScreen(glimpse: Glimpse, basis: Basis): void {
@@ -273,7 +283,7 @@ class RunningDaemon implements Daemon {
   #admit(glimpse: Glimpse, basis: Basis, proved: () => void): void {
     const candidate = basis.gate.screen(glimpse);
     if (candidate.kind === 'ignore') {
-      this.#ignore(glimpse.source, candidate);
+      this.#ignore(glimpse.source, firstStanzaOf(glimpse.rings), candidate);
       return;
     }
     if (this.#isRepeated(candidate)) return;

@@ -32,6 +32,7 @@ export type { NftChain, NftPlacement } from './firewall/nft-place.ts';
 export { createNftables, type NftablesOptions } from './firewall/nftables.ts';
 export { createLedger, type Ledger, type LiveGrant } from './grants/ledger.ts';
 export { openLedgerFile, readLedgerFile } from './grants/ledger-file.ts';
+export type { LogEvent } from './log/event.ts';
 export { openReplayStore } from './replay/lmdb.ts';
 export { createMemoryReplayStore } from './replay/memory.ts';
 export { type Claim, type ClaimedMessage, ReplayError, type ReplayStore } from './replay/replay-store.ts';

@@ -6,8 +6,9 @@ import { describeFailure, UnavailableError } from './failure.ts';
 import type { Options } from './options.ts';
 import { writeAccepted } from './roster/accepted.ts';
 import { describeRoster } from './roster/describe.ts';
-import type { Log } from './system/log.ts';
+import type { DaemonLog, Log } from './system/log.ts';
 import { keepSmall } from './system/memory.ts';
+import { packageVersion } from './system/package-version.ts';
 import {
   claimProcessName,
   findDaemon,
@@ -20,7 +21,7 @@ import { warmUp } from './warm-up.ts';
 
 /** Where the daemon runs: what it logs to, and who waits for it. */
 export interface Surroundings {
-  openLog(config: ServerConfig): Log;
+  openLog(config: ServerConfig): DaemonLog;
   /** Called once packets are received and the firewall is in place. */
   ready(): void;
 }
@@ -36,9 +37,9 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
   const { config, stanzas, roster, warnings } = await loadConfiguration(options.source);
   const log = surroundings.openLog(config);
   mustBeAlone(config.pidFile);
-  log.info('Starting spa-server');
+  log.event({ event: 'starting', version: packageVersion(), pid: process.pid });
   tellOfDead(config.pidFile, log);
-  for (const line of warnings) log.warning(line);
+  for (const text of warnings) log.event({ event: 'configuration-warning', text });
   const { dryRun, packetLimit } = options;
   if (!dryRun) remember(config, roster);
   if (roster !== null) log.info(describeRoster(roster));
@@ -56,7 +57,7 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
   } finally {
     removePidFile(config.pidFile);
   }
-  log.info('Shutting down spa-server.');
+  log.event({ event: 'stopped' });
 }
 
 function mustBeAlone(pidFile: string): void {
@@ -76,7 +77,7 @@ function tellOfDead(pidFile: string, log: Log): void {
 }
 
 /** Rejects if the daemon was told to stop and could not do so in good order; never resolves. */
-function obeySignals(starting: Promise<Daemon>, options: Options, log: Log): Promise<never> {
+function obeySignals(starting: Promise<Daemon>, options: Options, log: DaemonLog): Promise<never> {
   let reloading = Promise.resolve();
   process.on('SIGHUP', () => {
     reloading = reloading.then(() => reload(starting, options, log));
@@ -89,28 +90,29 @@ function obeySignals(starting: Promise<Daemon>, options: Options, log: Log): Pro
   return new Promise((_, reject) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
-        log.warning(`Got ${signal}. Exiting...`);
+        log.event({ event: 'signal', signal });
         starting.then((daemon) => daemon.close(), startFailed).catch(reject);
       });
     }
   });
 }
 
-async function reload(starting: Promise<Daemon>, options: Options, log: Log): Promise<void> {
-  log.warning('Got SIGHUP. Re-reading configs.');
+async function reload(starting: Promise<Daemon>, options: Options, log: DaemonLog): Promise<void> {
+  log.event({ event: 'signal', signal: 'SIGHUP' });
   const daemon = await starting.catch(startFailed);
   if (daemon === undefined) return;
   try {
     const next: Configuration = await loadConfiguration(options.source);
-    for (const line of next.warnings) log.warning(line);
+    for (const text of next.warnings) log.event({ event: 'configuration-warning', text });
     await daemon.reload(next);
+    log.changeFormat(next.config.logFormat);
     if (next.roster !== null) log.info(describeRoster(next.roster));
     if (!options.dryRun) rememberOrSay(next, log);
-    log.info('The new configuration is in force.');
+    log.event({ event: 'reloaded' });
   } catch (error) {
     const failure = describeFailure(error);
     if (failure === null) throw error;
-    log.error(`${failure.line}; the old configuration stays in force`);
+    log.event({ event: 'reload-failed', problem: failure.line });
   }
 }
 

@@ -66,12 +66,12 @@ t.test('a daemon on a host', { skip }, async (t) => {
     t.match(await server.run(command('-S')), { status: 1 });
     t.match(
       readFileSync(join(folder, 'arguments'), 'utf8'),
-      `--tag spa-server --id=${pid} --priority daemon.info --prio-prefix\n`,
+      `--tag fwknopd --id=${pid} --priority daemon.info --prio-prefix\n`,
     );
     const log = readFileSync(join(folder, 'log'), 'utf8');
-    t.match(log, /^<6>Starting spa-server\n/);
+    t.match(log, /^<6>Starting fwknopd\n/);
     t.match(log, '<4>Got SIGTERM. Exiting...\n');
-    t.match(log, /<6>Shutting down spa-server\.\n$/);
+    t.match(log, /<6>Shutting Down fwknopd\.\n$/);
   });
 
   t.test('takes over from a daemon that died', async (t) => {
@@ -93,10 +93,10 @@ t.test('a daemon on a host', { skip }, async (t) => {
     daemon.signal('SIGUSR1');
     daemon.signal('SIGUSR2');
 
-    writeFileSync(access, `${ACCESS}OPEN_PORTS tcp/443\n`);
+    writeFileSync(access, `${ACCESS}OPEN_PORT tcp/443\n`);
     t.match(await server.run(command('-R')), { status: 0 });
     await daemon.says(
-      `${access}:6: OPEN_PORTS: line 4 says it for this stanza already; remove one of the two lines; the old configuration stays in force\n`,
+      `${access}:6: "OPEN_PORT" is no keyword; did you mean OPEN_PORTS?; the old configuration stays in force\n`,
     );
     writeFileSync(access, ACCESS.replace('tcp/22', 'tcp/22, tcp/443'));
     t.match(await server.run(command('-R')), { status: 0 });

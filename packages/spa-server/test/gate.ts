@@ -14,7 +14,9 @@ import {
 } from 'spa-core';
 import { NO_NAT } from '../src/decision/nat.ts';
 import type { Stanza } from '../src/decision/stanza.ts';
-import type { Log } from '../src/system/log.ts';
+import type { LogEvent } from '../src/log/event.ts';
+import { linesOf } from '../src/log/text.ts';
+import { type DaemonLog, logOf } from '../src/system/log.ts';
 
 /** Shared secrets as both sides hold them. */
 export interface SharedKeys {
@@ -95,17 +97,20 @@ export function portsOf(text: string): readonly ProtoPort[] {
 }
 
 /** A log that can be read: `info: …`. */
-export function createReadableLog(): Log & {
+export function createReadableLog(): DaemonLog & {
+  readonly events: readonly LogEvent[];
   readonly lines: readonly string[];
   readonly debugLines: readonly string[];
 } {
+  const events: LogEvent[] = [];
   const lines: string[] = [];
   const debugLines: string[] = [];
-  const at = (level: keyof Log) => (line: string) => {
-    lines.push(`${level}: ${line}`);
-  };
-  const debug = (line: string) => {
-    debugLines.push(line);
-  };
-  return { lines, debugLines, debug, info: at('info'), warning: at('warning'), error: at('error') };
+  const log = logOf((event) => {
+    events.push(event);
+    for (const { level, text } of linesOf(event)) {
+      if (level === 'debug') debugLines.push(text);
+      else lines.push(`${level}: ${text}`);
+    }
+  });
+  return { ...log, events, lines, debugLines };
 }

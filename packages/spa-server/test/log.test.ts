@@ -1,9 +1,16 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { createLog, printable, teeLog } from '../src/system/log.ts';
+import { createLog, leastShown, printable, teeLog } from '../src/system/log.ts';
 
-function collect(options: { readonly verbose: boolean; readonly priorityPrefix: boolean }) {
+function collect({
+  verbose,
+  priorityPrefix,
+}: {
+  readonly verbose: boolean;
+  readonly priorityPrefix: boolean;
+}) {
   const written: string[] = [];
+  const options = { least: leastShown(verbose ? 1 : 0), priorityPrefix, format: 'text' } as const;
   return { written, log: createLog((text) => written.push(text), options) };
 }
 
@@ -37,8 +44,28 @@ t.test('nothing that a terminal obeys comes out, and a line stays one line', asy
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         const { written, log } = collect({ verbose: true, priorityPrefix: true });
         log.info(text);
-        return written.length === 1 && /^<6>[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*\n$/u.test(written[0] ?? '');
+        log.changeFormat('json');
+        log.info(text);
+        return (
+          written.length === 2 &&
+          written.every((line) => /^<6>[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*\n$/u.test(line)) &&
+          JSON.parse(written[1]?.slice(3) ?? '').text === text
+        );
       }),
     ),
   );
+});
+
+t.test('with LOG_FORMAT json an event is one object in one line, whatever it is as text', async (t) => {
+  const { written, log } = collect({ verbose: false, priorityPrefix: false });
+  const event = { event: 'starting', version: '1.0.0', pid: 7 } as const;
+  log.event(event);
+  t.equal(written.length, 2, 'two lines of text');
+  log.changeFormat('json');
+  log.event(event);
+  log.debug('nobody asked');
+  t.equal(written.length, 3);
+  const object = JSON.parse(written[2] ?? '');
+  t.match(object, { time: /^\d{4}-\d\d-\d\dT[\d:.]+Z$/, level: 'info', event: 'starting', pid: 7 });
+  t.same(Object.keys(object), ['time', 'level', 'event', 'version', 'pid']);
 });

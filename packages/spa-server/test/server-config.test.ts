@@ -35,7 +35,8 @@ t.test('an empty file gives the defaults', async (t) => {
     replayStore: '/var/lib/spa-server/replay',
     roster: null,
     gnupg: { directory: '/root/.gnupg', program: 'gpg' },
-    syslog: { identity: 'spa-server', facility: 'daemon' },
+    syslog: { identity: 'fwknopd', facility: 'daemon' },
+    logFormat: 'text',
     verbosity: 0,
   });
 });
@@ -84,6 +85,7 @@ t.test('keywords set what they are called after', async (t) => {
     ['SPA_RATE_PER_SOURCE 0', { firewall: { preFilter: { minBytes: 140, ratePerSource: null } } }],
     ['PROTECT_PORTS tcp/22, TCP/443', { protectPorts: [{ port: 22 }, { protocol: 'tcp', port: 443 }] }],
     ['VERBOSE 1\nVERBOSE 2', { verbosity: 2 }],
+    ['LOG_FORMAT json', { logFormat: 'json' }],
     ['ENABLE_TCP_SERVER N\nENABLE_SPA_OVER_HTTP n\nENABLE_IPT_FORWARDING No', {}],
   ];
   for (const [text, expected] of cases) t.match(parse(text), expected, text);

@@ -1,9 +1,10 @@
 import { ExitCode } from 'spa-host';
+import { DEFAULT_SYSLOG } from '../config/server-config.ts';
 import { describeFailure } from '../failure.ts';
 import { readOptions } from '../options.ts';
 import { serve } from '../serve.ts';
 import { findStarter } from '../system/background.ts';
-import { teeLog } from '../system/log.ts';
+import { leastShown, teeLog } from '../system/log.ts';
 import { createSystemLog, type SystemLog } from '../system/syslog.ts';
 
 // The daemon in the background: `startInBackground` runs this file with the command line that it got itself.
@@ -22,8 +23,8 @@ async function runInBackground(): Promise<void> {
     process.chdir('/');
     process.umask(0o077);
     await serve(options, {
-      openLog: ({ syslog, verbosity }) => {
-        systemLog = createSystemLog(syslog, { verbose: verbosity > 0 });
+      openLog: ({ syslog, logFormat, verbosity }) => {
+        systemLog = createSystemLog(syslog, { least: leastShown(verbosity), format: logFormat });
         return teeLog(systemLog, starter.log);
       },
       ready: starter.ready,
@@ -33,8 +34,8 @@ async function runInBackground(): Promise<void> {
   } catch (error) {
     const failure = describeFailure(error);
     if (failure === null) throw error;
-    systemLog ??= createSystemLog({ identity: 'spa-server', facility: 'daemon' }, { verbose: false });
-    systemLog.error(failure.line);
+    systemLog ??= createSystemLog(DEFAULT_SYSLOG, { least: 'info', format: 'text' });
+    systemLog.event({ event: 'failed-to-serve', problem: failure.line });
     starter.log.error(`spa-server: ${failure.line}`);
     await Promise.all([starter.failed(failure.exitCode), systemLog.close()]);
     process.exit(failure.exitCode);

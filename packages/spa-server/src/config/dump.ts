@@ -44,6 +44,7 @@ function configLines(config: ServerConfig, stanzas: readonly Stanza[]): readonly
     ['GPG_EXE', gnupg.program],
     ['SYSLOG_IDENTITY', syslog.identity],
     ['SYSLOG_FACILITY', `LOG_${syslog.facility.toUpperCase()}`],
+    ['LOG_FORMAT', config.logFormat],
     ['VERBOSE', config.verbosity],
   ];
 }

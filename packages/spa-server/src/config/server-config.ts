@@ -19,6 +19,7 @@ import {
 } from '../firewall/iptables-chain.ts';
 import { type NftChain, parseNftChain } from '../firewall/nft-place.ts';
 import type { RosterConfig } from '../roster/load-roster.ts';
+import type { LogFormat } from '../system/log.ts';
 import {
   ignored,
   type KeywordTable,
@@ -80,6 +81,7 @@ export interface ServerConfig {
   /** Null: there is no roster. */
   readonly roster: RosterConfig | null;
   readonly syslog: SyslogTarget;
+  readonly logFormat: LogFormat;
   /** 0: no debug lines. */
   readonly verbosity: number;
 }
@@ -89,6 +91,9 @@ export interface SyslogTarget {
   readonly identity: string;
   readonly facility: string;
 }
+
+/** fwknopd's, so that whatever looks for its lines in the system's log finds ours. */
+export const DEFAULT_SYSLOG: SyslogTarget = { identity: 'fwknopd', facility: 'daemon' };
 
 /** A configuration and what its author should know about it, one line each. */
 export interface Parsed<T> {
@@ -140,9 +145,10 @@ export function parseServerConfig(
     gnupg,
     roster: chooseRoster(settings, replayStore),
     syslog: {
-      identity: settings.SYSLOG_IDENTITY?.value ?? 'spa-server',
-      facility: settings.SYSLOG_FACILITY?.value ?? 'daemon',
+      identity: settings.SYSLOG_IDENTITY?.value ?? DEFAULT_SYSLOG.identity,
+      facility: settings.SYSLOG_FACILITY?.value ?? DEFAULT_SYSLOG.facility,
     },
+    logFormat: settings.LOG_FORMAT?.value ?? 'text',
     verbosity: settings.VERBOSE?.value ?? 0,
   };
   return {
@@ -310,6 +316,7 @@ const KEYWORDS = {
     LOG_LOCAL6: 'local6',
     LOG_LOCAL7: 'local7',
   }),
+  LOG_FORMAT: oneOf({ text: 'text', json: 'json' } as const),
   LOCALE: ignored,
   VERBOSE: integerBetween(0, 9),
 } satisfies Readonly<Record<string, ReadValue<unknown>>>;

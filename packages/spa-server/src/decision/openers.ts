@@ -23,6 +23,8 @@ export interface Entry {
 /** Keys that decrypt a packet, and the entries that have them in common. */
 export interface Opener {
   readonly keys: DecryptionKeys;
+  /** The lowest number of their stanzas. */
+  readonly firstStanza: number;
   /**
    * The entries whose certificates have one of these key IDs, all of them if null: no signature is asked for. `stranger` is
    * the first of the others.
@@ -38,6 +40,8 @@ export interface Ring {
   readonly kind: PacketKind;
   readonly hmac: HmacKey | null;
   readonly openers: readonly Opener[];
+  /** The lowest number of their stanzas. */
+  readonly firstStanza: number;
   /** Those for OpenPGP packets by the key IDs of their secret keys. */
   readonly byRecipient: ReadonlyMap<string, readonly Opener[]>;
   /** How many keys have to be tried before it is known who of the ring may open a packet. */
@@ -65,6 +69,11 @@ export function groupOf(entries: readonly Entry[]): Group {
   return { aes: ringsOf(entries, 'aes'), openpgp: ringsOf(entries, 'openpgp') };
 }
 
+/** The lowest number of the stanzas whose keys these are. */
+export function firstStanzaOf(keys: readonly Pick<Ring | Opener, 'firstStanza'>[]): number {
+  return Math.min(...keys.map(({ firstStanza }) => firstStanza));
+}
+
 function ringsOf(entries: readonly Entry[], kind: PacketKind): readonly Ring[] {
   const ofKind = entries.filter(({ keys }) => keys.kind === kind);
   return [...groupBy(ofKind, ({ keys }) => keys.hmac)].map(([hmac, sharing]) => ringOf(kind, hmac, sharing));
@@ -80,6 +89,7 @@ function ringOf(kind: PacketKind, hmac: HmacKey | null, entries: readonly Entry[
     kind,
     hmac,
     openers,
+    firstStanza: firstStanzaOf(openers),
     byRecipient: new Map(byRecipient),
     effort: hmac !== null ? 1 : kind === 'aes' ? openers.length : 0,
   };
@@ -102,6 +112,7 @@ function openerOf(entries: readonly Entry[]): Opener {
   );
   return {
     keys: first.keys,
+    firstStanza: Math.min(...entries.map(({ stanza }) => stanza.number)),
     entriesFor: (signers) => {
       if (signers === null) return { entries, stranger: null };
       const known = new Set(signers.flatMap((id) => bySigner.get(id) ?? []).map(({ entry }) => entry));

@@ -50,9 +50,8 @@ export function findStarter(): Starter {
   const write = (text: string): void => {
     report({ kind: 'line', text });
   };
-  const shown = createLog(write, { verbose: false, priorityPrefix: false });
   return {
-    log: { ...shown, info: () => {} },
+    log: createLog(write, { least: 'warning', format: 'text', priorityPrefix: false }),
     ready: () => {
       report({ kind: 'ready' }).then(leave, leave);
     },

@@ -1,48 +1,87 @@
 import { fstatSync } from 'node:fs';
+import { LEVELS, type Level, type LogEvent } from '../log/event.ts';
+import { jsonOf, levelOf } from '../log/json.ts';
+import { linesOf } from '../log/text.ts';
 
-/** Where the daemon tells what happens. A line is plain text; control characters in it never come out. */
+/** Where the daemon tells what happens. */
 export interface Log {
+  event(event: LogEvent): void;
+  /** The four: a note, in words. Control characters in it never come out. */
   debug(line: string): void;
   info(line: string): void;
   warning(line: string): void;
   error(line: string): void;
 }
 
-/** Priorities of syslog (RFC 5424 section 6.2.1). */
-const PRIORITIES = { debug: 7, info: 6, warning: 4, error: 3 } as const;
+/** A log that is open as long as the daemon lives; its configuration may change meanwhile. */
+export interface DaemonLog extends Log {
+  changeFormat(format: LogFormat): void;
+}
 
-type Level = keyof typeof PRIORITIES;
+/** `LOG_FORMAT`: lines as fwknopd writes them, or one JSON object for each event. */
+export type LogFormat = 'text' | 'json';
+
+/** Priorities of syslog (RFC 5424 section 6.2.1). */
+const PRIORITIES: Readonly<Record<Level, number>> = { debug: 7, info: 6, warning: 4, error: 3 };
 
 /** What {@link createLog} shows, and how. */
 export interface LogOptions {
-  /** Debug lines too. */
-  readonly verbose: boolean;
+  /** What matters less is not shown. */
+  readonly least: Level;
   /** Each line starts with its priority as sd-daemon(3) and logger(1) read it: `<4>`. */
   readonly priorityPrefix: boolean;
+  readonly format: LogFormat;
 }
 
 /** A log that writes each line with `write`, the end of the line included. */
-export function createLog(write: (text: string) => void, options: LogOptions): Log {
-  const at = (level: Level) => (line: string) => {
-    if (level === 'debug' && !options.verbose) return;
-    const prefix = options.priorityPrefix ? `<${PRIORITIES[level]}>` : '';
-    write(`${prefix}${printable(line)}\n`);
+export function createLog(write: (text: string) => void, options: LogOptions): DaemonLog {
+  let { format } = options;
+  const least = LEVELS.indexOf(options.least);
+  const put = (level: Level, text: string): void => {
+    if (LEVELS.indexOf(level) < least) return;
+    write(`${options.priorityPrefix ? `<${PRIORITIES[level]}>` : ''}${text}\n`);
   };
-  return { debug: at('debug'), info: at('info'), warning: at('warning'), error: at('error') };
+  const tell = (event: LogEvent): void => {
+    if (format === 'json') put(levelOf(event), jsonOf(event, new Date()));
+    else for (const { level, text } of linesOf(event)) put(level, printable(text));
+  };
+  return logOf(tell, (next) => {
+    format = next;
+  });
 }
 
 /** A log that tells both. */
-export function teeLog(first: Log, second: Log): Log {
-  const at = (level: Level) => (line: string) => {
-    first[level](line);
-    second[level](line);
+export function teeLog(first: DaemonLog, second: Log): DaemonLog {
+  return logOf((event) => {
+    first.event(event);
+    second.event(event);
+  }, first.changeFormat);
+}
+
+/** A log of which only `tell` has to be known. */
+export function logOf(
+  tell: (event: LogEvent) => void,
+  changeFormat: DaemonLog['changeFormat'] = () => {},
+): DaemonLog {
+  const note = (level: Level) => (text: string) => tell({ event: 'note', level, text });
+  return {
+    event: tell,
+    debug: note('debug'),
+    info: note('info'),
+    warning: note('warning'),
+    error: note('error'),
+    changeFormat,
   };
-  return { debug: at('debug'), info: at('info'), warning: at('warning'), error: at('error') };
+}
+
+/** What `VERBOSE` and `-v` let through. */
+export function leastShown(verbosity: number): Level {
+  return verbosity > 0 ? 'debug' : 'info';
 }
 
 /** A log on standard error. Under systemd its lines have priorities. */
-export function createStderrLog({ verbose }: { readonly verbose: boolean }): Log {
-  return createLog((text) => process.stderr.write(text), { verbose, priorityPrefix: isJournal(2) });
+export function createStderrLog({ least, format }: Pick<LogOptions, 'least' | 'format'>): DaemonLog {
+  return createLog((text) => process.stderr.write(text), { least, format, priorityPrefix: isJournal(2) });
 }
 
 /** `line` with a `?` for all that a terminal or a log viewer would obey: control, format and line-break characters. */

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import type { SyslogTarget } from '../config/server-config.ts';
-import { createLog, type Log } from './log.ts';
+import { createLog, type DaemonLog, type LogOptions } from './log.ts';
 
 /** A log with an end. */
-export interface SystemLog extends Log {
+export interface SystemLog extends DaemonLog {
   /** Resolves when all lines are with the system's log. */
   close(): Promise<void>;
 }
@@ -13,7 +13,10 @@ export interface SystemLog extends Log {
  * The system's log, through one logger(1) that lives as long as the log. A logger that ends is started again with the
  * next line; where there is none, lines are lost: a daemon without a terminal has nowhere else to tell.
  */
-export function createSystemLog(target: SyslogTarget, options: { readonly verbose: boolean }): SystemLog {
+export function createSystemLog(
+  target: SyslogTarget,
+  { least, format }: Pick<LogOptions, 'least' | 'format'>,
+): SystemLog {
   let logger: ChildProcess | null = null;
   let missing = false;
   const write = (text: string): void => {
@@ -31,7 +34,7 @@ export function createSystemLog(target: SyslogTarget, options: { readonly verbos
     logger.stdin?.write(text);
   };
   return {
-    ...createLog(write, { verbose: options.verbose, priorityPrefix: true }),
+    ...createLog(write, { least, format, priorityPrefix: true }),
     close: () => {
       const last = logger;
       missing = true;

@@ -1,0 +1,359 @@
+import type { IpAddress } from 'spa-core';
+import type { DenyReason } from '../decision/verdict.ts';
+import type { Claim } from '../replay/replay-store.ts';
+import type { Asked, Level, LogEvent, PacketOf, Reception } from './event.ts';
+
+/** One line of the log. */
+export interface Line {
+  readonly level: Level;
+  readonly text: string;
+}
+
+type EventOf<Name extends LogEvent['event']> = Extract<LogEvent, { readonly event: Name }>;
+type Granted = EventOf<'granted'>;
+
+/**
+ * The event in lines: first those that fwknopd writes when this happens, whole and word for word (section 10.1), so that
+ * filters made for its log find what they look for also if they are anchored at both ends; then, where there is more to know,
+ * one line of ours.
+ */
+export function linesOf(event: LogEvent): readonly Line[] {
+  const write = WRITERS[event.event] as (event: LogEvent) => readonly Line[];
+  return write(event);
+}
+
+const WRITERS: { readonly [Name in LogEvent['event']]: (event: EventOf<Name>) => readonly Line[] } = {
+  starting: ({ version, pid }) => [
+    info('Starting fwknopd'),
+    info(`this is spa-server ${version} (pid=${pid})`),
+  ],
+  receiving: ({ by }) => receiving(by),
+  ready: ({ places, firewall, stanzas }) => [
+    info(`listening on ${places.join(' and ')}; firewall: ${firewall}; ${stanzas} stanzas`),
+    info('Starting fwknopd main event loop.'),
+  ],
+  signal: ({ signal }) => [
+    warning(signal === 'SIGHUP' ? 'Got SIGHUP. Re-reading configs.' : `Got ${signal}. Exiting...`),
+  ],
+  reloaded: () => [info('Re-starting fwknopd'), info('The new configuration is in force.')],
+  'reload-failed': ({ problem }) => [error(`${problem}; the old configuration stays in force`)],
+  'failed-to-serve': ({ problem }) => [error(`spa-server: ${problem}`)],
+  stopped: () => [info('Shutting Down fwknopd.')],
+  'configuration-warning': ({ text }) => [warning(text)],
+
+  granted: (event) => [...matched(event), ...rules(event), info(describeGrant(event))],
+  ended,
+  denied: (event) => [
+    ...matched(event),
+    ...denial(event),
+    warning(`denied ${event.request}: ${DENIALS[event.reason].ours}; ${describe(event)}`),
+  ],
+  outdated: (event) => [
+    ...matched(event),
+    warning(
+      `${frame(event)} SPA data time difference is too great (${Math.abs(event.differenceSeconds)} seconds).`,
+    ),
+    warning(
+      `denied ${event.request}: it is ${age(event.differenceSeconds)}, check both clocks; ${describe(event)}`,
+    ),
+  ],
+  'not-claimed': (event) => [
+    ...(event.reason === 'replayed'
+      ? [warning(`Replay detected from source IP: ${event.source}, packet ${short(event)}`)]
+      : matched(event)),
+    warning(`denied ${event.request}: ${UNCLAIMED[event.reason]}; ${describe(event)}`),
+  ],
+  failed: (event) => [
+    ...matched(event),
+    error(`could not open ${event.request}: ${event.problem}; ${describe(event)}`),
+  ],
+  ignored,
+  summary: ({ what, packets }) => [
+    { level: what === 'denied' ? 'warning' : 'info', text: `${what} ${sumUp(packets, 'more packets')}` },
+  ],
+  'dropped-by-kernel': ({ packets }) => [
+    {
+      level: packets['receive-buffer'] === undefined ? 'info' : 'warning',
+      text: `the kernel dropped ${sumUp(packets, 'packets')}`,
+    },
+  ],
+
+  'command-started': (event) => [
+    ...matched(event),
+    info(`${frame(event)} Processing SPA Command message: command='${event.command}'.`),
+    info(`${frame(event)} Running command '${event.command}'`),
+    info(`runs ${event.request}: ${describe(event)}`),
+  ],
+  'command-ended': commandEnded,
+  'cycle-opening': (event) => [
+    ...matched(event),
+    info(`${frame(event)} Running CMD_CYCLE_OPEN command: ${event.command}`),
+    ...(event.closeCommand === null
+      ? []
+      : [
+          info(
+            `${frame(event)} Running CMD_CYCLE_CLOSE command in ${event.closesAfterSeconds} seconds: ${event.closeCommand}`,
+          ),
+        ]),
+    info(`opens ${event.request} by a command: ${describe(event)}`),
+  ],
+  'cycle-closing': (event) => [
+    info(`${frame(event)} Timer expired, running CMD_CYCLE_CLOSE command: ${event.command}`),
+  ],
+  'cycle-ended': cycleEnded,
+  note: ({ level, text }) => [{ level, text }],
+};
+
+const PORTS_DENIED = 'One or more requested protocol/ports was denied per access.conf.';
+
+/** What fwknopd says and what we say, by the reason. Null: of that it says nothing. */
+const DENIALS: Readonly<
+  Record<DenyReason | 'revoked', { readonly theirs: string | null; readonly ours: string }>
+> = {
+  'stanza-expired': {
+    theirs: 'Access stanza has expired',
+    ours: 'the stanza has expired (ACCESS_EXPIRE)',
+  },
+  destination: {
+    theirs: null,
+    ours: 'it was sent to an address that the stanza is not for (DESTINATION)',
+  },
+  'nat-not-allowed': {
+    theirs: 'requested NAT access, but is not enabled/supported',
+    ours: 'it asks for NAT, which is not enabled (ENABLE_IPT_FORWARDING, ENABLE_IPT_LOCAL_NAT)',
+  },
+  'nat-target': {
+    theirs: PORTS_DENIED,
+    ours: 'NAT must not lead there (NAT_TARGETS, OPEN_PORTS)',
+  },
+  'command-not-allowed': {
+    theirs: 'SPA Command messages are not allowed in the current configuration.',
+    ours: 'it asks for a command, which the stanza does not allow (ENABLE_CMD_EXEC)',
+  },
+  'not-certified': {
+    theirs: null,
+    ours: 'the key of its signer is not certified as the stanza requires (SPA_CERTIFIED_BY)',
+  },
+  'signer-expired': {
+    theirs: null,
+    ours: 'the key of its signer, or the certification of it, has expired (SPA_CERTIFIED_BY)',
+  },
+  'not-enrolled': { theirs: null, ours: 'its signer is not on the roster, or not any more (SPA_ROSTER)' },
+  user: {
+    theirs: 'Username in SPA data',
+    ours: 'the stanza requires another user name (REQUIRE_USERNAME)',
+  },
+  'source-required': {
+    theirs: 'Got 0.0.0.0 when valid source IP was required.',
+    ours: 'it names no address, which the stanza requires (REQUIRE_SOURCE_ADDRESS)',
+  },
+  'port-restricted': {
+    theirs: PORTS_DENIED,
+    ours: 'the stanza forbids one of the ports (RESTRICT_PORTS)',
+  },
+  'port-not-open': {
+    theirs: PORTS_DENIED,
+    ours: 'the stanza does not open all of the ports (OPEN_PORTS)',
+  },
+  'port-not-enrolled': {
+    theirs: PORTS_DENIED,
+    ours: 'the roster does not give its signer all of the ports (SPA_ROSTER)',
+  },
+  revoked: { theirs: null, ours: 'it was revoked while it was being opened' },
+};
+
+const UNCLAIMED: Readonly<Record<Exclude<Claim, 'claimed'>, string>> = {
+  replayed: 'replay: this message was accepted before',
+  'before-floor': 'it was made before the replay store began; send a new one',
+};
+
+/** What fwknopd calls a rule, and the chain that it is in by default: they name the door, whatever firewall it is in. */
+const CHAINS = {
+  access: 'FWKNOP_INPUT',
+  'local NAT': 'FWKNOP_INPUT',
+  FORWARD: 'FWKNOP_FORWARD',
+  DNAT: 'FWKNOP_PREROUTING',
+  SNAT: 'FWKNOP_POSTROUTING',
+} as const;
+
+function receiving(by: Reception): readonly Line[] {
+  if (by.kind === 'capture') {
+    return [info(`Sniffing interface: ${by.interface}`), info(`PCAP filter is: '${by.filter}'`)];
+  }
+  return [info(`Kicking off ${by.kind.toUpperCase()} server to listen on port ${by.port}.`)];
+}
+
+/** How fwknopd begins whatever it says of a packet whose source some stanza is for. */
+function matched(event: Asked): readonly Line[] {
+  const { source, stanza, fingerprint } = event;
+  const lines = [info(`(stanza #${stanza}) SPA Packet from IP: ${source} received with access source match`)];
+  if (fingerprint === null) return lines;
+  const signer = `'${fingerprint.slice(-8)}' (fingerprint '${fingerprint}')`;
+  return [...lines, info(`${frame(event)} Incoming SPA data signed by ${signer}.`)];
+}
+
+function rules(event: Granted): readonly Line[] {
+  const { address, ports, expiresAtSeconds, destination, forward } = event;
+  const to = destination ?? (address.includes(':') ? '::/0' : '0.0.0.0/0');
+  const isAll = forward?.all === true;
+  return rulesOf(forward).flatMap(({ name, chain }) =>
+    (isAll ? ['*/*'] : ports).map((port) =>
+      info(
+        `Added ${name}${isAll ? ' ALL' : ''} rule to ${chain} for ${address} -> ${to} ${port}, expires at ${expiresAtSeconds}`,
+      ),
+    ),
+  );
+}
+
+interface Rule {
+  readonly name: keyof typeof CHAINS;
+  readonly chain: string;
+}
+
+function rulesOf(forward: Granted['forward']): readonly Rule[] {
+  if (forward === null) return [rule('access')];
+  const { kind, translates, sourceAs } = forward;
+  return [
+    rule(kind === 'local' ? 'local NAT' : 'FORWARD'),
+    ...(translates ? [rule('DNAT')] : []),
+    ...(sourceAs === null
+      ? []
+      : [rule('SNAT', sourceAs === 'masquerade' ? 'FWKNOP_MASQUERADE' : CHAINS.SNAT)]),
+  ];
+}
+
+function rule(name: Rule['name'], chain: string = CHAINS[name]): Rule {
+  return { name, chain };
+}
+
+function describeGrant(event: Granted): string {
+  const { ports, address, timeoutSeconds, expiresAtSeconds, forward } = event;
+  const until = new Date(expiresAtSeconds * 1000).toISOString().slice(11, 19);
+  const leadsTo = forward === null ? '' : ` to ${forward.target ?? 'whatever it is routed to'}`;
+  return `opened ${ports.join()} for ${address}${leadsTo}, ${timeoutSeconds} s until ${until} UTC: ${describe(event)}`;
+}
+
+/** The kernel takes doors away, by no number: fwknopd's first number is said. */
+function ended({
+  packet,
+  address,
+  ports,
+  username,
+  fingerprint,
+  expiresAtSeconds,
+}: EventOf<'ended'>): readonly Line[] {
+  const who = [
+    `user ${username ?? 'unknown'}`,
+    ...(fingerprint === null ? [] : [`signed by ${fingerprint}`]),
+  ];
+  return [
+    ...ports.map(() => info(`Removed rule 1 from FWKNOP_INPUT with expire time of ${expiresAtSeconds}`)),
+    info(`ended ${ports.join()} for ${address}: ${who.join(', ')}, packet ${packet.slice(0, 16)}`),
+  ];
+}
+
+function denial(event: EventOf<'denied'>): readonly Line[] {
+  const { theirs } = DENIALS[event.reason];
+  if (theirs === null) return [];
+  if (event.reason !== 'user') return [warning(`${frame(event)} ${theirs}`)];
+  const required = event.requiredUsername ?? 'unknown';
+  return [
+    warning(`${frame(event)} ${theirs} (${event.username}) does not match required username: ${required}`),
+  ];
+}
+
+/** What fwknopd is silent about has a line of ours. */
+function ignored({ source, stanza, code, detail }: EventOf<'ignored'>): readonly Line[] {
+  switch (code) {
+    case 'no-stanza':
+      return [warning(`No access data found for source IP: ${source}`)];
+    case 'packet-length':
+    case 'packet-alphabet':
+    case 'packet-prefix':
+    case 'budget':
+    case 'overload':
+      return [info(`ignored a packet from ${source}: ${detail} (${code})`)];
+    default:
+      return [warning(`${frame({ source, stanza })} Error creating fko context: ${detail} (${code})`)];
+  }
+}
+
+function commandEnded(event: EventOf<'command-ended'>): readonly Line[] {
+  const { ending } = event;
+  const line = `${frame(event)} CMD_EXEC: command returned`;
+  switch (ending.kind) {
+    case 'ended':
+      return [
+        {
+          level: ending.status === 0 ? 'info' : 'warning',
+          text: `${line} ${ending.status}, pid_status: ${ending.status << 8}`,
+        },
+      ];
+    case 'killed':
+      return [
+        warning(`${line} 255, pid_status: 9`),
+        warning(`the command of packet ${short(event)} took too long, and was killed (CMD_EXEC_TIMEOUT)`),
+      ];
+    case 'not-started':
+      return [
+        warning(`${line} 255, pid_status: ${255 << 8}`),
+        warning(`the command of packet ${short(event)} was not started: ${ending.problem}`),
+      ];
+  }
+}
+
+/** fwknopd says nothing of it. */
+function cycleEnded({ command, ending, packet }: EventOf<'cycle-ended'>): readonly Line[] {
+  const of = `'${command}' of packet ${packet.slice(0, 16)}`;
+  switch (ending.kind) {
+    case 'ended':
+      return [{ level: ending.status === 0 ? 'debug' : 'warning', text: `${of} returned ${ending.status}` }];
+    case 'killed':
+      return [warning(`${of} took too long, and was killed (CMD_EXEC_TIMEOUT)`)];
+    case 'not-started':
+      return [error(`${of} was not started: ${ending.problem}`)];
+  }
+}
+
+function frame({ source, stanza }: { readonly source: IpAddress; readonly stanza: number | null }): string {
+  return stanza === null ? `[${source}]` : `[${source}] (stanza #${stanza})`;
+}
+
+function age(differenceSeconds: number): string {
+  return differenceSeconds > 0 ? `${differenceSeconds} s old` : `${-differenceSeconds} s ahead`;
+}
+
+function describe(event: Asked): string {
+  const { username, operator, fingerprint, stanza, source } = event;
+  const parts = [
+    `user ${username}`,
+    ...(operator === null ? [] : [`operator ${operator}`]),
+    ...(fingerprint === null ? [] : [`signed by ${fingerprint}`]),
+    `stanza #${stanza}`,
+    `packet ${short(event)} from ${source}`,
+  ];
+  return parts.join(', ');
+}
+
+function short({ packet }: Pick<PacketOf, 'packet'>): string {
+  return packet.slice(0, 16);
+}
+
+/** `107 packets: rate 100, length 7`. */
+function sumUp(packets: Readonly<Record<string, number>>, noun: string): string {
+  const counts = Object.entries(packets);
+  const total = counts.reduce((sum, [, count]) => sum + count, 0);
+  return `${total} ${noun}: ${counts.map(([what, count]) => `${what} ${count}`).join(', ')}`;
+}
+
+function info(text: string): Line {
+  return { level: 'info', text };
+}
+
+function warning(text: string): Line {
+  return { level: 'warning', text };
+}
+
+function error(text: string): Line {
+  return { level: 'error', text };
+}
