@@ -228,9 +228,15 @@ async function seal(
 
 /**
  * fwknopd tells AES from OpenPGP by length alone, twice: first by that of the packet, unless its stanza runs commands; then by
- * that of the text without the MAC, to which it has put the prefix only if there is one.
+ * that of the text without the MAC, to which it has put the prefix only if there is one. One below the minimum it never reads.
  */
 function checkAesSize(kind: RequestKind, text: string, packet: string, hasHmac: boolean): void {
+  if (packet.length < PACKET_MIN_LENGTH) {
+    throw new SpaError(
+      'packet-too-short',
+      `the packet has ${packet.length} characters, fewer than fwknopd takes (${PACKET_MIN_LENGTH}): use an HMAC, or the digest sha256`,
+    );
+  }
   const inner = hasHmac ? text.length : packet.length;
   const outer = kind === 'command' ? 0 : packet.length;
   if (Math.max(inner, outer) < PEER_OPENPGP_MIN_LENGTH) return;
