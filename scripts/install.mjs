@@ -11,7 +11,7 @@
  * Exit status: 0 all is there, 1 an installer failed (it said why), 64 wrong option, 69 something is missing that
  * only root, or you, can install.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,7 +21,10 @@ const OPTIONS = ['--system', '--all', '--no-npm'];
 const OLDEST_NODE = [20, 19];
 const EXIT = { failure: 1, usage: 64, unavailable: 69 };
 
-/** What each Debian package is needed for. Programs of sbin are found although a user's PATH does not have it. */
+/**
+ * What each Debian package is needed for: programs, and modules of Perl's. Programs of sbin are found although a user's PATH
+ * does not have it.
+ */
 const DEMO_PROGRAMS = {
   nftables: ['nft'],
   iproute2: ['ip'],
@@ -56,6 +59,8 @@ const TEST_PROGRAMS = {
   // An HTTPS server of the test's own, and the lab's long cable.
   openssl: ['openssl'],
   'perl-base': ['perl'],
+  // fwknop's own library, which reads and writes what ours does.
+  'libfko-perl': ['FKO.pm'],
 };
 
 /** What Debian would start at the next boot once these packages are there; nobody asked for that. */
@@ -200,6 +205,7 @@ function readPackages(file) {
 }
 
 function isInstalled(program) {
+  if (program.endsWith('.pm')) return spawnSync('perl', ['-e', 'require $ARGV[0]', program]).status === 0;
   return searchPath().some((directory) => isExecutable(join(directory, program)));
 }
 

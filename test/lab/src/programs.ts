@@ -23,6 +23,14 @@ export function lackingPrograms(...programs: readonly string[]): string | false 
   return missing.length === 0 ? false : refuseInCi(`not installed: ${missing.join(', ')}`);
 }
 
+/** The same for a module of Perl's. */
+export function lackingPerlModule(name: string): string | false {
+  const missing = lackingPrograms('perl');
+  if (missing !== false) return missing;
+  const isThere = spawnSync('perl', [`-M${name}`, '-e', '1'], { env: environment() }).status === 0;
+  return isThere ? false : refuseInCi(`not installed: Perl's ${name}`);
+}
+
 /** This process's environment, with the folders of firewall programs and daemons in its PATH. */
 export function environment(): NodeJS.ProcessEnv {
   const path = `${process.env.PATH ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`;
