@@ -35,18 +35,6 @@ export interface OpenPgpVectors {
   readonly vectors: readonly OpenPgpVector[];
 }
 
-/** A packet made by hand, with the verdict of the stock daemon. */
-export interface VerdictVectors {
-  readonly key_base64: string;
-  readonly hmac_key_base64: string;
-  readonly cases: readonly {
-    readonly name: string;
-    readonly access: string;
-    readonly packet: string;
-    readonly fwknopd_2_6_10: 'accept' | 'reject';
-  }[];
-}
-
 /** A file of test/vectors. */
 export function readVectors<T>(name: string): T {
   return JSON.parse(
