@@ -308,6 +308,36 @@ t.test('a weak mode and a weak digest are there for whoever needs them, with a w
   t.notMatch(parse(`SOURCE ANY\n${KEY}\n${HMAC}\nENCRYPTION_MODE CBC`).warnings.join(), 'on the client');
 });
 
+t.test('pass phrases and short key IDs work, and a warning says what to write instead', async (t) => {
+  const { warnings } = parse(
+    [
+      'SOURCE ANY',
+      'KEY swordfish',
+      'HMAC_KEY trout',
+      'SOURCE ANY',
+      KEY,
+      'KEY pike',
+      'HMAC_KEY eel',
+      HMAC,
+    ].join('\n'),
+  );
+  const guessed = (line: number, keyword: string): string =>
+    `${FILE}:${line}: ${keyword}: a pass phrase can be guessed by whoever has one packet; write ${keyword}_BASE64 with a random key (spa-client --key-gen) here and on the client`;
+  t.same(
+    warnings.filter((line) => line.includes('guessed')),
+    [guessed(2, 'KEY'), guessed(3, 'HMAC_KEY'), guessed(6, 'KEY')],
+    'of the lines that count',
+  );
+  const signed = (ids: string): readonly string[] =>
+    parse(`SOURCE ANY\nGPG_DECRYPT_ID 1234ABCD\nGPG_REMOTE_ID ${ids}`).warnings.filter((line) =>
+      line.includes('GPG_REMOTE_ID'),
+    );
+  t.same(signed('A'.repeat(16)), []);
+  t.same(signed(`${'A'.repeat(40)}, 1234abcd`), [
+    `${FILE}:3: GPG_REMOTE_ID: a key with the ID 1234ABCD can be made by anybody; write GPG_FINGERPRINT_ID with all 40 digits`,
+  ]);
+});
+
 t.test('of what a stanza says twice the last line counts, and a warning says so', async (t) => {
   const { value, warnings } = parse(
     ['SOURCE ANY', KEY, 'OPEN_PORTS tcp/22', 'KEY last', 'OPEN_PORTS tcp/443'].join('\n'),

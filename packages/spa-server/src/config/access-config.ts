@@ -199,7 +199,7 @@ function readStanza(block: Block, number: number, warnings: string[]): StanzaTex
     nat: WITHOUT_NAT,
     doorsAtDestination: false,
   };
-  warnings.push(...warnOf(stanza, settings));
+  warnings.push(...warnOf(stanza, settings, [symmetric, hmac]));
   return stanza;
 }
 
@@ -312,7 +312,12 @@ function readTimeouts(settings: AccessSettings): Pick<Stanza, 'accessTimeoutSeco
   return { accessTimeoutSeconds, maxTimeoutSeconds };
 }
 
-function warnOf(stanza: StanzaText, settings: AccessSettings): readonly string[] {
+/** `keys`: those that count, of AES and of the HMAC. */
+function warnOf(
+  stanza: StanzaText,
+  settings: AccessSettings,
+  keys: readonly (Stated<Buffer> | null)[],
+): readonly string[] {
   const at = (stated: Stated<unknown>): string =>
     `${stated.place.file}:${stated.place.line}: ${stated.place.keyword}`;
   const here = `${stanza.place}: SOURCE`;
@@ -330,6 +335,18 @@ function warnOf(stanza: StanzaText, settings: AccessSettings): readonly string[]
   const weakness = mode === undefined ? undefined : WEAK_MODES[mode.value];
   if (mode !== undefined && weakness !== undefined) {
     warnings.push(`${at(mode)}: ${weakness}; write CBC here and on the client`);
+  }
+  for (const key of keys) {
+    if (key?.place.keyword !== 'KEY' && key?.place.keyword !== 'HMAC_KEY') continue;
+    warnings.push(
+      `${at(key)}: a pass phrase can be guessed by whoever has one packet; write ${key.place.keyword}_BASE64 with a random key (spa-client --key-gen) here and on the client`,
+    );
+  }
+  const short = settings.GPG_REMOTE_ID?.value.find((id) => id.length === 8);
+  if (settings.GPG_REMOTE_ID !== undefined && short !== undefined) {
+    warnings.push(
+      `${at(settings.GPG_REMOTE_ID)}: a key with the ID ${short} can be made by anybody; write GPG_FINGERPRINT_ID with all 40 digits`,
+    );
   }
   if (!stanza.requireSourceAddress) {
     warnings.push(
