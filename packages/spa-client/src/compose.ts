@@ -1,7 +1,4 @@
 import {
-  type AccessRequest,
-  FIELD_MAX_LENGTH,
-  formatRequest,
   type IpAddress,
   ipFamily,
   isUsername,
@@ -12,6 +9,7 @@ import {
   USERNAME_MAX_BYTES,
 } from 'spa-core';
 import { UsageError } from 'spa-host';
+import { requestOf } from './request.ts';
 import type { Settings } from './settings.ts';
 
 /** Settings whose own address is known: asking for it takes a network. */
@@ -52,20 +50,11 @@ export interface Composition {
  * @throws UsageError if something is missing, or too much for one packet.
  */
 export function compose(settings: ResolvedSettings, host: ComposeHost): Composition {
-  const { access, allowIp } = settings;
-  if (access === undefined) throw new UsageError('what to open? give -A tcp/22, or ACCESS in the rc file');
-  if (allowIp === undefined) {
-    throw new UsageError(
-      'whom to open for? give -a ADDRESS, -s for the address that the packet comes from, or -R for the one that web services see, or ALLOW_IP in the rc file',
-    );
-  }
-  const request: AccessRequest = { kind: 'access', source: allowIp, ports: access };
-  if (formatRequest(request).length > REQUEST_MAX_LENGTH) {
-    throw new UsageError(`${access.length} ports are too many for one packet; send several`);
-  }
+  const request = requestOf(settings, host.random);
   const timestampSeconds = host.nowSeconds + (settings.timeOffsetSeconds ?? 0);
   if (timestampSeconds < 0) throw new UsageError('the time offset goes back before 1970');
-  const clientTimeoutSeconds = settings.clientTimeoutSeconds || null;
+  // There is no command with a timeout.
+  const clientTimeoutSeconds = request.kind === 'command' ? null : settings.clientTimeoutSeconds || null;
   return {
     message: {
       randomValue: randomDigits(host.random),
@@ -101,9 +90,6 @@ export function defaultUsername(
 ): string {
   return env.SPOOF_USER || env.LOGNAME || loginName || env.USER || 'NO_USER';
 }
-
-/** The field is base64: three bytes become four characters. */
-const REQUEST_MAX_LENGTH = (FIELD_MAX_LENGTH / 4) * 3;
 
 function mustBeUsername(name: string): string {
   if (isUsername(name)) return name;

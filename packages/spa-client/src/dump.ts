@@ -1,10 +1,13 @@
 import {
+  type CipherMode,
   type DigestName,
   encodeMessage,
+  formatNatTarget,
   formatRequest,
   type Message,
   type MessageType,
   messageTypeOf,
+  natTargetOf,
 } from 'spa-core';
 import type { Settings } from './settings.ts';
 
@@ -20,6 +23,7 @@ export interface DumpedPacket {
 export function formatDump(message: Message, packet: DumpedPacket): string {
   const { settings, hmac } = packet;
   const text = encodeMessage(message);
+  const target = natTargetOf(message.request);
   const digestAt = text.lastIndexOf(':');
   const rows: readonly (readonly [string, string])[] = [
     ['Random Value', message.randomValue],
@@ -28,13 +32,13 @@ export function formatDump(message: Message, packet: DumpedPacket): string {
     ['FKO Version', message.version],
     ['Message Type', TYPE_TEXTS[messageTypeOf(message).number]],
     ['Message String', formatRequest(message.request)],
-    ['Nat Access', ABSENT],
+    ['Nat Access', target === null ? ABSENT : formatNatTarget(target)],
     ['Server Auth', ABSENT],
     ['Client Timeout', String(message.clientTimeoutSeconds ?? 0)],
     ['Digest Type', DIGEST_TEXTS[message.digest]],
     ['HMAC Type', hmac === null ? '0 (None)' : DIGEST_TEXTS[hmac.digest]],
     ['Encryption Type', settings.useGpg ? '2 (GPG)' : '1 (Rijndael)'],
-    ['Encryption Mode', settings.useGpg ? '7 (Asymmetric)' : '2 (CBC)'],
+    ['Encryption Mode', settings.useGpg ? '7 (Asymmetric)' : MODE_TEXTS[settings.cipherMode ?? 'cbc']],
     ...(settings.useGpg ? gpgRows(settings) : []),
     ['Encoded Data', text.slice(0, digestAt)],
     ['SPA Data Digest', text.slice(digestAt + 1)],
@@ -56,6 +60,15 @@ const TYPE_TEXTS: Readonly<Record<MessageType, string>> = {
   4: '4 (Client timeout NAT access msg)',
   5: '5 (Local NAT access msg)',
   6: '6 (Client timeout local NAT access msg)',
+};
+
+const MODE_TEXTS: Readonly<Record<CipherMode, string>> = {
+  ecb: '1 (ECB)',
+  cbc: '2 (CBC)',
+  cfb: '3 (CFB)',
+  ofb: '5 (OFB)',
+  ctr: '6 (CTR)',
+  legacy: '8 (legacy)',
 };
 
 const DIGEST_TEXTS: Readonly<Record<DigestName, string>> = {

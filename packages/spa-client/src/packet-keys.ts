@@ -37,6 +37,7 @@ export const NOBODY: SecretSource = {
  * @throws ConfigError, KeyError if a key cannot be read or used; UsageError if one is missing.
  */
 export async function loadPacketKeys(settings: Settings, secrets: SecretSource): Promise<PacketKeys> {
+  mustSuitHmac(settings);
   const encryption = settings.useGpg
     ? await openPgpSealing(settings, secrets)
     : await aesSealing(settings, secrets);
@@ -47,6 +48,15 @@ export async function loadPacketKeys(settings: Settings, secrets: SecretSource):
     );
   }
   return { encryption, hmac };
+}
+
+/** fwknop's own rule: what knows legacy mode knows no HMAC. */
+function mustSuitHmac({ useGpg, cipherMode, hmacKey, useHmac }: Settings): void {
+  if (useGpg || cipherMode !== 'legacy') return;
+  if (hmacKey === undefined && !useHmac) return;
+  throw new UsageError(
+    'legacy mode and an HMAC do not go together; write ENCRYPTION_MODE CBC, here and in access.conf',
+  );
 }
 
 async function openPgpSealing(settings: Settings, secrets: SecretSource): Promise<Sealing> {
@@ -62,7 +72,12 @@ async function aesSealing(settings: Settings, secrets: SecretSource): Promise<Se
       : readKeySource(settings.key, settings.server);
   return {
     kind: 'aes',
-    key: makeKey('encryption key', secret, SYMMETRIC_KEY_MAX_BYTES, (bytes) => new SymmetricKey(bytes)),
+    key: makeKey(
+      'encryption key',
+      secret,
+      SYMMETRIC_KEY_MAX_BYTES,
+      (bytes) => new SymmetricKey(bytes, settings.cipherMode),
+    ),
   };
 }
 

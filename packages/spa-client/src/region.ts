@@ -9,7 +9,7 @@ export interface Bastion {
   readonly settings: Settings;
   /** `SPA_SERVER`: a host name, an alias of ssh_config, or an address. */
   readonly host: string;
-  /** The door that ssh is to go through: the first tcp port of `ACCESS`. */
+  /** The door that ssh is to go through: `NAT_PORT`, or the first tcp port of `ACCESS`. */
   readonly sshPort: number;
 }
 
@@ -67,7 +67,9 @@ function readBastion(rcFile: RcFile, name: string): Bastion {
   };
   const host = settings.server ?? complain('names no host; write SPA_SERVER HOST');
   const door = settings.access?.find((candidate) => candidate.protocol === 'tcp');
-  const sshPort = door?.port ?? complain('has no tcp port in ACCESS; write ACCESS tcp/22');
+  if (settings.natRandPort) complain('has a port that nobody can know; write NAT_PORT, not NAT_RAND_PORT');
+  const sshPort =
+    settings.natPort ?? door?.port ?? complain('has no tcp port in ACCESS; write ACCESS tcp/22');
   const stanza = rcFile.stanzas.find((candidate) => candidate.name.toLowerCase() === name.toLowerCase());
   return { name: stanza?.name ?? name, settings, host, sshPort };
 }

@@ -1,11 +1,16 @@
 import { join } from 'node:path';
 import {
+  CIPHER_MODES,
+  type CipherMode,
   CLIENT_TIMEOUT_MAX_SECONDS,
   DIGEST_NAMES,
   type DigestName,
   type IpAddress,
+  isCommand,
+  isHost,
   isUsername,
   type ProtoPort,
+  parseCipherMode,
   parseDigestName,
   parseIpAddress,
   parseProtoPorts,
@@ -27,6 +32,16 @@ export interface Settings {
   readonly serverIpv4Only?: boolean;
   readonly sourcePort?: number;
   readonly access?: readonly ProtoPort[];
+  /** What the server is to run, instead of opening ports. */
+  readonly command?: string;
+  /** Where the port leads; `port` null: the one of `access`. */
+  readonly natAccess?: { readonly host: string; readonly port: number | null };
+  /** The port leads to another of the server's own. */
+  readonly natLocal?: boolean;
+  /** The port to connect to from outside. */
+  readonly natPort?: number;
+  /** True: any. */
+  readonly natRandPort?: boolean;
   /** Whom to open for; null: the address that the packet comes from; `resolve`: the one that resolvers see. */
   readonly allowIp?: IpAddress | 'resolve' | null;
   /** Web services that say which address they see: http:// or https:// URLs, none twice. */
@@ -37,6 +52,8 @@ export interface Settings {
   readonly timeOffsetSeconds?: number;
   readonly digest?: DigestName;
   readonly username?: string;
+  /** How AES is used; absent: CBC. */
+  readonly cipherMode?: CipherMode;
   readonly key?: KeySource;
   readonly useHmac?: boolean;
   readonly hmacKey?: KeySource;
@@ -139,7 +156,7 @@ const READERS: Readonly<Record<Keyword, (value: string) => Settings>> = {
   ACCESS: (value) => ({ access: doors(value) }),
   ALLOW_IP: (value) => ({ allowIp: allowIp(value) }),
   DIGEST_TYPE: (value) => ({ digest: digestName(value) }),
-  ENCRYPTION_MODE: (value) => onlyValue(value, 'CBC', 'other modes of AES'),
+  ENCRYPTION_MODE: encryptionMode,
   FALLBACK: (value) => ({ fallback: stanzaNames(value) }),
   FW_TIMEOUT: (value) => ({ clientTimeoutSeconds: count(value, 0, CLIENT_TIMEOUT_MAX_SECONDS, 'seconds') }),
   GPG_EXE: (value) => ({ gpgProgram: path(value) }),
@@ -159,10 +176,11 @@ const READERS: Readonly<Record<Keyword, (value: string) => Settings>> = {
   KEY: (value) => ({ key: { kind: 'given', secret: plainSecret(value) } }),
   KEY_BASE64: (value) => ({ key: { kind: 'given', secret: base64Secret(value) } }),
   KEY_FILE: (value) => ({ key: { kind: 'file', path: path(value) } }),
-  NAT_ACCESS: () => refuse('NAT requests'),
-  NAT_LOCAL: (value) => onlyNo(value, 'NAT requests'),
-  NAT_PORT: () => refuse('NAT requests'),
-  NAT_RAND_PORT: (value) => onlyNo(value, 'NAT requests'),
+  NAT_ACCESS: (value) => ({ natAccess: natAccess(value) }),
+  NAT_LOCAL: (value) => ({ natLocal: yesOrNo(value) }),
+  // A port that is named takes back the random one of a layer below.
+  NAT_PORT: (value) => ({ natPort: port(value), natRandPort: false }),
+  NAT_RAND_PORT: (value) => ({ natRandPort: yesOrNo(value) }),
   NO_SAVE_ARGS: (value) => withoutEffect(String(yesOrNo(value))),
   PRIVATE_HOSTS: (value) => ({ privateHosts: hostPatterns(value) }),
   RAND_PORT: (value) => onlyNo(value, 'sending to a random port'),
@@ -260,6 +278,31 @@ function httpUrl(text: string): string {
 function userAgent(value: string): string {
   if (/^[\x20-\x7e]{1,200}$/.test(value)) return value;
   throw new ValueError('is no user agent; write 1 to 200 printable ASCII characters');
+}
+
+/** `10.0.0.5:22`, `10.0.0.5,22`, `10.0.0.5`, and with IPv6 `[2001:db8::5]:22`, `2001:db8::5,22`, `2001:db8::5`. */
+function natAccess(value: string): { readonly host: string; readonly port: number | null } {
+  const bare = parseIpAddress(value);
+  if (bare !== null) return { host: bare, port: null };
+  const [, host = value, digits] =
+    /^\[(.*)\][:,](.*)$/.exec(value) ?? /^(.*),(.*)$/.exec(value) ?? /^(.*):(.*)$/.exec(value) ?? [];
+  const canonical = parseIpAddress(host) ?? host;
+  if (isHost(canonical)) return { host: canonical, port: digits === undefined ? null : port(digits) };
+  throw new ValueError(`"${value}" is no place behind the server; write HOST:PORT, as in 10.0.0.5:22`);
+}
+
+/** What `-C` says. @throws ValueError */
+export function readCommand(value: string): Settings {
+  if (isCommand(value)) return { command: value };
+  throw new ValueError('is no command; write printable ASCII');
+}
+
+function encryptionMode(value: string): Settings {
+  if (value.toLowerCase() === 'asymmetric') return { useGpg: true };
+  const cipherMode = parseCipherMode(value);
+  if (cipherMode !== null) return { cipherMode };
+  const names = Object.keys(CIPHER_MODES).join(', ');
+  throw new ValueError(`"${value}" is no mode of AES; write one of ${names}`);
 }
 
 function host(value: string): string {

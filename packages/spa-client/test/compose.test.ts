@@ -1,5 +1,12 @@
 import fc from 'fast-check';
-import { decodeMessage, encodeMessage, type IpAddress, isUsername, parseIpAddress } from 'spa-core';
+import {
+  decodeMessage,
+  encodeMessage,
+  type IpAddress,
+  isCommand,
+  isUsername,
+  parseIpAddress,
+} from 'spa-core';
 import { UsageError } from 'spa-host';
 import t from 'tap';
 import {
@@ -39,6 +46,64 @@ t.test('a timeout makes it message type 3, and 0 is no timeout', async (t) => {
     clientTimeoutSeconds: 60,
   });
   t.match(compose({ ...settings, clientTimeoutSeconds: 0 }, host).message, {
+    clientTimeoutSeconds: null,
+  });
+});
+
+t.test('where the port leads is in the NAT field, the port to connect to in the message', async (t) => {
+  const settings: ResolvedSettings = { access: ssh, allowIp: null, server: 'bastion.example.org' };
+  const tcp = (port: number) => [{ protocol: 'tcp', port }];
+  const inside = { host: '10.0.0.5', port: 23 };
+  const rows: readonly (readonly [ResolvedSettings, object])[] = [
+    [{ natAccess: inside }, { kind: 'nat-access', ports: ssh, target: inside }],
+    [
+      { natAccess: { ...inside, port: null } },
+      { kind: 'nat-access', ports: ssh, target: { host: '10.0.0.5', port: 22 } },
+    ],
+    [
+      { natAccess: inside, natPort: 2222 },
+      { kind: 'nat-access', ports: tcp(2222), target: inside },
+    ],
+    [
+      { natLocal: true, natPort: 2222 },
+      { kind: 'local-nat-access', ports: tcp(2222), target: { host: 'bastion.example.org', port: 22 } },
+    ],
+    [
+      { natLocal: true, natAccess: inside },
+      { kind: 'local-nat-access', ports: ssh, target: inside },
+    ],
+    // A server with FORCE_NAT says itself where it leads.
+    [{ natPort: 2222 }, { kind: 'access', ports: tcp(2222) }],
+  ];
+  for (const [nat, expected] of rows) {
+    const { request } = compose({ ...settings, ...nat }, host).message;
+    t.same(request, { kind: 'access', source: null, ...expected }, JSON.stringify(nat));
+  }
+});
+
+t.test('a random port is one of 10000..65534, whatever the random bytes', async (t) => {
+  const portOf = (...bytes: readonly number[]): number | undefined => {
+    const rest = [...bytes];
+    const random = (count: number): Uint8Array => Uint8Array.from({ length: count }, () => rest.shift() ?? 7);
+    const settings = { access: ssh, allowIp: null, natAccess: { host: '10.0.0.5', port: null } };
+    const { request } = compose({ ...settings, natRandPort: true }, { ...host, random }).message;
+    return request.kind === 'nat-access' ? request.ports[0]?.port : undefined;
+  };
+  t.equal(portOf(0x27, 0x10), 10_000);
+  t.equal(portOf(0xff, 0xfe), 65_534);
+  t.equal(portOf(0xff, 0xff, 0x27, 0x0f, 0x80, 0x01), 32_769, 'what is out of the range is not taken');
+});
+
+t.test('a command has its own message type and no timeout, and goes before ports', async (t) => {
+  const settings = {
+    access: ssh,
+    allowIp: null,
+    command: '/bin/id',
+    clientTimeoutSeconds: 60,
+    natLocal: true,
+  };
+  t.match(compose(settings, host).message, {
+    request: { kind: 'command', source: null, command: '/bin/id' },
     clientTimeoutSeconds: null,
   });
 });
@@ -83,6 +148,18 @@ t.test('what is missing or too much is a UsageError', async (t) => {
   t.throws(() => compose({ access: ports, allowIp: null }, host), {
     message: '40 ports are too many for one packet; send several',
   });
+  t.throws(() => compose({ command: 'x'.repeat(190), allowIp: null }, host), {
+    message: 'the command has 190 characters, too many for one packet; have the server keep it as a script',
+  });
+  t.throws(() => compose({ access: [...ssh, ...ssh], allowIp: null, natPort: 1 }, host), {
+    message: 'one port outside leads to one inside: with a NAT port, give -A a single port',
+  });
+  t.throws(() => compose({ access: ssh, allowIp: null, natLocal: true }, host), {
+    message: '--nat-local means a port of the server: give -D HOST',
+  });
+  t.throws(() => compose({ access: ssh, allowIp: null, natLocal: true, server: 'h'.repeat(71) }, host), {
+    message: /is too long for a packet, or no host; give its address with -N ADDRESS$/,
+  });
   t.throws(() => compose({ access: ssh, allowIp: null }, { ...host, username: 'a:b' }), {
     message: /"a:b" cannot be sent/,
   });
@@ -109,6 +186,21 @@ t.test(
         timeOffsetSeconds: fc.integer({ min: -1e9, max: 1e9 }),
         username: fc.string({ maxLength: 60 }),
         digest: fc.constantFrom('md5', 'sha256', 'sha3_512'),
+        natAccess: fc.record(
+          {
+            host: fc.oneof(
+              fc.domain(),
+              fc.ipV4(),
+              fc.ipV6().map((text) => parseIpAddress(text) ?? '::1'),
+            ),
+            port: fc.option(fc.integer({ min: 1, max: 65535 })),
+          },
+          { noNullPrototype: true },
+        ),
+        natLocal: fc.boolean(),
+        natPort: fc.integer({ min: 1, max: 65535 }),
+        server: fc.domain(),
+        command: fc.string({ minLength: 1, maxLength: 200 }).filter(isCommand),
       },
       { requiredKeys: ['access', 'allowIp'], noNullPrototype: true },
     );

@@ -102,6 +102,7 @@ WGET_CMD /usr/bin/wget
     ],
     allowIp: '2001:db8::1',
     digest: 'sha512',
+    cipherMode: 'cbc',
     clientTimeoutSeconds: 65536,
     gpgProgram: '/usr/bin/gpg2',
     gpgHome: join(homedir(), '.gnupg2'),
@@ -114,6 +115,8 @@ WGET_CMD /usr/bin/wget
     gpgSigner: 's@x',
     gpgSignerKeyFile: '/s.asc',
     hmacDigest: 'sha3_256',
+    natLocal: false,
+    natRandPort: false,
     serverIpv4Only: true,
     server: 'bastion.example.com',
     serverPort: 1,
@@ -124,6 +127,31 @@ WGET_CMD /usr/bin/wget
     useHmac: true,
     verbose: 1,
   });
+});
+
+t.test('NAT_ACCESS is a host with a port or without, of both families', async (t) => {
+  for (const [value, host, port] of [
+    ['10.0.0.5:23', '10.0.0.5', 23],
+    ['10.0.0.5,23', '10.0.0.5', 23],
+    ['10.0.0.5', '10.0.0.5', null],
+    ['inside.example.org:23', 'inside.example.org', 23],
+    ['[2001:DB8::5]:23', '2001:db8::5', 23],
+    ['2001:db8::5,23', '2001:db8::5', 23],
+    ['2001:db8::5', '2001:db8::5', null],
+  ] as const) {
+    t.same(settings(`[default]\nNAT_ACCESS ${value}\n`), { natAccess: { host, port } }, value);
+  }
+});
+
+t.test('a NAT port that is named takes back the random one of [default]', async (t) => {
+  const text = '[default]\nNAT_RAND_PORT Y\n[a]\nNAT_PORT 2222\n';
+  t.same(settings(text, 'a'), { natPort: 2222, natRandPort: false });
+});
+
+t.test('every mode of AES has its name, and the one of OpenPGP too', async (t) => {
+  for (const mode of ['CBC', 'ecb', 'CFB', 'OFB', 'ctr', 'Legacy'])
+    t.same(settings(`[default]\nENCRYPTION_MODE ${mode}\n`), { cipherMode: mode.toLowerCase() });
+  t.same(settings('[default]\nENCRYPTION_MODE Asymmetric\n'), { useGpg: true });
 });
 
 t.test('ALLOW_IP source and 0.0.0.0 are the address that the packet comes from', async (t) => {
@@ -160,12 +188,19 @@ t.test('a mistake is said with file, line, keyword and what to write', async (t)
       'DIGEST_TYPE crc',
       'DIGEST_TYPE: "crc" is no digest; write one of md5, sha1, sha256, sha384, sha512, sha3_256, sha3_512',
     ],
-    ['ENCRYPTION_MODE legacy', 'ENCRYPTION_MODE: other modes of AES: not supported; write CBC'],
+    [
+      'ENCRYPTION_MODE PCBC',
+      'ENCRYPTION_MODE: "PCBC" is no mode of AES; write one of cbc, ecb, cfb, ofb, ctr, legacy',
+    ],
     ['FW_TIMEOUT 65537', 'FW_TIMEOUT: "65537" is not seconds; write 0 to 65536'],
     ['HMAC_KEY __CHANGEME__', 'HMAC_KEY: still has the value of the template; put in your own'],
     ['KEY_BASE64 not*base64', 'KEY_BASE64: is no base64; write it as spa-client --key-gen prints it'],
-    ['NAT_ACCESS 10.0.0.1,22', 'NAT_ACCESS: NAT requests: not supported; take this out'],
-    ['NAT_LOCAL Y', 'NAT_LOCAL: NAT requests: not supported; take this out'],
+    [
+      'NAT_ACCESS 010.0.0.1,22',
+      'NAT_ACCESS: "010.0.0.1,22" is no place behind the server; write HOST:PORT, as in 10.0.0.5:22',
+    ],
+    ['NAT_ACCESS 10.0.0.1:0', 'NAT_ACCESS: "0" is not a port; write 1 to 65535'],
+    ['NAT_LOCAL yes', 'NAT_LOCAL: "yes" is neither Y nor N; write Y or N'],
     ['SPA_SERVER a/b', 'SPA_SERVER: "a/b" is no host; write a host name or an IP address'],
     ['SPA_SERVER_PORT 0', 'SPA_SERVER_PORT: "0" is not a port; write 1 to 65535'],
     ['SPA_SERVER_PROTO http', 'SPA_SERVER_PROTO: other ways to send a packet: not supported; write udp'],

@@ -227,7 +227,7 @@ t.test('--stanza-list, --version and --help', async (t) => {
   const rc = file('rc-list', '[default]\n[One]\n[two]\n');
   t.same(await client(['--rc-file', rc, '--stanza-list']), {
     code: 0,
-    stdout: `The following stanzas are configured in ${rc} :\n - default\n - One\n - two\n`,
+    stdout: `The following stanzas are configured in ${rc} :\n - One\n - two\n`,
     stderr: '',
   });
   t.match((await client(['-V'])).stdout, /^spa-client \d+\.\d+\.\d+, FKO protocol version 3\.0\.0\n$/);
@@ -235,7 +235,7 @@ t.test('--stanza-list, --version and --help', async (t) => {
   t.match(help, { code: 0, stderr: '' });
   for (const part of ['-A, --access', '--gpg-signer-key-file FILE', 'IPv6', '~/.fwknoprc'])
     t.match(help.stdout, part);
-  t.notMatch(help.stdout, '--nat-access');
+  t.notMatch(help.stdout, '--icmp-type');
 });
 
 t.test('without an rc file in the home directory it works, and makes none', async (t) => {
@@ -264,8 +264,9 @@ t.test('every mistake is one line and its exit code', async (t) => {
       64,
       '--access: "tcp/0" is no list of ports; write protocol/port with commas and no blanks, as in tcp/22,udp/53',
     ],
-    [['-N', '10.0.0.1,22'], 64, '--nat-access: NAT requests are not supported'],
-    [['-C', 'reboot'], 64, '--server-cmd: having the server run a command is not supported'],
+    [['-N', '10.0.0.1:'], 64, '--nat-access: "" is not a port; write 1 to 65535'],
+    [['-C', 'reboot', '-N', 'x'], 64, '--server-cmd and --nat-access contradict each other; give one'],
+    [['-C', 'caf\u00e9'], 64, '--server-cmd: is no command; write printable ASCII'],
     [['-R'], 64, 'which server? give -D HOST, or -n NAME of a stanza with SPA_SERVER'],
     [['-R', '-s'], 64, '--source-ip and --resolve-ip-https contradict each other; give one'],
     [
@@ -284,7 +285,16 @@ t.test('every mistake is one line and its exit code', async (t) => {
       'your own address is not known: http://127.0.0.1:1/ refused the connection; write ALLOW_IP ADDRESS, or ALLOW_IP source',
     ],
     [['-P', 'tcp'], 64, '--server-proto: other ways to send a packet: not supported; write udp'],
-    [['-M', 'legacy'], 64, '--encryption-mode: other modes of AES: not supported; write CBC'],
+    [
+      ['-M', 'PCBC'],
+      64,
+      '--encryption-mode: "PCBC" is no mode of AES; write one of cbc, ecb, cfb, ofb, ctr, legacy',
+    ],
+    [
+      ['-T', '-M', 'legacy', ...basic, '-n', 'b'],
+      64,
+      'legacy mode and an HMAC do not go together; write ENCRYPTION_MODE CBC, here and in access.conf',
+    ],
     [['-s', '-a', '192.0.2.1'], 64, '--allow-ip and --source-ip contradict each other; give one'],
     [['--fd', 'x', '-T', ...basic], 64, '--fd: "x" is no file descriptor'],
     [['--fd', '77', '-T', ...basic], 78, 'file descriptor 77: cannot be read: EBADF'],
@@ -377,18 +387,23 @@ t.test(
       ['--key-hmac', 'h'],
       ['--key-hmac', 'h', '--hmac-digest-type', 'sha3_256', '-U', 'some user', '-S', '4711', '-p', '1234'],
       ['--time-offset-minus', '2min', '-m', 'md5', '-a', '192.0.2.9'],
+      ['-A', 'tcp/22', '-N', '10.0.0.5:23'],
+      ['-A', 'tcp/22', '-N', '10.0.0.5,23', '--nat-port', '2222', '-f', '30', '-M', 'CTR'],
+      ['-A', 'udp/53', '-N', 'inside.example.org', '-M', 'cfb', '-m', 'sha384'],
+      ['-A', 'tcp/22', '-N', '10.0.0.5', '--nat-rand-port', '-M', 'OFB', '-m', 'sha1'],
+      ['-A', 'tcp/22', '--nat-local', '--nat-port', '2222', '-M', 'ecb', '-m', 'sha3_256'],
+      ['-A', 'tcp/22', '--nat-local', '-N', '127.0.0.1:24', '-f', '30', '-M', 'legacy', '-m', 'sha3_512'],
+      ['-C', '/usr/bin/id -u'],
+      ...['md5', 'sha1', 'sha384', 'sha512', 'sha3_512'].map((name) => [
+        ...['-C', 'id', '--key-hmac', 'h', '--hmac-digest-type', name],
+      ]),
     ];
     for (const variant of variants) {
       const address = variant.includes('-a') ? [] : ['-s'];
-      for (const more of [['-T'], ['-T', '-v']]) {
+      for (const more of variant === variants[0] ? [['-T'], ['-T', '-v']] : [['-T', '-v']]) {
         const argv = [
-          '-A',
-          'tcp/22,udp/53',
-          ...address,
-          '-D',
-          '127.0.0.1',
-          '--key-rijndael',
-          'k',
+          ...(variant.includes('-A') || variant.includes('-C') ? [] : ['-A', 'tcp/22,udp/53']),
+          ...[...address, '-D', '127.0.0.1', '--key-rijndael', 'k'],
           ...variant,
           ...more,
         ];
@@ -412,5 +427,8 @@ function blank(dump: string): string {
         value === '<NULL>' ? `${label}${value}` : `${label}${value.length} characters`,
     )
     .replaceAll(/^( *Encoded Data: )\d{16}:/gm, '$1R:')
+    .replaceAll(/^(\[\+\] Randomly assigned port ')\d{5}('.* ')([\d.]+,tcp\/)\d{5}'/gm, "$1P$2$3P'")
+    .replaceAll(/^( *Message String: [\d.]+,tcp\/)\d{5}$/gm, '$1P')
+    .replaceAll(/^( *Encoded Data: .*:2:)MC4wLjAuMCx0Y3Av\w{7}:/gm, '$1P:')
     .replaceAll(/\b1\d{9}\b/g, 'T');
 }

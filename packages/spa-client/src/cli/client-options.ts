@@ -1,5 +1,5 @@
 import { formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
-import { type Keyword, readSetting, type Settings, ValueError } from '../settings.ts';
+import { type Keyword, readCommand, readSetting, type Settings, ValueError } from '../settings.ts';
 
 /** What a command line of spa-client says. */
 export interface ClientCommand {
@@ -64,6 +64,8 @@ interface ClientOption extends Option {
   readonly value?: string | ((argument: string) => string);
   /** True: OpenPGP is wanted, as `-g` says. */
   readonly gpg?: true;
+  /** What it says if no keyword can say it. */
+  readonly read?: (argument: string) => Settings;
   readonly secret?: true;
   /** Why it is not taken. */
   readonly refused?: string;
@@ -71,6 +73,7 @@ interface ClientOption extends Option {
 
 const GROUPS = [
   ['what', 'What to open, and for whom'],
+  ['nat', 'Through the server'],
   ['where', 'Where to send the packet'],
   ['shared', 'Shared keys (AES, HMAC)'],
   ['gpg', 'OpenPGP keys'],
@@ -79,8 +82,6 @@ const GROUPS = [
   ['do', 'What to do'],
 ] as const;
 
-const NAT = 'NAT requests are not supported';
-const COMMANDS = 'having the server run a command is not supported';
 const SAVING = 'saved command lines hold keys and are not supported; write a stanza into the rc file';
 const RAW = 'raw sockets are not supported';
 const HTTP = 'sending over HTTP is not supported';
@@ -95,6 +96,12 @@ const OPTIONS = [
   { group: 'what', long: 'resolve-http-only', keyword: 'RESOLVE_HTTP_ONLY', value: 'Y', help: 'let them be http://: anybody on the way can forge the answer' },
   { group: 'what', long: 'user-agent', short: 'u', argument: 'TEXT', keyword: 'HTTP_USER_AGENT', help: 'what they are told of the program (spa-client)' },
   { group: 'what', long: 'fw-timeout', short: 'f', argument: 'SECONDS', keyword: 'FW_TIMEOUT', help: 'how long to keep the door open; 0: as the server likes' },
+  { group: 'what', long: 'server-cmd', short: 'C', argument: 'COMMAND', read: readCommand, help: 'have the server run this instead, if it may' },
+
+  { group: 'nat', long: 'nat-access', short: 'N', argument: 'HOST[:PORT]', keyword: 'NAT_ACCESS', help: 'the port of -A leads to this host behind the server' },
+  { group: 'nat', long: 'nat-local', keyword: 'NAT_LOCAL', value: 'Y', help: 'it leads to a port of the server itself (with --nat-port)' },
+  { group: 'nat', long: 'nat-port', argument: 'PORT', keyword: 'NAT_PORT', help: 'the port to connect to from outside; -A is the one inside' },
+  { group: 'nat', long: 'nat-rand-port', keyword: 'NAT_RAND_PORT', value: 'Y', help: 'any port from 10000 up; it is printed' },
 
   { group: 'where', long: 'destination', short: 'D', argument: 'HOST', keyword: 'SPA_SERVER', help: 'the server: a name, an IPv4 or an IPv6 address' },
   { group: 'where', long: 'server-port', short: 'p', argument: 'PORT', keyword: 'SPA_SERVER_PORT', help: 'its UDP port (62201)' },
@@ -127,7 +134,7 @@ const OPTIONS = [
 
   { group: 'message', long: 'spoof-user', short: 'U', argument: 'NAME', keyword: 'SPOOF_USER', help: 'user name in the message (your login name)' },
   { group: 'message', long: 'digest-type', short: 'm', argument: 'DIGEST', keyword: 'DIGEST_TYPE', help: 'digest of the message: md5 sha1 sha256 sha384 sha512 sha3_256 sha3_512' },
-  { group: 'message', long: 'encryption-mode', short: 'M', argument: 'cbc', keyword: 'ENCRYPTION_MODE', help: 'cbc is the only mode of AES' },
+  { group: 'message', long: 'encryption-mode', short: 'M', argument: 'MODE', keyword: 'ENCRYPTION_MODE', help: 'mode of AES, as the server has it: cbc ctr cfb ofb ecb legacy (cbc)' },
   { group: 'message', long: 'time-offset-plus', argument: 'TIME', keyword: 'TIME_OFFSET', help: "add to the message's time: 90s, 5m, 2h, 1d" },
   { group: 'message', long: 'time-offset-minus', argument: 'TIME', keyword: 'TIME_OFFSET', value: (time: string) => `-${time}`, help: 'subtract from it' },
 
@@ -153,11 +160,6 @@ const OPTIONS = [
   { long: 'wget-cmd', short: 'w', argument: 'FILE', keyword: 'WGET_CMD', help: '' },
   { long: 'use-wget-user-agent', keyword: 'USE_WGET_USER_AGENT', value: 'Y', help: '' },
 
-  { long: 'server-cmd', short: 'C', argument: 'COMMAND', refused: COMMANDS, help: '' },
-  { long: 'nat-access', short: 'N', argument: 'HOST,PORT', refused: NAT, help: '' },
-  { long: 'nat-local', refused: NAT, help: '' },
-  { long: 'nat-port', argument: 'PORT', refused: NAT, help: '' },
-  { long: 'nat-rand-port', refused: NAT, help: '' },
   { long: 'rand-port', short: 'r', refused: 'sending to a random port is not supported', help: '' },
   { long: 'spoof-source', short: 'Q', argument: 'ADDRESS', refused: RAW, help: '' },
   { long: 'spoof-src', argument: 'ADDRESS', refused: RAW, help: '' },
@@ -184,6 +186,9 @@ const CONFLICTS: readonly (readonly LongName[])[] = [
   ['key-rijndael', 'key-base64-rijndael', 'get-key'],
   ['key-hmac', 'key-base64-hmac', 'get-hmac-key'],
   ['time-offset-plus', 'time-offset-minus'],
+  ['server-cmd', 'nat-access'],
+  ['server-cmd', 'nat-local'],
+  ['nat-port', 'nat-rand-port'],
   ['gpg-recipient-key', 'gpg-recipient', 'gpg-recipient-key-file'],
   ['gpg-signer-key', 'gpg-signer', 'gpg-signer-key-file'],
   ['stdin', 'fd'],
@@ -202,11 +207,11 @@ function checkConflicts(given: readonly LongName[]): void {
 function settingsOf(row: ClientOption, given: string | number | true | undefined): Settings {
   if (row.refused !== undefined) throw new UsageError(`--${row.long}: ${row.refused}`);
   const gpg: Settings = row.gpg ? { useGpg: true } : {};
-  if (row.keyword === undefined) return gpg;
   const argument = String(given);
   const value = typeof row.value === 'function' ? row.value(argument) : (row.value ?? argument);
   try {
-    return { ...readSetting(row.keyword, value), ...gpg };
+    if (row.read !== undefined) return row.read(value);
+    return row.keyword === undefined ? gpg : { ...readSetting(row.keyword, value), ...gpg };
   } catch (error) {
     if (error instanceof ValueError) throw new UsageError(`--${row.long}: ${error.message}`);
     throw error;

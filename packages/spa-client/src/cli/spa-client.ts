@@ -2,12 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { appendFileSync, existsSync } from 'node:fs';
 import {
   digestLength,
+  formatNatTarget,
+  formatRequest,
   HMAC_KEY_MAX_BYTES,
   type IpAddress,
   type Message,
+  natTargetOf,
   openPacket,
   PROTOCOL_VERSION,
   parsePacket,
+  type Request,
   SPA_PORT,
   SYMMETRIC_KEY_MAX_BYTES,
   sealPacket,
@@ -17,7 +21,7 @@ import { compose, type Destination, destinationOf } from '../compose.ts';
 import type { DumpedPacket } from '../dump.ts';
 import { generateKeys } from '../generate-keys.ts';
 import { loadPacketKeys, type PacketKeys } from '../packet-keys.ts';
-import { parseRcFile, type RcFile, readRcFile, stanzaSettings } from '../rc-file.ts';
+import { DEFAULT_STANZA, parseRcFile, type RcFile, readRcFile, stanzaSettings } from '../rc-file.ts';
 import { resolveServer, type Server, sendPacket } from '../send.ts';
 import type { Settings } from '../settings.ts';
 import { clientHelp } from './client-help.ts';
@@ -62,6 +66,7 @@ async function knock({ orders, exposedSecrets }: ClientCommand, settings: Settin
   const packet = await sealPacket(composition.message, keys, { nowSeconds, random: randomBytes });
   if (file !== undefined) savePacket(file, packet, append);
 
+  if (settings.natRandPort) print(formatRandomPort(composition.message.request));
   const { formatDump } = await import('../dump.ts');
   const dump = { settings, hmac: dumpedHmac(keys, packet), finalData: packet };
   if (isVerbose || orders.test) print(`${formatDump(composition.message, dump)}\n`);
@@ -124,8 +129,10 @@ function openRcFile({ orders }: ClientCommand): RcFile {
   return parseRcFile('no rc file', '');
 }
 
+/** As fwknop prints them: all that `-n` can name, but the default. */
 function listStanzas(rcFile: RcFile): number {
-  const names = rcFile.stanzas.map((stanza) => ` - ${stanza.name}\n`).join('');
+  const named = rcFile.stanzas.filter(({ name }) => name.toLowerCase() !== DEFAULT_STANZA);
+  const names = named.map(({ name }) => ` - ${name}\n`).join('');
   return print(`The following stanzas are configured in ${rcFile.file} :\n${names}`);
 }
 
@@ -171,6 +178,14 @@ function savePacket(file: string, packet: string, append: boolean): void {
 function dumpedHmac({ hmac }: PacketKeys, packet: string): DumpedPacket['hmac'] {
   if (hmac === null) return null;
   return { digest: hmac.digest, mac: packet.slice(-digestLength(hmac.digest)) };
+}
+
+/** fwknop's own line: nobody could use a port that is not known. A command has none. */
+function formatRandomPort(request: Request): string {
+  if (request.kind === 'command') return '';
+  const target = natTargetOf(request);
+  const leads = target === null ? '' : ` will grant access to: '${formatNatTarget(target)}'`;
+  return `[+] Randomly assigned port '${request.ports[0]?.port}' on: '${formatRequest(request)}'${leads}\n`;
 }
 
 function formatRoute(settings: Settings): string {
