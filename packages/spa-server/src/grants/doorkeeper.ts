@@ -75,6 +75,8 @@ const REMEMBER_REVOCATIONS_MS = 10 * 60_000;
 const LISTED_DOORS = 10_000;
 /** Doors that are brought in line in one change. */
 const DOORS_PER_CHANGE = 1_000;
+/** Grants that end in one second and have an event of their own. */
+const ENDS_TOLD = 100;
 /** The clock was set, and did not merely drift. */
 const CLOCK_STEP_MS = 1_500;
 /** How long to wait after the firewall has failed: twice as long each time. */
@@ -274,7 +276,7 @@ export class Doorkeeper {
   }
 
   async #look(): Promise<void> {
-    this.#ledger.expire(this.#now());
+    this.#tellEnds(this.#ledger.expire(this.#now()));
     this.#watchClock();
     if (this.#now() < (this.#trouble?.retryAt ?? 0)) return;
     try {
@@ -289,6 +291,20 @@ export class Doorkeeper {
       if (!(error instanceof FirewallError)) throw error;
       this.#noteTrouble(error);
     }
+  }
+
+  /** The kernel has closed their doors by itself, unless other grants hold them open. */
+  #tellEnds(ended: readonly LiveGrant[]): void {
+    for (const grant of ended.slice(0, ENDS_TOLD)) this.#tellEnd(grant);
+    if (ended.length > ENDS_TOLD) this.#parts.log.info(`ended ${ended.length - ENDS_TOLD} more grants`);
+  }
+
+  #tellEnd({ id, address, ports, username, operator, endsAt }: LiveGrant): void {
+    const endedAt = this.#parts.wallNow() - (this.#now() - endsAt);
+    this.#parts.log.event({
+      ...{ event: 'ended', packet: id, address, ports: ports.map(formatProtoPort), username },
+      ...{ fingerprint: operator, expiresAtSeconds: Math.floor(endedAt / 1000) },
+    });
   }
 
   /** A record that cannot be read is none: what is open then is nobody's. */

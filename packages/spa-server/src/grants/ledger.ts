@@ -49,8 +49,8 @@ export interface Ledger {
   add(grant: LiveGrant): void;
   /** Takes away those grants that are there. */
   delete(ids: readonly string[]): void;
-  /** Takes away what has ended, a second after its end at the latest. */
-  expire(now: number): void;
+  /** Takes away what has ended, a second after its end at the latest, and says what that was. */
+  expire(now: number): readonly LiveGrant[];
   /** The grants that are meant and have not ended. */
   grants(selector: GrantSelector, now: number): readonly LiveGrant[];
   /** The grants of one door that have not ended. */
@@ -129,10 +129,13 @@ export function createLedger(): Ledger {
     expire: (now) => {
       if (byId.size === 0) expiredSecond = Number.POSITIVE_INFINITY;
       const last = Math.floor(now / 1000);
+      const ended: LiveGrant[] = [];
       for (let second = expiredSecond + 1; second <= last; second++) {
-        drop([...(bySecond.get(second) ?? [])]);
+        for (const grant of bySecond.get(second) ?? []) ended.push(grant);
       }
+      drop(ended);
       expiredSecond = Math.max(expiredSecond, last);
+      return ended;
     },
     grants: named,
     grantsOf,
