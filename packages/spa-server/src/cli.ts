@@ -9,6 +9,7 @@ import { describeCounters, describeFlush, describeList, describeRevocation } fro
 import { describeFailure, UnavailableError } from './failure.ts';
 import { listAllRules } from './firewall/all-rules.ts';
 import { formatHelp, type Options, readOptions, type Task } from './options.ts';
+import { badLines, readDigestCache, usefulSince } from './replay/digest-cache.ts';
 import { describeRoster } from './roster/describe.ts';
 import { serve } from './serve.ts';
 import { startInBackground } from './system/background.ts';
@@ -38,6 +39,7 @@ const TASKS: Readonly<Record<Task, RunTask>> = {
   version: async () => print(`spa-server ${packageVersion()}\n`),
   'dump-config': async (options) => print(formatConfiguration(await loadConfiguration(options.source))),
   'exit-parse-config': checkConfiguration,
+  'exit-parse-digest-cache': checkDigestCache,
   status: showStatus,
   kill: stopDaemon,
   restart: reloadDaemon,
@@ -81,6 +83,19 @@ async function checkConfiguration({ source }: Options): Promise<number> {
   );
   if (roster !== null) print(`${describeRoster(roster)}${roster.isNew ? ' (not yet)' : ''}\n`);
   return ExitCode.ok;
+}
+
+async function checkDigestCache({ source }: Options): Promise<number> {
+  const { config } = await loadConfiguration(source);
+  const { digestFile, maxPacketAgeSeconds } = config;
+  const sinceSeconds = usefulSince(Math.floor(Date.now() / 1000), maxPacketAgeSeconds);
+  const cache = readDigestCache(digestFile, { sinceSeconds, maxBytes: null });
+  if (cache === null) return print(`there is no digest cache ${digestFile}: nothing to take over\n`);
+  if (cache.badLineCount > 0) complain(badLines(digestFile, cache));
+  const { packetCount, recent } = cache;
+  return print(
+    `digest cache OK: ${packetCount} packets in ${digestFile}, of which ${recent.size} are not too old yet and stay refused\n`,
+  );
 }
 
 async function showStatus({ source }: Options): Promise<number> {

@@ -17,6 +17,7 @@ import { firewallFromConfig } from './firewall/from-config.ts';
 import { createMemoryFirewall } from './firewall/memory.ts';
 import type { Doorkeeper, Holder } from './grants/doorkeeper.ts';
 import { createDoorkeeper } from './grants/from-folder.ts';
+import { formerPackets, isAmong } from './replay/digest-cache.ts';
 import { replayFromConfig, volatileReplayFolder } from './replay/from-config.ts';
 import { createMemoryReplayStore } from './replay/memory.ts';
 import { ReplayError, type ReplayStore } from './replay/replay-store.ts';
@@ -39,6 +40,8 @@ const HOUSEKEEPING_MS = 30_000;
 /** How often it is made sure that the firewall's rules stand. */
 const WATCH_MS = 1_000;
 
+const NONE: ReadonlySet<string> = new Set();
+
 /** What a daemon is made of. */
 export interface DaemonParts {
   readonly config: ServerConfig;
@@ -56,6 +59,8 @@ export interface DaemonParts {
 export interface DaemonPorts {
   readonly firewall: Firewall;
   readonly replay: ReplayStore;
+  /** Digests of packets that fwknopd took before us, see {@link formerPackets}. Left out: there are none. */
+  readonly former?: ReadonlySet<string>;
   /** Where grants are kept for the next daemon, and where this one is asked (`--revoke`). Left out: nowhere. */
   readonly runFolder?: string;
 }
@@ -202,7 +207,7 @@ class RunningDaemon implements Daemon {
     proved: () => void,
   ): Promise<void> {
     const { packet, source } = candidate;
-    const { replay, report } = this.#ports;
+    const { replay, report, former = NONE } = this.#ports;
     const verdict = await deciding;
     if (verdict.kind === 'ignore') {
       return report.ignored(source, firstStanzaOf(candidate.openers), verdict.code, verdict.detail);
@@ -213,7 +218,8 @@ class RunningDaemon implements Daemon {
       return report.outdated(candidate, opened, verdict.differenceSeconds);
     }
     try {
-      const claim = await replay.claim({ id: opened.id, timestampSeconds: opened.message.timestampSeconds });
+      const message = { id: opened.id, timestampSeconds: opened.message.timestampSeconds };
+      const claim = isAmong(former, packet) ? 'replayed' : await replay.claim(message);
       this.#recent.add(packet, opened, claim === 'claimed' ? 'replayed' : claim);
       if (claim !== 'claimed') return report.notClaimed(candidate, opened, claim);
       proved();
@@ -523,6 +529,7 @@ async function openConfiguredPorts({ config, dryRun, log }: DaemonParts): Promis
   return {
     firewall,
     replay: await replayFromConfig(config, nowSeconds, (line) => log.warning(line)),
+    former: formerPackets(config, nowSeconds(), log),
     runFolder: config.runFolder,
   };
 }

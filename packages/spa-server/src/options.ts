@@ -12,6 +12,7 @@ export type Task =
   | 'version'
   | 'dump-config'
   | 'exit-parse-config'
+  | 'exit-parse-digest-cache'
   | 'status'
   | 'kill'
   | 'restart'
@@ -29,6 +30,8 @@ export interface Options {
   readonly syslog: boolean;
   /** `--test`: packets are judged, and no door is opened. */
   readonly dryRun: boolean;
+  /** `--rotate-digest-cache`: fwknopd's file is put aside once it is read. */
+  readonly rotateDigestCache: boolean;
   /** End after so many packets; null: never. */
   readonly packetLimit: number | null;
   /** `--revoke`: whose grants; null without it. */
@@ -57,6 +60,7 @@ export function readOptions(argv: readonly string[]): Options {
     foreground: values.foreground === true,
     syslog: values['syslog-enable'] === true,
     dryRun: values.test === true,
+    rotateDigestCache: values['rotate-digest-cache'] === true,
     packetLimit: readPacketLimit(values['packet-limit']),
     revoke: values.revoke === undefined ? null : parseSelector(values.revoke),
     cut: readCut(values),
@@ -146,6 +150,7 @@ const OPTIONS = [
   },
   { long: 'test', short: 't', help: 'judge packets but open no door' },
   { long: 'packet-limit', short: 'C', argument: 'N', help: 'end after N packets' },
+  { long: 'exit-parse-digest-cache', help: "check fwknopd's digest.cache and end" },
   { long: 'exit-parse-config', help: 'check the configuration and end' },
   { long: 'dump-config', short: 'D', help: 'print all settings in force, without keys' },
   {
@@ -188,6 +193,7 @@ const OPTIONS = [
     keyword: 'DIGEST_FILE',
     path: true,
   },
+  { long: 'rotate-digest-cache', help: "rename fwknopd's digest.cache once it is read" },
   {
     long: 'interface',
     short: 'i',
@@ -235,16 +241,6 @@ const OPTIONS = [
     help: '',
     refused: 'packets come through a UDP socket; leave the option out',
   },
-  {
-    long: 'rotate-digest-cache',
-    help: '',
-    refused: 'packets are forgotten by themselves once they are too old; leave the option out',
-  },
-  {
-    long: 'exit-parse-digest-cache',
-    help: '',
-    refused: 'there is no digest cache to check; leave the option out',
-  },
   { long: 'sudo-exe', argument: 'FILE', help: '', refused: 'commands from packets are not run' },
   { long: 'key-gen', help: '', refused: KEY_GENERATION },
   { long: 'key-gen-file', argument: 'FILE', help: '', refused: KEY_GENERATION },
@@ -273,6 +269,7 @@ const ALONE = ['help', 'version'] as const satisfies readonly Task[];
 const TASKS = [
   'dump-config',
   'exit-parse-config',
+  'exit-parse-digest-cache',
   'status',
   'kill',
   'restart',

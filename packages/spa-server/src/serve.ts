@@ -4,6 +4,7 @@ import type { ServerConfig } from './config/server-config.ts';
 import { type Daemon, startDaemon } from './daemon.ts';
 import { describeFailure, UnavailableError } from './failure.ts';
 import type { Options } from './options.ts';
+import { rotateDigestCache } from './replay/digest-cache.ts';
 import { writeAccepted } from './roster/accepted.ts';
 import { describeRoster } from './roster/describe.ts';
 import type { DaemonLog, Log } from './system/log.ts';
@@ -49,6 +50,7 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
   comeFirst();
   try {
     writePidFile(config.pidFile);
+    if (options.rotateDigestCache && !dryRun) rotateDigestCache(config.digestFile);
     surroundings.ready();
     await Promise.race([daemon.closed, stopFailed]);
   } catch (error) {

@@ -32,6 +32,7 @@ t.test('an empty file gives the defaults', async (t) => {
     accessFolder: null,
     pidFile: '/run/fwknop/fwknopd.pid',
     runFolder: '/run/fwknop',
+    digestFile: '/run/fwknop/digest.cache',
     replayStore: '/var/lib/spa-server/replay',
     roster: null,
     gnupg: { directory: '/root/.gnupg', program: 'gpg' },

@@ -74,6 +74,8 @@ export interface ServerConfig {
   readonly pidFile: string;
   /** `FWKNOP_RUN_DIR`. */
   readonly runFolder: string;
+  /** fwknopd's `digest.cache`: it is read, not written. */
+  readonly digestFile: string;
   /** Folder of the replay store. */
   readonly replayStore: string;
   /** Where stanzas without a `GPG_HOME_DIR` of their own have their keys. */
@@ -141,6 +143,7 @@ export function parseServerConfig(
     accessFolder: settings.ACCESS_FOLDER?.value ?? null,
     pidFile: settings.FWKNOP_PID_FILE?.value ?? join(runFolder, 'fwknopd.pid'),
     runFolder,
+    digestFile: settings.DIGEST_FILE?.value ?? join(runFolder, 'digest.cache'),
     replayStore,
     gnupg,
     roster: chooseRoster(settings, replayStore),
