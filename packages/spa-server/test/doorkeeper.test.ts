@@ -57,7 +57,7 @@ t.test(
     });
     t.match(await keeper.list(), [{ remainingSeconds: 15, grantId: 'b1', grants: [{ id: 'b1' }] }]);
     const stray = { address: addressOf('192.0.2.9'), port: SSH, grantId: null };
-    kernel.doors.set(doorKey(stray.address, stray.port), {
+    kernel.doors.set(doorKey(stray), {
       ...stray,
       expiresAt: clock.now + clock.wall + 60_000,
     });
@@ -253,7 +253,7 @@ t.test('with very many doors a start goes by the record, if they are still in th
     for (const { id, address, ports } of live) {
       for (const port of ports) {
         const expiresAt = clock.now + clock.wall + 60_000;
-        kernel.doors.set(doorKey(address, port), { address, port, grantId: id, expiresAt });
+        kernel.doors.set(doorKey({ address, port }), { address, port, grantId: id, expiresAt });
       }
     }
     record.content.grants = live.slice(1);

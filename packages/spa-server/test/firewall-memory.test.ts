@@ -8,7 +8,7 @@ testFirewall(t, async (): Promise<FirewallRig> => {
   let passedMs = 0;
   const now = (): number => Date.now() + passedMs;
   const reaches: FirewallRig['reaches'] = async (from, port) =>
-    (kernel.doors.get(doorKey(from, port))?.expiresAt ?? 0) > now();
+    (kernel.doors.get(doorKey({ address: from, port }))?.expiresAt ?? 0) > now();
   const open = (): ReturnType<FirewallRig['open']> => createMemoryFirewall({ now, kernel });
   return {
     open,

@@ -165,12 +165,12 @@ function check(ledger: Ledger, model: readonly LiveGrant[], now: number): void {
   const ends = new Map<string, number>();
   for (const { address, ports, endsAt } of model) {
     for (const port of ports) {
-      const key = doorKey(address, port);
+      const key = doorKey({ address, port });
       if (endsAt > now) ends.set(key, Math.max(ends.get(key) ?? 0, endsAt));
     }
   }
   const doors = ledger.doors(now);
-  const found = new Map(doors.map(({ address, port, endsAt }) => [doorKey(address, port), endsAt]));
+  const found = new Map(doors.map(({ address, port, endsAt }) => [doorKey({ address, port }), endsAt]));
   if (found.size !== doors.length || found.size !== ends.size) throw new Error('doors');
   for (const [key, end] of ends)
     if (found.get(key) !== end) throw new Error(`${key}: ${found.get(key)}, ${end}`);
@@ -189,11 +189,12 @@ function checkRestart(
   now: number,
 ): void {
   const known = new Map(before.map((grant) => [grant.id, grant]));
-  const remaining = new Map(open.map((door) => [doorKey(door.address, door.port), door.remainingSeconds]));
+  const remaining = new Map(open.map((door) => [doorKey(door), door.remainingSeconds]));
   for (const { id, address, ports, endsAt } of after) {
     if (endsAt > (known.get(id)?.endsAt ?? 0)) throw new Error(`${id} became longer`);
     for (const port of ports) {
-      if (endsAt > now + (remaining.get(doorKey(address, port)) ?? 0) * 1000) throw new Error(`${id} opens`);
+      if (endsAt > now + (remaining.get(doorKey({ address, port })) ?? 0) * 1000)
+        throw new Error(`${id} opens`);
     }
   }
 }

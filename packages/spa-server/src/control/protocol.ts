@@ -1,6 +1,7 @@
-import { formatProtoPort } from 'spa-core';
+import { formatDoor } from '../firewall/doors.ts';
+import type { DoorName } from '../firewall/firewall.ts';
 import type { HeldDoor, Revocation } from '../grants/doorkeeper.ts';
-import type { DoorName, GrantSelector, LiveGrant } from '../grants/ledger.ts';
+import type { GrantSelector, LiveGrant } from '../grants/ledger.ts';
 import { formatSelector, parseSelector } from '../grants/selector.ts';
 
 /** What a running daemon can be asked for: one line of JSON, answered by one line of JSON. */
@@ -41,7 +42,7 @@ export interface ErrorAnswer {
   readonly exitCode: number;
 }
 
-/** A door as text: `tcp/22`, `192.0.2.7`. */
+/** A door as text: `tcp/22` or `tcp/2222 to 10.0.0.5:22`, `192.0.2.7`. */
 export interface NamedDoor {
   readonly port: string;
   readonly address: string;
@@ -122,6 +123,6 @@ function doorLine(door: HeldDoor, remaining: (grant: LiveGrant) => number): Door
 
 const NOBODY = { operator: null, username: null, stanza: null };
 
-function namedDoor({ address, port }: DoorName): NamedDoor {
-  return { address, port: formatProtoPort(port) };
+function namedDoor(door: DoorName): NamedDoor {
+  return { address: door.address, port: formatDoor(door) };
 }

@@ -84,7 +84,7 @@ function parseSet(saved: string, now: number, family: 4 | 6): readonly KnownDoor
       until: now + Number(seconds) * 1000,
       grantId,
     } as const;
-    doors.set(doorKey(address, door.port), door);
+    doors.set(doorKey(door), door);
   }
   return [...doors.values()];
 }

@@ -1,9 +1,25 @@
 import { formatProtoPort, type IpAddress, type ProtoPort } from 'spa-core';
-import type { DoorChange, Grant } from './firewall.ts';
+import type { DoorChange, DoorName, Grant } from './firewall.ts';
+import { canLead, type Forward } from './forward.ts';
 
-/** One key per door: two grants of the same door have the same. */
-export function doorKey(address: IpAddress, port: ProtoPort): string {
-  return `${address} ${formatProtoPort(port)}`;
+/** One key per door: two grants of the same door have the same. A forward of all ports is one door. */
+export function doorKey({ address, port, forward }: DoorName): string {
+  if (forward === undefined) return `${address} ${formatProtoPort(port)}`;
+  return forward.all ? `${address} forwarded` : `${address} ${formatProtoPort(port)} forwarded`;
+}
+
+/** The door in the operator's words: `tcp/22`, `tcp/2222 to 10.0.0.5:22`. */
+export function formatDoor({ port, forward }: Pick<DoorName, 'port' | 'forward'>): string {
+  if (forward === undefined) return formatProtoPort(port);
+  const { target, all, sourceAs } = forward;
+  const what = all ? 'all ports' : formatProtoPort(port);
+  const where = target === null ? 'inner hosts' : formatTarget(target);
+  const as = sourceAs === null ? '' : ` as ${sourceAs === 'masquerade' ? 'this host' : sourceAs}`;
+  return `${what} to ${where}${as}`;
+}
+
+function formatTarget({ address, port }: NonNullable<Forward['target']>): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 /**
@@ -20,6 +36,7 @@ export function checkGrant(grant: Grant): Grant {
   }
   if (grant.ports.length === 0) throw new RangeError('a grant without ports');
   grant.ports.forEach(checkPort);
+  checkForward(grant.address, grant.forward);
   const unique = new Map(grant.ports.map((port) => [formatProtoPort(port), port]));
   return { ...grant, ports: [...unique.values()] };
 }
@@ -29,15 +46,16 @@ export function checkGrant(grant: Grant): Grant {
  * @throws RangeError otherwise.
  */
 export function checkChanges(changes: readonly DoorChange[]): readonly DoorChange[] {
-  for (const { address, port, timeoutSeconds, grantId } of changes) {
+  for (const { address, port, timeoutSeconds, grantId, forward } of changes) {
     if (grantId !== null) checkGrantId(grantId);
     checkAddress(address);
     checkPort(port);
+    checkForward(address, forward);
     if (timeoutSeconds !== null && !(timeoutSeconds >= 0.001 && timeoutSeconds <= MAX_TIMEOUT_SECONDS)) {
       throw new RangeError(`timeoutSeconds ${timeoutSeconds}`);
     }
   }
-  return [...new Map(changes.map((change) => [doorKey(change.address, change.port), change])).values()];
+  return [...new Map(changes.map((change) => [doorKey(change), change])).values()];
 }
 
 /** More than a door is ever granted; what the narrowest of the kernels' fields holds. */
@@ -49,6 +67,18 @@ function checkGrantId(id: string): void {
 
 function checkAddress(address: IpAddress): void {
   if (!/^[0-9a-f.:]{2,45}$/.test(address)) throw new RangeError(`address ${JSON.stringify(address)}`);
+}
+
+function checkForward(from: IpAddress, forward: Forward | undefined): void {
+  if (forward === undefined) return;
+  const { target, sourceAs } = forward;
+  if (target !== null) {
+    checkAddress(target.address);
+    checkPort({ protocol: 'tcp', port: target.port });
+  }
+  if (sourceAs !== null && sourceAs !== 'masquerade') checkAddress(sourceAs);
+  if (!canLead(from, forward)) throw new RangeError(`a forward from ${from} to another family of addresses`);
+  if (target === null && !forward.all) throw new RangeError('a forward to nowhere');
 }
 
 function checkPort({ protocol, port }: ProtoPort): void {

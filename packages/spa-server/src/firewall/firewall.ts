@@ -1,4 +1,5 @@
 import type { IpAddress, ProtoPort } from 'spa-core';
+import type { Forward } from './forward.ts';
 
 /** What policy gives to one message: these doors, for this one address, for this long. */
 export interface Grant {
@@ -8,12 +9,20 @@ export interface Grant {
   readonly ports: readonly ProtoPort[];
   /** Whole seconds, at least 1. */
   readonly timeoutSeconds: number;
+  /** Where the doors lead; left out: to this host's own ports. */
+  readonly forward?: Forward;
+}
+
+/** Which door. A forward is a door of its own; where it leads may change. */
+export interface DoorName {
+  readonly address: IpAddress;
+  readonly port: ProtoPort;
+  /** Where it leads; left out: to that port of this host. */
+  readonly forward?: Forward;
 }
 
 /** One door that is open now. */
-export interface Door {
-  readonly address: IpAddress;
-  readonly port: ProtoPort;
+export interface Door extends DoorName {
   /** Whole seconds until the kernel closes it. */
   readonly remainingSeconds: number;
   /** The grant that opened it, if its rule says so. */
@@ -21,9 +30,7 @@ export interface Door {
 }
 
 /** What shall become of one door, whatever it was. */
-export interface DoorChange {
-  readonly address: IpAddress;
-  readonly port: ProtoPort;
+export interface DoorChange extends DoorName {
   /** Seconds from now, at least 0.001 (iptables without ipset: rounded down to the clock's second); null: shut at once. */
   readonly timeoutSeconds: number | null;
   /** The grant that the door's rule names, as in {@link Grant}; null if none is known. */
@@ -72,6 +79,8 @@ export interface GatePolicy {
   readonly protectedPorts: readonly ProtoPort[];
   /** What of the packets to the UDP port among them is dropped; null: nothing. */
   readonly preFilter: PreFilter | null;
+  /** True: doors may lead elsewhere ({@link Forward}), and there are rules for it. Without, no forward is open. */
+  readonly forwards?: boolean;
 }
 
 /** A firewall that opens doors and closes them by itself: the kernel, not the daemon, takes a grant away again. */
@@ -86,7 +95,7 @@ export interface Firewall {
   install(policy: GatePolicy, options: InstallOptions): Promise<readonly string[]>;
   /**
    * Opens the doors of `grant` in one atomic change; resolves once the kernel has confirmed it, to the time
-   * (ms since epoch) until which all of them are open. A door that is open longer already is left as it is.
+   * (ms since epoch) until which all of them are open. A door that is open longer already is left as it is, unless it led elsewhere.
    * @throws FirewallError and then no door was opened; {@link FirewallError} also if `install` has not put the
    *   rules in place or somebody removed them since: install again, then grant again.
    */
@@ -119,6 +128,9 @@ export interface Firewall {
    */
   close(options: { readonly flush: boolean }): Promise<void>;
 }
+
+/** Why a forward is not opened without {@link GatePolicy.forwards}. */
+export const NO_FORWARDS = 'no stanza allows NAT, so there are no rules for it';
 
 /** The firewall did not do what it was told. The message is one line: command, what it said, status. */
 export class FirewallError extends Error {

@@ -79,7 +79,7 @@ export function parseTable(saved: string, chain: IptablesChain): TableState {
       foreign.push({ rule, expiresAtSecond: end === undefined ? null : Number(end) });
       continue;
     }
-    const key = doorKey(door.address, door.port);
+    const key = doorKey(door);
     if ((doors.get(key)?.expiresAtSecond ?? 0) < door.expiresAtSecond) doors.set(key, door);
   }
   return {

@@ -135,7 +135,7 @@ export function createIptablesFamily(options: IptablesFamilyOptions): IptablesFa
     const second = currentSecond();
     const doors = new Map<string, DoorRule>();
     for (const door of [...kept.doors.values(), ...added]) {
-      const key = doorKey(door.address, door.port);
+      const key = doorKey(door);
       const isOpen = door.expiresAtSecond > second;
       if (isOpen && (doors.get(key)?.expiresAtSecond ?? 0) < door.expiresAtSecond) doors.set(key, door);
     }
@@ -198,7 +198,7 @@ export function createIptablesFamily(options: IptablesFamilyOptions): IptablesFa
     const inSet = await (possibleSet?.list() ?? Promise.resolve([])).catch(ignoreRefusal);
     const open = new Map<string, KnownDoor>();
     for (const door of [...(flush ? [] : [...inSet, ...inRules]), ...asKnown(added, time)]) {
-      const key = doorKey(door.address, door.port);
+      const key = doorKey(door);
       if (door.until > time && (open.get(key)?.until ?? 0) < door.until) open.set(key, door);
     }
     return [...open.values()];
@@ -233,14 +233,14 @@ export function createIptablesFamily(options: IptablesFamilyOptions): IptablesFa
       if (state !== null && installed !== null && !isInPlace(state, chain, installed.shown)) await change([]);
     } catch (error) {
       const before = changes.map((one) => {
-        const door = known.get(doorKey(one.address, one.port));
+        const door = known.get(doorKey(one));
         return door === undefined ? { ...one, timeoutSeconds: null } : asChange(door);
       });
       await doorSet.put(before).catch(() => {});
       throw error;
     }
     const time = uptime();
-    for (const one of changes) known.delete(doorKey(one.address, one.port));
+    for (const one of changes) known.delete(doorKey(one));
     for (const door of asKnown(changes, time)) known.set(door);
   }
 
@@ -254,7 +254,7 @@ export function createIptablesFamily(options: IptablesFamilyOptions): IptablesFa
     const wanted = new Map<string, DoorChange>();
     for (const { id, address, ports, timeoutSeconds } of grants) {
       for (const port of ports) {
-        const key = doorKey(address, port);
+        const key = doorKey({ address, port });
         const isLonger = (known.get(key)?.until ?? 0) > start + timeoutSeconds * 1000;
         if (isLonger || (wanted.get(key)?.timeoutSeconds ?? 0) > timeoutSeconds) continue;
         wanted.set(key, { address, port, timeoutSeconds, grantId: id });
@@ -286,7 +286,7 @@ export function createIptablesFamily(options: IptablesFamilyOptions): IptablesFa
     if (changes.length === 0) return;
     const doorSet = await currentSet();
     if (doorSet !== null) return put(doorSet, changes);
-    const keys = new Set(changes.map(({ address, port }) => doorKey(address, port)));
+    const keys = new Set(changes.map(doorKey));
     await change(asKnown(changes, uptime()).flatMap(ruleOf), (state) => ({
       ...state,
       doors: new Map([...state.doors].filter(([key]) => !keys.has(key))),

@@ -1,10 +1,8 @@
-import type { IpAddress, ProtoPort } from 'spa-core';
 import { doorKey } from './doors.ts';
+import type { DoorName } from './firewall.ts';
 
 /** A door with its end on a clock that nobody sets. */
-export interface KnownDoor {
-  readonly address: IpAddress;
-  readonly port: ProtoPort;
+export interface KnownDoor extends DoorName {
   /** Milliseconds of the monotonic clock. */
   readonly until: number;
   readonly grantId: string | null;
@@ -30,7 +28,7 @@ export function createKnownDoors(uptime: () => number): KnownDoors {
   return {
     get: (key) => doors.get(key),
     set: (door) => {
-      doors.set(doorKey(door.address, door.port), door);
+      doors.set(doorKey(door), door);
       if (doors.size < 2 * pruned) return;
       const now = uptime();
       for (const [key, { until }] of doors) if (until < now) doors.delete(key);

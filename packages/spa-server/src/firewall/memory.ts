@@ -6,7 +6,9 @@ import {
   type FirewallCounter,
   FirewallError,
   type GatePolicy,
+  NO_FORWARDS,
 } from './firewall.ts';
+import { forwardOf, isSameForward } from './forward.ts';
 
 /** What the twin's kernel keeps: firewalls that share it are one daemon after the other. */
 export interface MemoryKernel {
@@ -47,14 +49,24 @@ export function createMemoryFirewall(options: {
     if (kernel.policy === null) throw new FirewallError('memory', 1, 'the rules are gone');
   };
 
-  const change = ({ address, port, grantId, timeoutSeconds }: DoorChange): void => {
-    const key = doorKey(address, port);
+  const change = (wanted: DoorChange): void => {
+    const { address, port, grantId, timeoutSeconds } = wanted;
+    const key = doorKey(wanted);
     if (timeoutSeconds === null) doors.delete(key);
-    else doors.set(key, { address, port, grantId, expiresAt: now() + timeoutSeconds * 1000 });
+    else {
+      const expiresAt = now() + timeoutSeconds * 1000;
+      doors.set(key, { address, port, grantId, expiresAt, ...forwardOf(wanted) });
+    }
   };
 
-  const isOpenLonger = ({ address, port, timeoutSeconds }: DoorChange): boolean =>
-    (doors.get(doorKey(address, port))?.expiresAt ?? 0) >= now() + (timeoutSeconds ?? 0) * 1000;
+  const isOpenLonger = (wanted: DoorChange): boolean => {
+    const door = doors.get(doorKey(wanted));
+    if (door === undefined || !isSameForward(door.forward, wanted.forward)) return false;
+    return door.expiresAt >= now() + (wanted.timeoutSeconds ?? 0) * 1000;
+  };
+
+  const isPossible = ({ forward }: Pick<DoorChange, 'forward'>): boolean =>
+    forward === undefined || kernel.policy?.forwards === true;
 
   return {
     name: 'memory',
@@ -63,25 +75,27 @@ export function createMemoryFirewall(options: {
       kernel.policy = policy;
       installed = policy;
       if (flush) doors.clear();
-      for (const one of changes) if (!isOpenLonger(one)) change(one);
+      for (const [key, door] of doors) if (!isPossible(door)) doors.delete(key);
+      for (const one of changes) if (isPossible(one) && !isOpenLonger(one)) change(one);
       return [];
     },
     adjust: async (changes) => {
       const checked = checkChanges(changes);
       mustBeInstalled();
-      for (const one of checked) change(one);
+      for (const one of checked) if (isPossible(one)) change(one);
     },
     isIntact: async () => installed !== null && kernel.policy === installed,
     mark: () => null,
     counters: async () => kernel.counters,
     grant: async (wanted) => {
-      const { id, address, ports, timeoutSeconds } = checkGrant(wanted);
+      const checked = checkGrant(wanted);
+      const { id, address, ports, timeoutSeconds } = checked;
       mustBeInstalled();
+      if (!isPossible(checked)) throw new FirewallError('memory', null, NO_FORWARDS);
       const expiresAt = now() + timeoutSeconds * 1000;
       for (const port of ports) {
-        const key = doorKey(address, port);
-        if ((doors.get(key)?.expiresAt ?? 0) >= expiresAt) continue;
-        doors.set(key, { address, port, grantId: id, expiresAt });
+        const wantedDoor = { address, port, grantId: id, timeoutSeconds, ...forwardOf(checked) };
+        if (!isOpenLonger(wantedDoor)) change(wantedDoor);
       }
       return { expiresAt };
     },

@@ -11,7 +11,7 @@ export interface DoorTable {
 }
 
 /** Which door, whatever its end. */
-export type DoorPlace = Pick<KnownDoor, 'address' | 'port'>;
+export type DoorPlace = Pick<KnownDoor, 'address' | 'port' | 'forward'>;
 
 /** How the statements of {@link openDoors} treat what may be there. */
 export interface OpenOptions {
@@ -23,7 +23,7 @@ export interface OpenOptions {
   readonly comments: boolean;
 }
 
-/** The statements that bring doors in `table` to exactly their ends. Doors that have ended are left out. */
+/** The statements that bring doors of this host's own in `table` to exactly their ends. Doors that have ended are left out. */
 export function openDoors(
   table: DoorTable,
   doors: readonly KnownDoor[],
@@ -46,7 +46,7 @@ export function shutDoors(table: DoorTable, doors: readonly DoorPlace[]): readon
 }
 
 /** Nobody has to read a line of more elements. */
-const ELEMENTS_PER_STATEMENT = 1_000;
+export const ELEMENTS_PER_STATEMENT = 1_000;
 
 function statements<D extends DoorPlace>(
   verb: 'add' | 'create' | 'delete',
@@ -71,7 +71,7 @@ function chunks(members: readonly string[]): readonly (readonly string[])[] {
 }
 
 /** By number: names of protocols need a file, /etc/protocols, that small systems lack. */
-const PROTOCOL_NUMBER: Readonly<Record<ProtoPort['protocol'], number>> = { tcp: 6, udp: 17 };
+export const PROTOCOL_NUMBER: Readonly<Record<ProtoPort['protocol'], number>> = { tcp: 6, udp: 17 };
 
 function keyOf({ address, port }: DoorPlace): string {
   return `${address} . ${PROTOCOL_NUMBER[port.protocol]} . ${port.port}`;
@@ -93,7 +93,7 @@ export function parseDoors(listing: string, now: number): readonly KnownDoor[] {
 const UNIT_MS: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000, ms: 1 };
 
 /** `1d2h3m4s5ms` in milliseconds. */
-function parseTime(text: string): number {
+export function parseTime(text: string): number {
   return [...text.matchAll(/(\d+)([a-z]+)/g)].reduce(
     (sum, [, number, unit = '']) => sum + Number(number) * (UNIT_MS[unit] ?? 0),
     0,

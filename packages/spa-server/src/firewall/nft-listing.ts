@@ -1,4 +1,5 @@
 import type { FirewallCounter } from './firewall.ts';
+import { forwardObjects } from './nft-forwards.ts';
 import { doorSets, type Guard, type NftPlace } from './nft-place.ts';
 
 /**
@@ -39,23 +40,27 @@ export function countersIn(listing: string, place: NftPlace): readonly FirewallC
   );
 }
 
-/** In the operator's table: our objects, and that his chain jumps to ours, once, wherever. */
+/** In the operator's table: our objects, and that his chains jump to ours, once, wherever. */
 function attachedPart(table: string, place: NftPlace): string | null {
   const { chain, from, doors4, doors6, filter } = place;
-  const jumps = objectIn(table, 'chain', from ?? '')?.match(new RegExp(`jump ${chain}\\b`, 'g')) ?? [];
+  const jumpsTo = (target: string, inChain: string): number =>
+    objectIn(table, 'chain', inChain)?.match(new RegExp(`jump ${target}\\b`, 'g'))?.length ?? 0;
+  const { forwards, forwardFrom } = place;
   const parts = [
     ...[chain, filter.chain].map((name) => objectIn(table, 'chain', name)),
     ...[doors4, doors6, filter.rate4, filter.rate6].map((name) => name && objectIn(table, 'set', name)),
     ...Object.values(filter.counters).map((name) => objectIn(table, 'counter', name)),
+    ...forwardObjects(forwards).map(({ kind, name }) => objectIn(table, kind, name)),
+    jumpsTo(forwards.forwardChains.forward ?? '', forwardFrom ?? ''),
   ];
-  return jumps.length === 1 ? parts.join('\n') : null;
+  return jumpsTo(chain, from ?? '') === 1 ? parts.join('\n') : null;
 }
 
 function tableIn(listing: string, family: string, table: string): string | null {
   return between(listing, new RegExp(`^table ${family} ${table} \\{`, 'm'), '\n}');
 }
 
-function objectIn(table: string, kind: 'chain' | 'set' | 'counter', name: string): string | null {
+function objectIn(table: string, kind: 'chain' | 'set' | 'map' | 'counter', name: string): string | null {
   return between(table, new RegExp(`^\\t${kind} ${name} \\{`, 'm'), '\n\t}');
 }
 

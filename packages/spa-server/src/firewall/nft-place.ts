@@ -1,4 +1,11 @@
 import type { FirewallCounter, GatePolicy, PreFilter } from './firewall.ts';
+import {
+  addForwardSets,
+  deleteForwardSets,
+  type ForwardChain,
+  type ForwardTable,
+  forwardRules,
+} from './nft-forwards.ts';
 
 /** Families of nftables tables that filter packets for this host. */
 export type NftFamily = 'inet' | 'ip' | 'ip6';
@@ -26,11 +33,12 @@ export function formatNftChain({ family, table, chain }: NftChain): string {
 /**
  * Where our rules stand. *own*: in a table `inet NAME` of ours that itself shuts the protected ports. *attach*: in a
  * chain of the operator's table, to which a jump at the top of the operator's `chain` leads. nftables jumps only
- * within a table, and an accept in one table does not overrule a drop in another.
+ * within a table, and an accept in one table does not overrule a drop in another. `forwardChain` is the operator's
+ * for what passes through this host, in the same table; null or left out: it needs no accept of ours.
  */
 export type NftPlacement =
   | { readonly mode: 'own'; readonly table: string }
-  | { readonly mode: 'attach'; readonly chain: NftChain };
+  | { readonly mode: 'attach'; readonly chain: NftChain; readonly forwardChain?: NftChain | null };
 
 /** The names of what we put into nftables. */
 export interface NftPlace {
@@ -51,23 +59,28 @@ export interface NftPlace {
     readonly rate6: string | null;
     readonly counters: Readonly<Record<FirewallCounter['reason'], string>>;
   };
+  /** Where forwards are, if there may be any. */
+  readonly forwards: ForwardTable;
+  /** The operator's chain that jumps to ours for what passes through this host; null if there is none. */
+  readonly forwardFrom: string | null;
 }
 
 /** The names that `placement` gives. @throws RangeError if the table's name is none that needs no quotes. */
 export function nftPlace(placement: NftPlacement): NftPlace {
   if (placement.mode === 'own') {
     if (parseNftChain(`inet ${placement.table} x`) === null) throw new RangeError(`table ${placement.table}`);
-    return placeIn('inet', placement.table, '', { chain: 'input', from: null });
+    return placeIn('inet', placement.table, '', { chain: 'input', from: null, forwardFrom: null });
   }
   const { family, table, chain } = placement.chain;
-  return placeIn(family, table, 'spa_', { chain: 'spa_doors', from: chain });
+  const forwardFrom = placement.forwardChain?.chain ?? null;
+  return placeIn(family, table, 'spa_', { chain: 'spa_doors', from: chain, forwardFrom });
 }
 
 function placeIn(
   family: NftFamily,
   table: string,
   prefix: '' | 'spa_',
-  chains: Pick<NftPlace, 'chain' | 'from'>,
+  chains: Pick<NftPlace, 'chain' | 'from' | 'forwardFrom'>,
 ): NftPlace {
   const in4 = (name: string): string | null => (family === 'ip6' ? null : `${prefix}${name}4`);
   const in6 = (name: string): string | null => (family === 'ip' ? null : `${prefix}${name}6`);
@@ -83,6 +96,16 @@ function placeIn(
       rate6: in6('rate'),
       counters: { length: `${prefix}dropped_length`, rate: `${prefix}dropped_rate` },
     },
+    forwards: {
+      ...{ family, table, prefix },
+      forwardChains: {
+        prerouting: `${prefix}prerouting`,
+        input: chains.chain,
+        // In a base chain of our own an accept would be heard by nobody else.
+        forward: chains.forwardFrom === null ? null : `${prefix}forward`,
+        postrouting: `${prefix}postrouting`,
+      },
+    },
   };
 }
 
@@ -93,10 +116,18 @@ export function doorSets(place: Pick<NftPlace, 'doors4' | 'doors6'>): readonly s
 
 /** What {@link installStatements} does besides putting rules in place. */
 export interface InstallScriptOptions {
-  /** The handles of jumps to our chain that stand in the operator's chain already. */
-  readonly jumps: readonly number[];
+  /** The jumps to our chains that stand in the operator's chains already. */
+  readonly jumps: readonly Jump[];
+  /** There are sets of forwards, whether they are wanted or not. */
+  readonly hasForwards: boolean;
   /** Packets to the SPA port take up no entry in the table of connections. */
   readonly untracked: boolean;
+}
+
+/** A rule of the operator's chain `from` that jumps to a chain of ours. */
+export interface Jump {
+  readonly from: string;
+  readonly handle: number;
 }
 
 /** The statements that put our rules in place, or anew, if they are one transaction. */
@@ -111,17 +142,72 @@ export function installStatements(
   return [
     ...(from === null ? [`add table ${ours}`] : []),
     ...addDoorSets(place),
+    ...(policy.forwards === true ? addForwardSets(place.forwards) : []),
     `add chain ${ours} ${chain}${base}`,
     `flush chain ${ours} ${chain}`,
     ...rules(place, policy).map((rule) => `add rule ${ours} ${chain} ${rule}`),
     ...filterStatements(place, policy, options.untracked),
     ...deleteJumps(place, options.jumps),
     ...(from === null ? [] : [`insert rule ${ours} ${from} jump ${chain} comment "SPA doors"`]),
+    ...(policy.forwards === true ? installForwards(place, policy) : []),
+    ...(policy.forwards !== true && options.hasForwards ? removeForwards(place) : []),
   ];
 }
 
+/**
+ * Before others' translation, so that it is ours that counts. What goes to an SPA port comes here, whatever is forwarded:
+ * otherwise whoever has all ports forwarded could knock no more.
+ */
+function installForwards({ forwards, forwardFrom }: NftPlace, { spaPorts }: GatePolicy): readonly string[] {
+  const ours = `${forwards.family} ${forwards.table}`;
+  const returns = spaPorts.map(({ protocol, port }) => `${protocol} dport ${port} return`);
+  return ownForwardChains(forwards).flatMap(({ in: at, name, hook }) => [
+    `add chain ${ours} ${name}${hook}`,
+    `flush chain ${ours} ${name}`,
+    ...(at === 'prerouting' ? returns : [])
+      .concat(forwardRules(forwards, at))
+      .map((rule) => `add rule ${ours} ${name} ${rule}`),
+    ...(at === 'forward' ? [`insert rule ${ours} ${forwardFrom} jump ${name} comment "SPA forwards"`] : []),
+  ]);
+}
+
+/** Nothing jumps to our chains any more, and the rules of the chain of doors ask for no forwards. */
+function removeForwards({ forwards }: NftPlace): readonly string[] {
+  const ours = `${forwards.family} ${forwards.table}`;
+  return [
+    ...addForwardSets(forwards),
+    ...ownForwardChains(forwards).flatMap(({ name, hook }) => [
+      `add chain ${ours} ${name}${hook}`,
+      `flush chain ${ours} ${name}`,
+      `delete chain ${ours} ${name}`,
+    ]),
+    ...deleteForwardSets(forwards),
+  ];
+}
+
+interface OwnForwardChain {
+  readonly in: ForwardChain;
+  readonly name: string;
+  /** What makes it a base chain. */
+  readonly hook: string;
+}
+
+/** The chains that there are for forwards only. */
+function ownForwardChains({ forwardChains }: ForwardTable): readonly OwnForwardChain[] {
+  const base = (hook: string, priority: number): string =>
+    ` { type nat hook ${hook} priority ${priority}; policy accept; }`;
+  const hooks = { prerouting: base('prerouting', -110), forward: '', postrouting: base('postrouting', 90) };
+  return (['prerouting', 'forward', 'postrouting'] as const).flatMap((at) => {
+    const name = forwardChains[at];
+    return name === null ? [] : [{ in: at, name, hook: hooks[at] }];
+  });
+}
+
 /** The statements that take all that is ours out of the operator's table, whatever is there. */
-export function detachStatements(place: NftPlace, jumps: readonly number[]): readonly string[] {
+export function detachStatements(
+  place: NftPlace,
+  { jumps, hasForwards }: Pick<InstallScriptOptions, 'jumps' | 'hasForwards'>,
+): readonly string[] {
   const ours = `${place.family} ${place.table}`;
   return [
     ...deleteJumps(place, jumps),
@@ -130,6 +216,7 @@ export function detachStatements(place: NftPlace, jumps: readonly number[]): rea
     `delete chain ${ours} ${place.chain}`,
     ...addDoorSets(place),
     ...doorSets(place).map((set) => `delete set ${ours} ${set}`),
+    ...(hasForwards ? removeForwards(place) : []),
     ...removeFilter(place),
   ];
 }
@@ -143,6 +230,7 @@ export interface Guard {
   readonly table: string;
   readonly doors4: string;
   readonly doors6: string;
+  readonly forwards: ForwardTable;
 }
 
 /** Guards of the own table `table` are named by this and a word of their own. */
@@ -152,7 +240,9 @@ export function guardPrefix(table: string): string {
 
 /** The guard by its full name. */
 export function guardNamed(table: string): Guard {
-  return { family: 'inet', table, doors4: 'doors4', doors6: 'doors6' };
+  const forwardChains = { prerouting: null, input: 'input', forward: null, postrouting: null };
+  const forwards = { family: 'inet', table, prefix: '', forwardChains } as const;
+  return { family: 'inet', table, doors4: 'doors4', doors6: 'doors6', forwards };
 }
 
 /** The statement that makes the guard's table, for whoever runs it. Older kernels and programs refuse it. */
@@ -161,14 +251,18 @@ export function claimGuard(guard: Guard): string {
 }
 
 /** The statement that makes the guard's sets of doors. They are to be filled before {@link guardRules} shut anything. */
-export function guardSets(guard: Guard): readonly string[] {
-  return [claimGuard(guard), ...addDoorSets(guard)];
+export function guardSets(guard: Guard, { forwards }: GatePolicy): readonly string[] {
+  return [
+    claimGuard(guard),
+    ...addDoorSets(guard),
+    ...(forwards === true ? addForwardSets(guard.forwards) : []),
+  ];
 }
 
 /** The statements for the guard's rules, anew: it shuts what the own table shuts, but for doors. */
 export function guardRules(guard: Guard, policy: GatePolicy): readonly string[] {
   const name = `inet ${guard.table} input`;
-  const rules = [...WAVED_THROUGH, ...doorRules(guard), ...shutRules(policy)];
+  const rules = [...WAVED_THROUGH, ...doorRules(guard), ...localRules(guard, policy), ...shutRules(policy)];
   return [
     `add chain ${name} { type filter hook input priority -11; policy accept; }`,
     `flush chain ${name}`,
@@ -203,7 +297,7 @@ const WAVED_THROUGH: readonly string[] = ['ct state established,related accept',
 
 function rules(place: NftPlace, policy: GatePolicy): readonly string[] {
   const spaPorts = policy.spaPorts.map(({ protocol, port }) => `${protocol} dport ${port} accept`);
-  const shared = [...spaPorts, ...doorRules(place)];
+  const shared = [...spaPorts, ...doorRules(place), ...localRules(place, policy)];
   return place.from === null ? [...WAVED_THROUGH, ...shared, ...shutRules(policy)] : shared;
 }
 
@@ -212,6 +306,11 @@ function doorRules({ doors4, doors6 }: Pick<NftPlace, 'doors4' | 'doors6'>): rea
     ...(doors4 === null ? [] : [`ip saddr . meta l4proto . th dport @${doors4} accept`]),
     ...(doors6 === null ? [] : [`ip6 saddr . meta l4proto . th dport @${doors6} accept`]),
   ];
+}
+
+/** What was led to another port of this host. */
+function localRules({ forwards }: Pick<NftPlace, 'forwards'>, policy: GatePolicy): readonly string[] {
+  return policy.forwards === true ? forwardRules(forwards, 'input') : [];
 }
 
 function shutRules({ protectedPorts }: GatePolicy): readonly string[] {
@@ -301,6 +400,6 @@ function removeFilter(place: NftPlace): readonly string[] {
 
 const UDP_HEADER_BYTES = 8;
 
-function deleteJumps(place: NftPlace, handles: readonly number[]): readonly string[] {
-  return handles.map((handle) => `delete rule ${place.family} ${place.table} ${place.from} handle ${handle}`);
+function deleteJumps({ family, table }: NftPlace, jumps: readonly Jump[]): readonly string[] {
+  return jumps.map(({ from, handle }) => `delete rule ${family} ${table} ${from} handle ${handle}`);
 }

@@ -78,6 +78,15 @@ export function acceptsEstablished(ruleset: Ruleset, chain: NftChain): boolean {
   });
 }
 
+/** True if a rule in `chain`, or in one that it jumps to, accepts whatever was led to another destination. */
+export function acceptsTranslated(ruleset: Ruleset, chain: NftChain): boolean {
+  const rules = reachableChains(ruleset, chain).flatMap((one) => rulesOf(ruleset, one));
+  return rules.some((rule) => {
+    const text = JSON.stringify(rule.statements);
+    return text.includes('"key":"status"') && text.includes('"dnat"') && text.includes('"accept"');
+  });
+}
+
 /** Those of `ports` that no rule of `chain`, or of one that it jumps to, accepts from everybody. */
 export function portsNotAccepted(
   ruleset: Ruleset,
@@ -91,11 +100,15 @@ export function portsNotAccepted(
   );
 }
 
-/** The chains with hook input whose packets come to `chain`: itself, or those that jump to it. */
-export function rootsOf(ruleset: Ruleset, chain: NftChain): readonly ListedChain[] {
+/** The chains with that hook whose packets come to `chain`: itself, or those that jump to it. */
+export function rootsOf(
+  ruleset: Ruleset,
+  chain: NftChain,
+  hook: 'input' | 'forward' = 'input',
+): readonly ListedChain[] {
   const name = formatNftChain(chain);
   return ruleset.chains
-    .filter((root) => root.hook === 'input')
+    .filter((root) => root.hook === hook)
     .filter((root) => reachableChains(ruleset, root).some((one) => formatNftChain(one) === name));
 }
 

@@ -1,27 +1,51 @@
 import type { GatePolicy } from './firewall.ts';
 import { formatNftChain, type NftChain, type NftPlace } from './nft-place.ts';
-import { acceptsEstablished, obstacles, type Ruleset, rootsOf, shutsByDefault } from './nft-ruleset.ts';
+import {
+  acceptsEstablished,
+  acceptsTranslated,
+  obstacles,
+  type Ruleset,
+  rootsOf,
+  shutsByDefault,
+} from './nft-ruleset.ts';
 
 /** Why our rules cannot be attached where the operator wants them, or null if they can. */
 export function missingChain(ruleset: Ruleset, place: NftPlace): string | null {
-  if (place.from === null) return null;
-  const wanted = formatNftChain({ ...place, chain: place.from });
+  const missing = (name: string | null, attached: Attached): string | null =>
+    name === null ? null : missingFor(ruleset, formatNftChain({ ...place, chain: name }), attached);
+  return missing(place.from, ATTACHED.input) ?? missing(place.forwardFrom, ATTACHED.forward);
+}
+
+interface Attached {
+  readonly keyword: string;
+  readonly hook: 'input' | 'forward';
+  /** What to do if the host has no chain with that hook. */
+  readonly otherwise: string;
+}
+
+const ATTACHED = {
+  input: { keyword: 'NFT_ATTACH_CHAIN', hook: 'input', otherwise: 'so NFT_MODE own is right' },
+  forward: { keyword: 'NFT_ATTACH_FORWARD_CHAIN', hook: 'forward', otherwise: 'so remove the line' },
+} as const satisfies Readonly<Record<string, Attached>>;
+
+function missingFor(ruleset: Ruleset, wanted: string, { keyword, hook, otherwise }: Attached): string | null {
   const found = ruleset.chains.find((chain) => formatNftChain(chain) === wanted);
-  if (found?.hook === 'input' || found?.hook === null) return null;
-  const inputs = ruleset.chains.filter((chain) => chain.hook === 'input').map(formatNftChain);
+  if (found?.hook === hook || found?.hook === null) return null;
+  const there = ruleset.chains.filter((chain) => chain.hook === hook).map(formatNftChain);
   const instead =
-    inputs.length === 0
-      ? 'there is no chain with hook input, so NFT_MODE own is right'
-      : `chains with hook input are: ${inputs.join(', ')}`;
+    there.length === 0
+      ? `there is no chain with hook ${hook}, ${otherwise}`
+      : `chains with hook ${hook} are: ${there.join(', ')}`;
   return found === undefined
-    ? `NFT_ATTACH_CHAIN: there is no chain ${wanted}; ${instead}`
-    : `NFT_ATTACH_CHAIN: chain ${wanted} has hook ${found.hook}; ${instead}`;
+    ? `${keyword}: there is no chain ${wanted}; ${instead}`
+    : `${keyword}: chain ${wanted} has hook ${found.hook}; ${instead}`;
 }
 
 /** What the operator should know about the host's other rules, one line each. */
 export function rulesetWarnings(ruleset: Ruleset, place: NftPlace, policy: GatePolicy): readonly string[] {
   const passing = [...policy.spaPorts, ...policy.protectedPorts];
-  if (place.from === null) return obstacles(ruleset, [place], passing);
+  const leading = policy.forwards === true ? forwardWarnings(ruleset, place) : [];
+  if (place.from === null) return [...obstacles(ruleset, [place], passing), ...leading];
   const from: NftChain = { ...place, chain: place.from };
   const name = formatNftChain(from);
   const roots = rootsOf(ruleset, from);
@@ -35,6 +59,28 @@ export function rulesetWarnings(ruleset: Ruleset, place: NftPlace, policy: GateP
       `chain ${name} has no rule "ct state established,related accept": sessions will die with their door`,
     otherFamily !== null &&
       `chain ${name} is of family ${place.family}: no doors for ${otherFamily}; a chain of family inet has both`,
+    ...leading,
   ];
   return found.filter((warning) => warning !== false);
+}
+
+/** Chains that will drop what our translation leads to inner hosts, or its answers. */
+function forwardWarnings(ruleset: Ruleset, place: NftPlace): readonly string[] {
+  const { forwardFrom } = place;
+  const roots =
+    forwardFrom === null
+      ? []
+      : rootsOf(ruleset, { ...place, chain: forwardFrom }, 'forward').map(formatNftChain);
+  return ruleset.chains
+    .filter((chain) => chain.hook === 'forward' && shutsByDefault(ruleset, chain))
+    .flatMap((chain) => {
+      const name = formatNftChain(chain);
+      const isOurs = roots.includes(name);
+      if (!acceptsEstablished(ruleset, chain)) {
+        return `chain ${name} drops by default and has no rule "ct state established,related accept": no connection to an inner host works without`;
+      }
+      if (isOurs || acceptsTranslated(ruleset, chain)) return [];
+      const attaching = `NFT_MODE attach and NFT_ATTACH_FORWARD_CHAIN ${name}`;
+      return `chain ${name} drops by default what NAT leads to inner hosts: accept it there with "ct status dnat accept", or write ${attaching}`;
+    });
 }

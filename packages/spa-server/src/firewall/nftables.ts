@@ -12,10 +12,13 @@ import {
   type GatePolicy,
   type Grant,
   type InstallOptions,
+  NO_FORWARDS,
 } from './firewall.ts';
+import { forwardOf, isSameForward } from './forward.ts';
 import { createTurns } from './in-turn.ts';
 import { createKnownDoors, type KnownDoor } from './known-doors.ts';
 import { type DoorPlace, openDoors, parseDoors, shutDoors } from './nft-doors.ts';
+import { fillForwards, forwardRecords, isForward, parseForwards } from './nft-forwards.ts';
 import { countersIn, doorsMark, ourPart } from './nft-listing.ts';
 import {
   claimGuard,
@@ -28,6 +31,7 @@ import {
   guardRules,
   guardSets,
   installStatements,
+  type Jump,
   type NftPlace,
   type NftPlacement,
   nftPlace,
@@ -69,6 +73,11 @@ export function createNftables(options: NftablesOptions): Firewall {
   const doors = createKnownDoors(uptime);
   /** Doors of changes whose outcome is unknown: the next change brings them to what is known. */
   const doubtful = new Map<string, DoorPlace>();
+  /** The doors that lead elsewhere. */
+  const forwards = createKnownDoors(uptime);
+  /** There are sets for them, and what is in them is known; null: the kernel was not asked yet. */
+  let canForward: boolean | null = null;
+  let areForwardsDoubtful = false;
   let installed: { readonly policy: GatePolicy; readonly part: string | null } | null = null;
   let mark: string | null = null;
   let guard: Guard | null = null;
@@ -103,15 +112,35 @@ export function createNftables(options: NftablesOptions): Firewall {
 
   /** The doors that the kernel keeps open. */
   async function listDoors(): Promise<{ readonly doors: readonly KnownDoor[]; readonly at: number }> {
-    const listings = await Promise.all(
-      doorSets(place).map((set) =>
+    const listings = await listSets(doorSets(place));
+    const at = uptime();
+    return { doors: listings.flatMap((listing) => parseDoors(listing, at)), at };
+  }
+
+  /** The forwards that the kernel keeps open; there must be sets for them. */
+  async function listForwards(): Promise<readonly KnownDoor[]> {
+    const listings = await listSets(forwardRecords(place.forwards));
+    const at = uptime();
+    return listings.flatMap((listing) => parseForwards(listing, at));
+  }
+
+  function listSets(names: readonly string[]): Promise<readonly string[]> {
+    return Promise.all(
+      names.map((set) =>
         runVerboseCommand([...command, 'list', 'set', place.family, place.table, set], {
           timeLimitMs: LIST_TIME_FACTOR * timeLimitMs,
         }),
       ),
     );
-    const at = uptime();
-    return { doors: listings.flatMap((listing) => parseDoors(listing, at)), at };
+  }
+
+  /** True if there are sets for forwards. Who has not put them in place himself asks the kernel what is in them. */
+  async function knowForwards(): Promise<boolean> {
+    if (canForward !== null) return canForward;
+    const isThere = hasForwards(await listRuleset(), place);
+    forwards.replace(keyed(isThere ? await listForwards() : []));
+    canForward = isThere;
+    return isThere;
   }
 
   /** Each session has a guard of its own, and makes it before the session before ends. */
@@ -128,11 +157,12 @@ export function createNftables(options: NftablesOptions): Firewall {
     }
     if (installed !== null) {
       const open = doors.open(uptime());
-      await send(guardSets(made));
+      await send(guardSets(made, installed.policy));
       // In parts: nft keeps the memory that a long transaction took.
       for (let at = 0; at < open.length; at += DOORS_PER_PART) {
         await send(openIn(made, open.slice(at, at + DOORS_PER_PART), true));
       }
+      if (canForward === true) await send(fillForwards(made.forwards, forwards.open(uptime()), uptime()));
       await send(guardRules(made, installed.policy));
       unguarded = null;
     }
@@ -172,32 +202,50 @@ export function createNftables(options: NftablesOptions): Firewall {
     change: DoorsChange,
     attempt: (build: (isFirst: boolean) => readonly string[]) => Promise<void>,
   ): Promise<void> {
-    const [fresh, others] = partition(change.open, (door) => isFresh(door));
-    for (const { address, port } of [...change.open, ...change.shut])
-      unguarded?.delete(doorKey(address, port));
+    const ownOpen = change.open.filter((door) => !isForward(door));
+    const ownShut = change.shut.filter(({ forward }) => forward === undefined);
+    const leading = await forwardsAfter(change);
+    const [fresh, others] = partition(ownOpen, (door) => isFresh(door));
+    for (const door of [...ownOpen, ...ownShut]) unguarded?.delete(doorKey(door));
     try {
       await attempt((isFirst) => {
         const statements = tables().flatMap((table) => [
-          ...shutDoors(table, change.shut),
+          ...shutDoors(table, ownShut),
           ...openIn(table, fresh, isFirst),
           ...openIn(table, others, false),
+          ...(leading === null ? [] : fillForwards(table.forwards, [...leading.values()], uptime())),
         ]);
         return [...correction(), ...statements];
       });
     } catch (error) {
-      for (const door of [...change.open, ...change.shut])
-        doubtful.set(doorKey(door.address, door.port), door);
+      for (const door of [...ownOpen, ...ownShut]) doubtful.set(doorKey(door), door);
+      if (leading !== null) areForwardsDoubtful = true;
       throw error;
     }
     doubtful.clear();
-    for (const door of change.open) doors.set(door);
-    for (const door of change.shut) doors.delete(doorKey(door.address, door.port));
+    for (const door of ownOpen) doors.set(door);
+    for (const door of ownShut) doors.delete(doorKey(door));
+    if (leading === null) return;
+    forwards.replace(leading);
+    areForwardsDoubtful = false;
+  }
+
+  /** All forwards after a change; null if it leaves them as they are. */
+  async function forwardsAfter({ open, shut }: DoorsChange): Promise<Map<string, KnownDoor> | null> {
+    const opening = open.filter(isForward);
+    const shutting = shut.filter(({ forward }) => forward !== undefined);
+    const isConcerned = areForwardsDoubtful || opening.length > 0 || shutting.length > 0;
+    if (!isConcerned || !(await knowForwards())) return null;
+    const after = keyed(forwards.open(uptime()));
+    for (const door of shutting) after.delete(doorKey(door));
+    for (const door of opening) after.set(doorKey(door), door);
+    return after;
   }
 
   /** True if the kernel is not known to have that door, nor to have had it just now. */
-  function isFresh({ address, port }: KnownDoor): boolean {
+  function isFresh(door: KnownDoor): boolean {
     if (installed === null) return false;
-    const known = doors.get(doorKey(address, port));
+    const known = doors.get(doorKey(door));
     return known === undefined || known.until < uptime() - 1_000;
   }
 
@@ -213,11 +261,11 @@ export function createNftables(options: NftablesOptions): Firewall {
     const open = keyed(before.doors);
     for (const key of doubtful.keys()) open.delete(key);
     const added = keyed(
-      asKnownDoors(options.doors, uptime()).filter(
-        (door) => (open.get(doorKey(door.address, door.port))?.until ?? 0) < door.until,
-      ),
+      asKnownDoors(options.doors, uptime()).filter((door) => !outlasts(open.get(doorKey(door)), door)),
     );
     for (const [key, door] of added) open.set(key, door);
+    const leading = takeForwards(open);
+    takeForwards(added);
     const isAnew = installed === null || options.flush || unguarded !== null;
     unguarded = before.isTakenOver && guard !== null ? open : null;
     const doorsIn = (table: NftPlace | Guard, anew: boolean): readonly string[] =>
@@ -226,11 +274,15 @@ export function createNftables(options: NftablesOptions): Firewall {
         : [...shutDoors(table, [...doubtful.values()]), ...openIn(table, [...added.values()], false)];
     const statements = (some: GatePolicy): readonly string[] => [
       ...installStatements(place, some, {
-        jumps: jumpHandles(ruleset, place),
+        jumps: jumps(ruleset, place),
         untracked: place.from === null && !isShutByOthers(ruleset, place),
+        hasForwards: hasForwards(ruleset, place),
       }),
       ...doorsIn(place, before.isSuspect),
-      ...(guard === null ? [] : guardSets(guard)),
+      ...(guard === null ? [] : guardSets(guard, some)),
+      ...(some.forwards === true
+        ? tables().flatMap((table) => fillForwards(table.forwards, [...leading.values()], uptime()))
+        : []),
       ...(guard === null || unguarded !== null
         ? []
         : [...doorsIn(guard, isAnew), ...guardRules(guard, some)]),
@@ -238,6 +290,9 @@ export function createNftables(options: NftablesOptions): Firewall {
     const unfiltered = await runWithFilterIfPossible(policy, statements);
     doors.replace(open);
     doubtful.clear();
+    canForward = policy.forwards === true;
+    forwards.replace(canForward ? leading : new Map());
+    areForwardsDoubtful = false;
     installed = { policy, part: null };
     await noteWhatStands(policy);
     if (unguarded !== null) void fillGuard();
@@ -284,7 +339,7 @@ export function createNftables(options: NftablesOptions): Firewall {
       return some.length === 0 ? guardRules(guard, policy) : openIn(guard, some, true);
     });
     session.refresh();
-    for (const { address, port } of some) unguarded?.delete(doorKey(address, port));
+    for (const door of some) unguarded?.delete(doorKey(door));
     if (some.length > 0 && unguarded !== null) return;
     unguarded = null;
     await noteWhatStands(policy);
@@ -298,12 +353,14 @@ export function createNftables(options: NftablesOptions): Firewall {
     const isTakenOver = false;
     if (flush || !hasDoorSets(ruleset, place)) return { doors: [], isSuspect: true, isTakenOver };
     if (installed !== null) {
-      return { doors: doors.open(uptime()), isSuspect: !(await isIntact()), isTakenOver };
+      const known = [...doors.open(uptime()), ...forwards.open(uptime())];
+      return { doors: known, isSuspect: !(await isIntact()), isTakenOver };
     }
     if (takeover !== undefined && doorsMark(await listOurs(), place) === takeover.mark) {
       return { doors: asKnownDoors(takeover.doors, uptime()), isSuspect: false, isTakenOver: true };
     }
-    return { doors: (await listDoors()).doors, isSuspect: false, isTakenOver };
+    const leading = hasForwards(ruleset, place) ? await listForwards() : [];
+    return { doors: [...(await listDoors()).doors, ...leading], isSuspect: false, isTakenOver };
   }
 
   /** A kernel without what the pre-filter needs does without it. Resolves to the reason, or null. */
@@ -328,16 +385,14 @@ export function createNftables(options: NftablesOptions): Firewall {
   ): Promise<readonly Granted[]> {
     const [startedAt, start] = [now(), uptime()];
     const wanted = new Map<string, KnownDoor>();
-    for (const { id, address, ports, timeoutSeconds } of grants) {
-      const until = start + timeoutSeconds * 1000;
-      for (const port of ports) {
-        const key = doorKey(address, port);
-        const known = wanted.get(key) ?? doors.get(key);
+    for (const grant of grants) {
+      const until = start + grant.timeoutSeconds * 1000;
+      for (const port of grant.ports) {
+        const door = { address: grant.address, port, until, grantId: grant.id, ...forwardOf(grant) };
+        const key = doorKey(door);
+        const known = wanted.get(key) ?? (isForward(door) ? forwards : doors).get(key);
         // One that is open longer is stated again: somebody else may have shut it.
-        wanted.set(
-          key,
-          known !== undefined && known.until > until ? known : { address, port, until, grantId: id },
-        );
+        wanted.set(key, known !== undefined && outlasts(known, door) ? known : door);
       }
     }
     await apply({ open: [...wanted.values()], shut: [] }, attempt);
@@ -362,15 +417,22 @@ export function createNftables(options: NftablesOptions): Firewall {
 
   async function isIntact(): Promise<boolean> {
     if (installed === null) return false;
-    if (doubtful.size > 0) await apply({ open: [], shut: [] }, run).catch(() => {});
+    if (doubtful.size > 0 || areForwardsDoubtful) await apply({ open: [], shut: [] }, run).catch(() => {});
     if (ourPart(await listOurs(), place, guard) === installed.part) return true;
     // What is to be repaired is worth a second look.
     return ourPart(await listOursAnew(), place, guard) === installed.part;
   }
 
   async function flush(): Promise<void> {
-    await run(() => tables().flatMap(flushDoors));
+    const isForwarding = await knowForwards();
+    await run(() =>
+      tables().flatMap((table) => [
+        ...flushDoors(table),
+        ...(isForwarding ? fillForwards(table.forwards, [], uptime()) : []),
+      ]),
+    );
     doors.clear();
+    forwards.clear();
     doubtful.clear();
     unguarded?.clear();
   }
@@ -385,7 +447,7 @@ export function createNftables(options: NftablesOptions): Firewall {
       );
       if (isThere)
         await nft(['-f', '-'], {
-          input: `${detachStatements(place, jumpHandles(ruleset, place)).join('\n')}\n`,
+          input: `${detachStatements(place, { jumps: jumps(ruleset, place), hasForwards: hasForwards(ruleset, place) }).join('\n')}\n`,
         });
     } finally {
       isClosed = true;
@@ -407,7 +469,8 @@ export function createNftables(options: NftablesOptions): Firewall {
     },
     grant: async (wanted) => {
       const checked = checkGrant(wanted);
-      const problem = lacksDoorFor(checked);
+      const isImpossible = checked.forward !== undefined && !(await knowForwards());
+      const problem = isImpossible ? NO_FORWARDS : lacksDoorFor(checked);
       if (problem !== null) throw new FirewallError(command.join(' '), null, problem);
       return grantInBurst(checked);
     },
@@ -420,7 +483,8 @@ export function createNftables(options: NftablesOptions): Firewall {
     counters: () => inTurn(async () => countersIn(await listOurs(), place)),
     list: async () => {
       const listed = await listDoors();
-      return listed.doors.map((door) => asDoor(door, listed.at));
+      const leading = (await knowForwards()) ? await listForwards() : [];
+      return [...listed.doors, ...leading].map((door) => asDoor(door, listed.at));
     },
     flush: () => inTurn(flush),
     close: (closing) => inTurn(() => close(closing)),
@@ -466,14 +530,36 @@ function isRefusal(error: unknown): error is FirewallError {
 }
 
 function keyed(doors: readonly KnownDoor[]): Map<string, KnownDoor> {
-  return new Map(doors.map((door) => [doorKey(door.address, door.port), door]));
+  return new Map(doors.map((door) => [doorKey(door), door]));
 }
 
 /** Changes that open a door, counted from the time `now` (ms, monotonic). */
 function asKnownDoors(changes: readonly DoorChange[], now: number): readonly KnownDoor[] {
-  return changes.flatMap(({ address, port, timeoutSeconds, grantId }) =>
-    timeoutSeconds === null ? [] : [{ address, port, grantId, until: now + timeoutSeconds * 1000 }],
+  return changes.flatMap(({ address, port, timeoutSeconds, grantId, forward }) =>
+    timeoutSeconds === null
+      ? []
+      : [
+          {
+            address,
+            port,
+            grantId,
+            until: now + timeoutSeconds * 1000,
+            ...(forward === undefined ? {} : { forward }),
+          },
+        ],
   );
+}
+
+/** True if that door is open for longer already, and leads to the same place. */
+function outlasts(known: KnownDoor | undefined, door: KnownDoor): boolean {
+  return known !== undefined && known.until >= door.until && isSameForward(known.forward, door.forward);
+}
+
+/** Takes the doors that lead elsewhere out of `doors`. */
+function takeForwards(doors: Map<string, KnownDoor>): Map<string, KnownDoor> {
+  const taken = new Map([...doors].filter(([, door]) => isForward(door)));
+  for (const key of taken.keys()) doors.delete(key);
+  return taken;
 }
 
 function* take<T>(items: Iterable<T>, count: number): Iterable<T> {
@@ -484,8 +570,8 @@ function* take<T>(items: Iterable<T>, count: number): Iterable<T> {
   }
 }
 
-function asDoor({ address, port, until, grantId }: KnownDoor, now: number): Door {
-  return { address, port, remainingSeconds: Math.floor((until - now) / 1000), grantId };
+function asDoor({ until, ...door }: KnownDoor, now: number): Door {
+  return { ...door, remainingSeconds: Math.floor((until - now) / 1000) };
 }
 
 function partition<T>(
@@ -500,6 +586,13 @@ function hasDoorSets(ruleset: Ruleset, place: NftPlace | Guard): boolean {
     .filter(({ family, table }) => family === place.family && table === place.table)
     .map(({ chain }) => chain);
   return doorSets(place).every((set) => names.includes(set));
+}
+
+function hasForwards(ruleset: Ruleset, place: NftPlace): boolean {
+  const names = forwardRecords(place.forwards);
+  return ruleset.sets.some(
+    ({ family, table, chain }) => family === place.family && table === place.table && names.includes(chain),
+  );
 }
 
 /** True if other rules drop what they do not know: these may know our packets by the state of a connection. */
@@ -524,9 +617,12 @@ function strangers(ruleset: Ruleset, table: string, ours: Guard | null): readonl
     );
 }
 
-function jumpHandles(ruleset: Ruleset, place: NftPlace): readonly number[] {
-  if (place.from === null) return [];
-  return rulesOf(ruleset, { ...place, chain: place.from })
-    .filter((rule) => jumpTarget(rule) === place.chain)
-    .map((rule) => rule.handle);
+function jumps(ruleset: Ruleset, place: NftPlace): readonly Jump[] {
+  const to = (target: string | null, from: string | null): readonly Jump[] =>
+    from === null
+      ? []
+      : rulesOf(ruleset, { ...place, chain: from })
+          .filter((rule) => jumpTarget(rule) === target)
+          .map(({ handle }) => ({ from, handle }));
+  return [...to(place.chain, place.from), ...to(place.forwards.forwardChains.forward, place.forwardFrom)];
 }

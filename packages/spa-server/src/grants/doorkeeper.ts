@@ -1,22 +1,24 @@
 import { isDeepStrictEqual } from 'node:util';
-import { formatProtoPort, type IpNetwork, type ProtoPort } from 'spa-core';
+import type { IpNetwork, ProtoPort } from 'spa-core';
 import { UsageError } from 'spa-host';
-import { doorKey } from '../firewall/doors.ts';
+import { doorKey, formatDoor } from '../firewall/doors.ts';
 import {
   type Door,
   type DoorChange,
+  type DoorName,
   type Firewall,
   FirewallError,
   type GatePolicy,
   type Grant,
   type Takeover,
 } from '../firewall/firewall.ts';
+import { forwardOf } from '../firewall/forward.ts';
 import { createTurns } from '../firewall/in-turn.ts';
 import type { Log } from '../system/log.ts';
 import type { Connections, Cut } from './cut.ts';
 import {
   createLedger,
-  type DoorName,
+  doorsOf as doorsOfGrant,
   type GrantSelector,
   isMeant,
   type Ledger,
@@ -151,9 +153,9 @@ export class Doorkeeper {
   async #adopt(remembered: LedgerFileContent): Promise<readonly DoorName[]> {
     const open = await this.#parts.firewall.list();
     for (const grant of reconcile(remembered, open, this.#now())) this.#ledger.add(grant);
-    const isOpen = new Set(open.map(({ address, port }) => doorKey(address, port)));
+    const isOpen = new Set(open.map(doorKey));
     const revoked = remembered.revoked.filter(({ endsAt }) => endsAt > this.#now());
-    await this.#settle(doorsOf(revoked).filter(({ address, port }) => isOpen.has(doorKey(address, port))));
+    await this.#settle(doorsOf(revoked).filter((door) => isOpen.has(doorKey(door))));
     const overdue = findOverdue({ ...remembered, revoked: [] }, open, this.#now());
     this.#beginRecord();
     return overdue;
@@ -180,6 +182,7 @@ export class Doorkeeper {
     const live: LiveGrant = {
       ...{ id, operator, username, stanza, address, ports },
       endsAt: this.#now() + timeoutSeconds * 1000,
+      ...forwardOf(wanted),
     };
     if (this.#isRevokedSince(epoch, live)) return null;
     const latest = this.#epoch;
@@ -438,6 +441,7 @@ export class Doorkeeper {
     const door = this.#ledger.door(name, this.#now());
     return {
       ...{ address: name.address, port: name.port, grantId: door?.grantId ?? null },
+      ...forwardOf(door ?? name),
       remainingSeconds: door === null ? 0 : this.remainingSeconds(door),
       grants: this.#ledger.grantsOf(name, this.#now()),
     };
@@ -451,21 +455,24 @@ export class Doorkeeper {
     };
     const before = doors.map(stateOf);
     await this.#parts.firewall.adjust(doors.map((name) => this.#changeOf(name)));
-    for (const { address, port } of doors) this.#unsettled.delete(doorKey(address, port));
+    for (const door of doors) this.#unsettled.delete(doorKey(door));
     return doors.filter((name, index) => stateOf(name) !== before[index] && stateOf(name) !== '');
   }
 
   #doubt(doors: readonly DoorName[]): void {
-    for (const { address, port } of doors) this.#unsettled.set(doorKey(address, port), { address, port });
+    for (const door of doors) this.#unsettled.set(doorKey(door), nameOf(door));
   }
 
-  #changeOf({ address, port }: DoorName): DoorChange {
-    const door = this.#ledger.door({ address, port }, this.#now());
-    return door === null ? { address, port, timeoutSeconds: null, grantId: null } : this.#changeFor(door);
+  #changeOf(name: DoorName): DoorChange {
+    const door = this.#ledger.door(name, this.#now());
+    return door === null ? { ...nameOf(name), timeoutSeconds: null, grantId: null } : this.#changeFor(door);
   }
 
-  #changeFor({ address, port, endsAt, grantId }: LedgerDoor): DoorChange {
-    return { address, port, timeoutSeconds: (endsAt - this.#now()) / 1000, grantId };
+  #changeFor(door: LedgerDoor): DoorChange {
+    return {
+      ...nameOf(door),
+      ...{ timeoutSeconds: (door.endsAt - this.#now()) / 1000, grantId: door.grantId },
+    };
   }
 
   #forget(grants: readonly LiveGrant[]): void {
@@ -512,10 +519,18 @@ function connectionsOf(
   closed: readonly DoorName[],
   ports: readonly ProtoPort[],
 ): readonly Connections[] {
-  const through = closed.map(({ address, port }) => ({ from: hostOf(address), port }));
+  const through = closed.flatMap(({ address, port, forward }) =>
+    throughPorts(port, forward).map((one) => ({ from: hostOf(address), port: one })),
+  );
   if (which.by !== 'address') return through;
   const all = [...through, ...ports.map((port) => ({ from: which.network, port }))];
   return all.filter((one, index) => all.findIndex((other) => isDeepStrictEqual(one, other)) === index);
+}
+
+/** A connection is known by the port that the client chose; a socket on this host by the one that it was led to. */
+function throughPorts(port: ProtoPort, forward: DoorName['forward']): readonly ProtoPort[] {
+  if (forward?.kind !== 'local' || forward.target === null) return [port];
+  return [port, { protocol: port.protocol, port: forward.target.port }];
 }
 
 function hostOf(address: IpNetwork['address']): IpNetwork {
@@ -529,11 +544,16 @@ function isDoorMeant(which: GrantSelector): (door: Door) => boolean {
 }
 
 function doorsOf(grants: readonly LiveGrant[]): readonly DoorName[] {
-  return grants.flatMap(({ address, ports }) => ports.map((port) => ({ address, port })));
+  return grants.flatMap(doorsOfGrant);
+}
+
+/** What names a door, without whatever else is known of it. */
+function nameOf(door: DoorName): DoorName {
+  return { address: door.address, port: door.port, ...forwardOf(door) };
 }
 
 function uniqueDoors(doors: readonly DoorName[]): readonly DoorName[] {
-  return [...new Map(doors.map((door) => [doorKey(door.address, door.port), door])).values()];
+  return [...new Map(doors.map((door) => [doorKey(door), door])).values()];
 }
 
 const DOORS_IN_A_LINE = 5;
@@ -554,9 +574,7 @@ function describeRevocation(
 
 function describeDoors(doors: readonly DoorName[]): string {
   if (doors.length === 0) return 'no door';
-  const named = doors
-    .slice(0, DOORS_IN_A_LINE)
-    .map(({ address, port }) => `${formatProtoPort(port)} for ${address}`);
+  const named = doors.slice(0, DOORS_IN_A_LINE).map((door) => `${formatDoor(door)} for ${door.address}`);
   const more = doors.length - named.length;
   return `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }

@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { formatProtoPorts, parseIpAddress, parseProtoPorts } from 'spa-core';
+import { formatForward, parseForward } from '../firewall/forward.ts';
 import type { LiveGrant } from './ledger.ts';
 
 /** Lines that are appended before the file is written anew, at least. */
@@ -223,7 +224,9 @@ function bootLine(): string {
 }
 
 function addition(grant: LiveGrant): string {
-  return JSON.stringify({ ...grant, ports: formatProtoPorts(grant.ports) });
+  const { forward, ports, ...rest } = grant;
+  const leading = forward === undefined ? {} : { forward: formatForward(forward) };
+  return JSON.stringify({ ...rest, ports: formatProtoPorts(ports), ...leading });
 }
 
 function markLine(mark: string | null): string {
@@ -256,7 +259,12 @@ function parseEvent(line: string, parsePorts: typeof parseProtoPorts): Event | n
   if (typeof id !== 'string' || !/^[0-9A-Za-z]{1,64}$/.test(id)) return null;
   if (!isTextOrNull(operator) || !isTextOrNull(username) || address === null || ports === null) return null;
   if (!(stanza === null || Number.isInteger(stanza)) || !Number.isFinite(endsAt)) return null;
-  return { id, operator, username, stanza: stanza as number | null, address, ports, endsAt: Number(endsAt) };
+  const forward = typeof fields.forward === 'string' ? parseForward(fields.forward) : undefined;
+  if (forward === null) return null;
+  return {
+    ...{ id, operator, username, stanza: stanza as number | null, address, ports, endsAt: Number(endsAt) },
+    ...(forward === undefined ? {} : { forward }),
+  };
 }
 
 function parseObject(line: string): Readonly<Record<string, unknown>> | null {

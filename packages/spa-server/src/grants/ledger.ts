@@ -1,4 +1,7 @@
-import { formatProtoPort, type IpAddress, type IpNetwork, networkContains, type ProtoPort } from 'spa-core';
+import { type IpAddress, type IpNetwork, networkContains, type ProtoPort } from 'spa-core';
+import { doorKey } from '../firewall/doors.ts';
+import type { DoorName } from '../firewall/firewall.ts';
+import { type Forward, forwardOf, isSameForward } from '../firewall/forward.ts';
 
 /** A grant that may still hold doors open, and who got it. */
 export interface LiveGrant {
@@ -12,6 +15,8 @@ export interface LiveGrant {
   readonly stanza: number | null;
   readonly address: IpAddress;
   readonly ports: readonly ProtoPort[];
+  /** Where its doors lead; left out: to this host's own ports. */
+  readonly forward?: Forward;
   /** Milliseconds of the steady clock: see {@link steadyNow}. */
   readonly endsAt: number;
 }
@@ -26,17 +31,15 @@ export type GrantSelector =
   /** The first digits of an id, as the log shows them. */
   | { readonly by: 'grant'; readonly id: string };
 
-/** A door that live grants hold open: until the last of them ends, and never longer. */
-export interface LedgerDoor {
-  readonly address: IpAddress;
-  readonly port: ProtoPort;
+/**
+ * A door that live grants hold open: until the last of them ends, and never longer. Of grants that lead one door to
+ * different places the latest says where, and those that lead there how long.
+ */
+export interface LedgerDoor extends DoorName {
   readonly endsAt: number;
   /** Of its grants the one that ends last. */
   readonly grantId: string;
 }
-
-/** A door by its name. */
-export type DoorName = Pick<LedgerDoor, 'address' | 'port'>;
 
 /** The grants that are live, and so what ought to be open. Pure: times are parameters, of one clock that never steps. */
 export interface Ledger {
@@ -98,14 +101,23 @@ export function createLedger(): Ledger {
   const named = (selector: GrantSelector, now: number): LiveGrant[] =>
     [...byId.values()].filter((grant) => grant.endsAt > now && isMeant(selector, grant));
 
-  const grantsOf = ({ address, port }: DoorName, now: number): LiveGrant[] =>
-    (byAddress.get(address) ?? []).filter(({ endsAt, ports }) => endsAt > now && ports.some(isSame(port)));
+  const grantsOf = (name: DoorName, now: number): LiveGrant[] => {
+    const all = byAddress.get(name.address) ?? [];
+    if (name.forward === undefined) return all.filter((grant) => isOpenFor(grant, name.port, now));
+    const key = doorKey(name);
+    return all.filter((grant) => grant.endsAt > now && doorsOf(grant).some((one) => doorKey(one) === key));
+  };
 
   const door = (name: DoorName, now: number): LedgerDoor | null => {
-    const [first, ...rest] = grantsOf(name, now);
-    if (first === undefined) return null;
-    const last = rest.reduce((latest, grant) => (grant.endsAt > latest.endsAt ? grant : latest), first);
-    return { address: name.address, port: name.port, endsAt: last.endsAt, grantId: last.id };
+    const all = grantsOf(name, now);
+    const latest = all.at(-1);
+    if (latest === undefined) return null;
+    const alike = all.filter(({ forward }) => isSameForward(forward, latest.forward));
+    const last = alike.reduce((longest, grant) => (grant.endsAt > longest.endsAt ? grant : longest), latest);
+    return {
+      ...{ address: name.address, port: name.port, endsAt: last.endsAt, grantId: last.id },
+      ...forwardOf(latest),
+    };
   };
 
   return {
@@ -141,14 +153,16 @@ export function createLedger(): Ledger {
     grantsOf,
     doors: (now) => {
       const doors: LedgerDoor[] = [];
-      for (const [address, grants] of byAddress) {
+      for (const grants of byAddress.values()) {
         const latest = new Map<string, LedgerDoor>();
-        for (const { id, ports, endsAt } of grants) {
-          if (endsAt <= now) continue;
-          for (const port of ports) {
-            const known = latest.get(formatProtoPort(port));
-            if (known !== undefined && known.endsAt >= endsAt) continue;
-            latest.set(formatProtoPort(port), { address, port, endsAt, grantId: id });
+        for (const grant of grants) {
+          if (grant.endsAt <= now) continue;
+          for (const name of doorsOf(grant)) {
+            const key = doorKey(name);
+            const known = latest.get(key);
+            const isLonger = known !== undefined && known.endsAt >= grant.endsAt;
+            if (isLonger && isSameForward(known.forward, name.forward)) continue;
+            latest.set(key, { ...name, endsAt: grant.endsAt, grantId: grant.id });
           }
         }
         doors.push(...latest.values());
@@ -165,6 +179,11 @@ export function createLedger(): Ledger {
  */
 export function steadyNow(): number {
   return Number(process.hrtime.bigint() / 1_000_000n);
+}
+
+/** The doors of a grant. */
+export function doorsOf(grant: Pick<LiveGrant, 'address' | 'ports' | 'forward'>): readonly DoorName[] {
+  return grant.ports.map((port) => ({ address: grant.address, port, ...forwardOf(grant) }));
 }
 
 /** True if `grant` is one of those that are meant. */
@@ -198,9 +217,15 @@ function isAlike(one: LiveGrant, other: LiveGrant): boolean {
     one.operator === other.operator &&
     one.username === other.username &&
     one.stanza === other.stanza &&
+    isSameForward(one.forward, other.forward) &&
     one.ports.length === other.ports.length &&
     one.ports.every((port) => other.ports.some(isSame(port)))
   );
+}
+
+/** True if it holds that door of this host's own open. */
+function isOpenFor({ endsAt, ports, forward }: LiveGrant, port: ProtoPort, now: number): boolean {
+  return endsAt > now && forward === undefined && ports.some(isSame(port));
 }
 
 function isSame({ protocol, port }: ProtoPort): (other: ProtoPort) => boolean {

@@ -1,6 +1,7 @@
 import { doorKey } from '../firewall/doors.ts';
 import type { Door } from '../firewall/firewall.ts';
-import type { LiveGrant } from './ledger.ts';
+import { forwardOf, isSameForward } from '../firewall/forward.ts';
+import { doorsOf, type LiveGrant } from './ledger.ts';
 import type { LedgerFileContent } from './ledger-file.ts';
 
 type Remembered = Pick<LedgerFileContent, 'grants' | 'revoked'>;
@@ -16,20 +17,19 @@ const SLACK_MS = 2_000;
  * ledger knows the grant that the door names, which was revoked then, or has ended (see {@link findOverdue}). Nothing that this returns opens a door, or keeps one open for longer than it is. `now` in milliseconds of the ledger's clock.
  */
 export function reconcile(remembered: Remembered, open: readonly Door[], now: number): readonly LiveGrant[] {
-  const endOf = new Map(open.map((door) => [keyOf(door), now + door.remainingSeconds * 1000]));
+  const endOf = new Map(open.map((door) => [doorKey(door), now + door.remainingSeconds * 1000]));
   const live = remembered.grants.flatMap((grant) => confirm(grant, endOf, now));
   const explainedUntil = new Map<string, number>();
-  for (const { address, ports, endsAt } of live) {
-    for (const port of ports) {
-      const key = keyOf({ address, port });
-      explainedUntil.set(key, Math.max(explainedUntil.get(key) ?? 0, endsAt));
+  for (const grant of live) {
+    for (const key of doorsOf(grant).map(doorKey)) {
+      explainedUntil.set(key, Math.max(explainedUntil.get(key) ?? 0, grant.endsAt));
     }
   }
   const known = endsOf(remembered);
   const unexplained = open.filter((door) => {
     if (door.grantId !== null && known.has(door.grantId)) return false;
-    const end = endOf.get(keyOf(door)) ?? 0;
-    return end > now && end > (explainedUntil.get(keyOf(door)) ?? 0) + SLACK_MS;
+    const end = endOf.get(doorKey(door)) ?? 0;
+    return end > now && end > (explainedUntil.get(doorKey(door)) ?? 0) + SLACK_MS;
   });
   return [...live, ...ofNobodyKnown(unexplained, new Set(live.map(({ id }) => id)), now)];
 }
@@ -54,14 +54,10 @@ function endsOf({ grants, revoked }: Remembered): ReadonlyMap<string, number> {
   ]);
 }
 
-function keyOf({ address, port }: Pick<Door, 'address' | 'port'>): string {
-  return doorKey(address, port);
-}
-
 /** What is left of `grant`: the doors that are open, until the first of them closes. */
 function confirm(grant: LiveGrant, endOf: ReadonlyMap<string, number>, now: number): readonly LiveGrant[] {
   const endOfPort = (port: LiveGrant['ports'][number]): number =>
-    endOf.get(doorKey(grant.address, port)) ?? 0;
+    endOf.get(doorKey({ address: grant.address, port, ...forwardOf(grant) })) ?? 0;
   const ports = grant.ports.filter((port) => endOfPort(port) > now);
   const endsAt = Math.min(grant.endsAt, ...ports.map(endOfPort));
   return ports.length === 0 || endsAt <= now ? [] : [{ ...grant, ports, endsAt }];
@@ -74,13 +70,16 @@ function ofNobodyKnown(
   now: number,
 ): readonly LiveGrant[] {
   const grants = new Map<string, LiveGrant>();
-  for (const [index, { address, port, remainingSeconds, grantId }] of doors.entries()) {
+  for (const [index, door] of doors.entries()) {
+    const { address, port, remainingSeconds, grantId } = door;
     const id = grantId === null || taken.has(grantId) ? `unknown${String(index).padStart(4, '0')}` : grantId;
     const endsAt = now + remainingSeconds * 1000;
     const known = grants.get(id);
+    const isMore = known?.address === address && isSameForward(known.forward, door.forward);
     grants.set(id, {
       ...{ id, operator: null, username: null, stanza: null, address },
-      ports: known?.address === address ? [...known.ports, port] : [port],
+      ports: isMore ? [...known.ports, port] : [port],
+      ...forwardOf(door),
       endsAt: Math.min(endsAt, known?.endsAt ?? endsAt),
     });
   }
