@@ -10,13 +10,20 @@ import { firstStanzaOf } from './decision/openers.ts';
 import { createRecentPackets } from './decision/recent-packets.ts';
 import { mayComeIn, signersOf } from './decision/signers.ts';
 import type { Stanza } from './decision/stanza.ts';
-import type { Authentic, Datagram, Verdict } from './decision/verdict.ts';
+import type { Authentic, Datagram, GrantTerms, Verdict } from './decision/verdict.ts';
 import { UnavailableError } from './failure.ts';
-import { type Firewall, type FirewallCounter, FirewallError, type GatePolicy } from './firewall/firewall.ts';
+import {
+  type Firewall,
+  type FirewallCounter,
+  FirewallError,
+  type GatePolicy,
+  type Grant,
+} from './firewall/firewall.ts';
 import { firewallFromConfig } from './firewall/from-config.ts';
 import { createMemoryFirewall } from './firewall/memory.ts';
 import type { Doorkeeper, Holder } from './grants/doorkeeper.ts';
 import { createDoorkeeper } from './grants/from-folder.ts';
+import { createInnerHosts, UnknownHostError } from './grants/inner-host.ts';
 import { formerPackets, isAmong } from './replay/digest-cache.ts';
 import { replayFromConfig, volatileReplayFolder } from './replay/from-config.ts';
 import { createMemoryReplayStore } from './replay/memory.ts';
@@ -158,6 +165,7 @@ class RunningDaemon implements Daemon {
   #roster: LoadedRoster | null;
   #gate: Gate;
   #recent = createRecentPackets(RECENT_PACKETS);
+  readonly #innerHosts = createInnerHosts();
   /** What the kernel had dropped when it was last asked. */
   readonly #dropsSeen = new Map<string, number>();
   #packets = 0;
@@ -228,14 +236,23 @@ class RunningDaemon implements Daemon {
         return report.denied(candidate, opened, verdict.reason, stanza?.requireUsername ?? null);
       }
       if (verdict.kind !== 'grant') return report.denied(candidate, opened, 'command-not-allowed', null);
-      if (verdict.grant.forward !== null) return report.denied(candidate, opened, 'nat-not-allowed', null);
-      const granted = await this.#keeper.grant(verdict.grant, holderOf(opened), epoch);
+      const grant = await this.#grantOf(verdict.grant);
+      if (grant === 'nat-target') return report.denied(candidate, opened, grant, null);
+      const granted = await this.#keeper.grant(grant, holderOf(opened), epoch);
       if (granted === null) return report.revoked(candidate, opened);
-      return report.granted(candidate, opened, verdict.grant, granted.expiresAt);
+      return report.granted(candidate, opened, { ...verdict.grant, ports: grant.ports }, granted.expiresAt);
     } catch (error) {
-      if (!(error instanceof ReplayError || error instanceof FirewallError)) throw error;
+      if (!isSystemsFault(error)) throw error;
       return report.failed(candidate, opened, error);
     }
+  }
+
+  /** The grant with the addresses of the hosts that it leads to; `nat-target`: it must not lead there. */
+  async #grantOf({ forward: terms, ...grant }: GrantTerms): Promise<Grant | 'nat-target'> {
+    if (terms === null) return grant;
+    const forward = await this.#innerHosts.find(terms, grant.address);
+    // As fwknopd: the message names one inner port, for one outer.
+    return forward === 'nat-target' ? forward : { ...grant, ports: grant.ports.slice(0, 1), forward };
   }
 
   /** Junk ends here, without a promise: length, alphabet, HMAC. The rest is handled at once, or queues for it. */
@@ -474,6 +491,11 @@ class RunningDaemon implements Daemon {
       await replay.close();
     }
   }
+}
+
+/** Not the remote's fault, and the daemon lives on. */
+function isSystemsFault(error: unknown): error is Error {
+  return error instanceof ReplayError || error instanceof FirewallError || error instanceof UnknownHostError;
 }
 
 function policyOf(config: ServerConfig, stanzas: readonly Stanza[]): GatePolicy {

@@ -110,7 +110,7 @@ export function createReport(log: Log): Report {
   };
 }
 
-function forwardedOf({ target, ...forward }: ForwardTerms): Forwarded {
+function forwardedOf({ target, targets: _, ...forward }: ForwardTerms): Forwarded {
   return { ...forward, target: target === null ? null : formatTarget(target) };
 }
 

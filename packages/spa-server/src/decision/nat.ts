@@ -57,11 +57,14 @@ export interface ForwardTerms {
   readonly sourceAs: IpAddress | 'masquerade' | null;
   /** All ports and protocols of the client, not only those of the grant. */
   readonly all: boolean;
+  /** Where a name may lead, once its address is known; null: anywhere. */
+  readonly targets: NatPolicy['targets'];
 }
 
 /**
  * Where a request's doors lead: null, to this host's own ports; or why they must not. What local NAT leads to has to be open as
- * well (`openPorts`), or to be named by `NAT_TARGETS`: fwknopd opens any port of the host that way.
+ * well (`openPorts`), or to be named by `NAT_TARGETS`: fwknopd opens any port of the host that way. Its host is this one, by
+ * whatever name or outer address the client knows it.
  */
 export function forwardOf(
   request: AccessRequest | NatAccessRequest,
@@ -69,7 +72,7 @@ export function forwardOf(
   openPorts: readonly ProtoPort[] | null,
 ): ForwardTerms | null | 'nat-not-allowed' | 'nat-target' {
   const { force, forwardAll, translates, sourceAs } = policy;
-  const terms = { translates, sourceAs, all: forwardAll };
+  const terms = { translates, sourceAs, all: forwardAll, targets: null };
   if (request.kind !== 'access' && !policy[request.kind === 'nat-access' ? 'forwarding' : 'local']) {
     return 'nat-not-allowed';
   }
@@ -79,14 +82,17 @@ export function forwardOf(
   if (request.kind === 'access') return forwardAll ? { kind: 'nat', target: null, ...terms } : null;
   const { target } = request;
   const address = parseIpAddress(target.host);
-  if (address === null && !policy.dns) return 'nat-target';
-  if (address !== null && !mayReach(policy.targets, address, target.port)) return 'nat-target';
-  if (request.kind === 'nat-access') return { kind: 'nat', target, ...terms };
+  const isNamed =
+    policy.targets !== null && address !== null && mayReach(policy.targets, address, target.port);
+  if (request.kind === 'nat-access') {
+    const mayBe = address === null ? policy.dns : isNamed || policy.targets === null;
+    return mayBe ? { kind: 'nat', target, ...terms, targets: policy.targets } : 'nat-target';
+  }
   const isOpen =
-    (policy.targets !== null && address !== null) ||
+    isNamed ||
     openPorts === null ||
     request.ports.every(({ protocol }) => isIn(openPorts, protocol, target.port));
-  return isOpen ? { kind: 'local', target, translates, sourceAs: null, all: false } : 'nat-target';
+  return isOpen ? { kind: 'local', target, ...terms, sourceAs: null, all: false } : 'nat-target';
 }
 
 /** True if NAT may lead to that port of that host. Of a host that was named it is asked when its address is known. */

@@ -63,7 +63,7 @@ export type Verdict =
   | { readonly kind: 'cycle'; readonly cycle: CycleRun; readonly opened: Authentic };
 
 /** A grant whose doors may lead elsewhere, to a host that may be only a name still. */
-export interface GrantTerms extends Grant {
+export interface GrantTerms extends Omit<Grant, 'forward'> {
   /** Null: to this host's own ports. */
   readonly forward: ForwardTerms | null;
   /** They are open only at this address of the host; null: at all of them. */

@@ -177,6 +177,11 @@ export interface FixedRules {
   readonly doorSet: string | null;
 }
 
+/** `--datestop` includes the second that it names, so it names the one before: the rule is inert from the given one on. */
+export function matchUntil(expiresAtSecond: number): string {
+  return `-m time --datestop ${new Date((expiresAtSecond - 1) * 1000).toISOString().slice(0, 19)}`;
+}
+
 /** The rules as iptables-save writes them, from the top. */
 export function fixedRules({ chain, target }: IptablesChain, fixed: FixedRules): readonly string[] {
   const { spaPorts, preFilter, doorSet } = fixed;
@@ -242,16 +247,12 @@ export function parseCounters(saved: string, { chain }: IptablesChain): readonly
   });
 }
 
-/**
- * `--datestop` includes the second that it names, so it names the one before. The comment is fwknop's, with the grant
- * behind it.
- */
+/** The comment is fwknop's, with the grant behind it. */
 function formatDoorRule({ chain, target }: IptablesChain, door: DoorRule): string {
   const { address, port, expiresAtSecond, grantId } = door;
-  const lastSecond = new Date((expiresAtSecond - 1) * 1000).toISOString().slice(0, 19);
   const comment = `_exp_${expiresAtSecond}${grantId === null ? '' : `_${grantId}`}`;
   const match = `-s ${address}/${ipFamily(address) === 4 ? 32 : 128} -p ${port.protocol} -m ${port.protocol} --dport ${port.port}`;
-  return `-A ${chain} ${match} -m time --datestop ${lastSecond} -m comment --comment ${comment} -j ${target}`;
+  return `-A ${chain} ${match} ${matchUntil(expiresAtSecond)} -m comment --comment ${comment} -j ${target}`;
 }
 
 /** A door's rule, ours or stock fwknop's, or null. */

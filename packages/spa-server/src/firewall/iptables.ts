@@ -11,6 +11,12 @@ import {
 } from './firewall.ts';
 import { DEFAULT_IPTABLES_CHAIN, type IptablesChain } from './iptables-chain.ts';
 import { createIptablesFamily, type IptablesFamily } from './iptables-family.ts';
+import {
+  createIptablesForwards,
+  DEFAULT_FORWARD_CHAINS,
+  type ForwardChains,
+  type IptablesForwards,
+} from './iptables-forwards.ts';
 
 /** How to reach iptables, and where our rules go. */
 export interface IptablesOptions {
@@ -22,6 +28,8 @@ export interface IptablesOptions {
   readonly ipset?: readonly string[] | null;
   /** fwknop's `IPT_INPUT_ACCESS`. */
   readonly chain?: IptablesChain;
+  /** fwknop's `IPT_FORWARD_ACCESS` and so on. */
+  readonly forwardChains?: ForwardChains;
   /** Milliseconds since epoch, of the same clock as the kernel's. */
   readonly now: () => number;
   /** Milliseconds of a clock that nobody sets. */
@@ -38,21 +46,38 @@ export function createIptables(options: IptablesOptions): Firewall {
   const ipv4 = createIptablesFamily({ ...options, chain, command: iptables, family: 4 });
   const ipv6 =
     ip6tables === null ? null : createIptablesFamily({ ...options, chain, command: ip6tables, family: 6 });
+  const chains = options.forwardChains ?? DEFAULT_FORWARD_CHAINS;
+  const forwards4 = createIptablesForwards({ ...options, chains, command: iptables, family: 4 });
+  const forwards6 =
+    ip6tables === null ? null : createIptablesForwards({ ...options, chains, command: ip6tables, family: 6 });
   /** Why IPv6 does not work, or null if it does. */
   let ipv6Problem: string | null = ip6tables === null ? 'ip6tables is not installed' : null;
 
-  const families = (): readonly IptablesFamily[] =>
+  const own = (): readonly IptablesFamily[] =>
     ipv6 === null || ipv6Problem !== null ? [ipv4] : [ipv4, ipv6];
+  const families = (): readonly (IptablesFamily | IptablesForwards)[] => [
+    ...own(),
+    forwards4,
+    ...(forwards6 === null || ipv6Problem !== null ? [] : [forwards6]),
+  ];
 
   async function install(
     policy: GatePolicy,
     { flush, doors: wanted }: InstallOptions,
   ): Promise<readonly string[]> {
     const doors = checkChanges(wanted);
-    const warnings = [...(await ipv4.install(policy, { flush, doors: doors.filter(isOf(4)) }))];
+    const some = (is: (change: DoorChange) => boolean): InstallOptions => ({
+      flush,
+      doors: doors.filter(is),
+    });
+    const warnings = [
+      ...(await ipv4.install(policy, some(isOf(4)))),
+      ...(await forwards4.install(policy, some(leadsFrom(4)))),
+    ];
     if (ipv6 === null) return [...warnings, noIpv6(ipv6Problem)];
     try {
-      warnings.push(...(await ipv6.install(policy, { flush, doors: doors.filter(isOf(6)) })));
+      warnings.push(...(await ipv6.install(policy, some(isOf(6)))));
+      warnings.push(...((await forwards6?.install(policy, some(leadsFrom(6)))) ?? []));
       ipv6Problem = null;
     } catch (error) {
       if (!(error instanceof FirewallError)) throw error;
@@ -64,10 +89,12 @@ export function createIptables(options: IptablesOptions): Firewall {
 
   async function grant(wanted: Grant): Promise<{ readonly expiresAt: number }> {
     const checked = checkGrant(wanted);
-    if (ipFamily(checked.address) === 4) return ipv4.grant(checked);
-    if (ipv6 === null || ipv6Problem !== null)
+    const { forward } = checked;
+    const isIpv4 = ipFamily(checked.address) === 4;
+    const [own, leading] = isIpv4 ? [ipv4, forwards4] : [ipv6, forwards6];
+    if (own === null || leading === null || (!isIpv4 && ipv6Problem !== null))
       throw new FirewallError('ip6tables', null, noIpv6(ipv6Problem));
-    return ipv6.grant(checked);
+    return forward === undefined ? own.grant(checked) : leading.grant({ ...checked, forward });
   }
 
   return {
@@ -77,10 +104,12 @@ export function createIptables(options: IptablesOptions): Firewall {
     adjust: async (changes) => {
       const checked = checkChanges(changes);
       await ipv4.adjust(checked.filter(isOf(4)));
+      await forwards4.adjust(checked.filter(leadsFrom(4)));
       await ipv6?.adjust(checked.filter(isOf(6)));
+      await forwards6?.adjust(checked.filter(leadsFrom(6)));
     },
     isIntact: async () => (await Promise.all(families().map((family) => family.isIntact()))).every(Boolean),
-    counters: async () => sum((await Promise.all(families().map((family) => family.counters()))).flat()),
+    counters: async () => sum((await Promise.all(own().map((family) => family.counters()))).flat()),
     mark: () => null,
     list: async () => (await Promise.all(families().map((family) => family.list()))).flat(),
     flush: async () => {
@@ -99,8 +128,14 @@ function sum(counters: readonly FirewallCounter[]): readonly FirewallCounter[] {
   });
 }
 
+/** Doors of this host's own. */
 function isOf(family: 4 | 6): (change: DoorChange) => boolean {
-  return ({ address }) => ipFamily(address) === family;
+  return ({ address, forward }) => forward === undefined && ipFamily(address) === family;
+}
+
+/** Doors that lead elsewhere. */
+function leadsFrom(family: 4 | 6): (change: DoorChange) => boolean {
+  return ({ address, forward }) => forward !== undefined && ipFamily(address) === family;
 }
 
 function noIpv6(problem: string | null): string {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { IpNetwork, ProtoPort } from 'spa-core';
+import { formatProtoPort, type IpNetwork, type ProtoPort } from 'spa-core';
 import { UsageError } from 'spa-host';
 import { doorKey, formatDoor } from '../firewall/doors.ts';
 import {
