@@ -1,5 +1,4 @@
 import type { IpAddress } from 'spa-core';
-import type { DenyReason } from '../decision/verdict.ts';
 import type { Claim } from '../replay/replay-store.ts';
 import type { Asked, Level, LogEvent, PacketOf, Reception } from './event.ts';
 
@@ -43,11 +42,7 @@ const WRITERS: { readonly [Name in LogEvent['event']]: (event: EventOf<Name>) =>
 
   granted: (event) => [...matched(event), ...rules(event), info(describeGrant(event))],
   ended,
-  denied: (event) => [
-    ...matched(event),
-    ...denial(event),
-    warning(`denied ${event.request}: ${DENIALS[event.reason].ours}; ${describe(event)}`),
-  ],
+  denied,
   outdated: (event) => [
     ...matched(event),
     warning(
@@ -104,14 +99,14 @@ const WRITERS: { readonly [Name in LogEvent['event']]: (event: EventOf<Name>) =>
   note: ({ level, text }) => [{ level, text }],
 };
 
-const PORTS_DENIED = 'One or more requested protocol/ports was denied per access.conf.';
+type Denied = EventOf<'denied'>;
 
 /** What fwknopd says and what we say, by the reason. Null: of that it says nothing. */
 const DENIALS: Readonly<
-  Record<DenyReason | 'revoked', { readonly theirs: string | null; readonly ours: string }>
+  Record<Denied['reason'], { readonly theirs: ((event: Denied) => string) | null; readonly ours: string }>
 > = {
   'stanza-expired': {
-    theirs: 'Access stanza has expired',
+    theirs: (event) => `${frame(event)} Access stanza has expired`,
     ours: 'the stanza has expired (ACCESS_EXPIRE)',
   },
   destination: {
@@ -119,15 +114,13 @@ const DENIALS: Readonly<
     ours: 'it was sent to an address that the stanza is not for (DESTINATION)',
   },
   'nat-not-allowed': {
-    theirs: 'requested NAT access, but is not enabled/supported',
+    theirs: ({ stanza, source }) =>
+      `(stanza #${stanza}) SPA packet from ${source} requested NAT access, but is not enabled/supported`,
     ours: 'it asks for NAT, which is not enabled (ENABLE_IPT_FORWARDING, ENABLE_IPT_LOCAL_NAT)',
   },
-  'nat-target': {
-    theirs: PORTS_DENIED,
-    ours: 'NAT must not lead there (NAT_TARGETS, OPEN_PORTS)',
-  },
+  'nat-target': { theirs: portsDenied, ours: 'NAT must not lead there (NAT_TARGETS, OPEN_PORTS)' },
   'command-not-allowed': {
-    theirs: 'SPA Command messages are not allowed in the current configuration.',
+    theirs: (event) => `${frame(event)} SPA Command messages are not allowed in the current configuration.`,
     ours: 'it asks for a command, which the stanza does not allow (ENABLE_CMD_EXEC)',
   },
   'not-certified': {
@@ -140,23 +133,24 @@ const DENIALS: Readonly<
   },
   'not-enrolled': { theirs: null, ours: 'its signer is not on the roster, or not any more (SPA_ROSTER)' },
   user: {
-    theirs: 'Username in SPA data',
+    theirs: (event) =>
+      `${frame(event)} Username in SPA data (${event.username}) does not match required username: ${event.requiredUsername}`,
     ours: 'the stanza requires another user name (REQUIRE_USERNAME)',
   },
   'source-required': {
-    theirs: 'Got 0.0.0.0 when valid source IP was required.',
+    theirs: (event) => `${frame(event)} Got 0.0.0.0 when valid source IP was required.`,
     ours: 'it names no address, which the stanza requires (REQUIRE_SOURCE_ADDRESS)',
   },
   'port-restricted': {
-    theirs: PORTS_DENIED,
+    theirs: portsDenied,
     ours: 'the stanza forbids one of the ports (RESTRICT_PORTS)',
   },
   'port-not-open': {
-    theirs: PORTS_DENIED,
+    theirs: portsDenied,
     ours: 'the stanza does not open all of the ports (OPEN_PORTS)',
   },
   'port-not-enrolled': {
-    theirs: PORTS_DENIED,
+    theirs: portsDenied,
     ours: 'the roster does not give its signer all of the ports (SPA_ROSTER)',
   },
   revoked: { theirs: null, ours: 'it was revoked while it was being opened' },
@@ -252,14 +246,17 @@ function ended({
   ];
 }
 
-function denial(event: EventOf<'denied'>): readonly Line[] {
-  const { theirs } = DENIALS[event.reason];
-  if (theirs === null) return [];
-  if (event.reason !== 'user') return [warning(`${frame(event)} ${theirs}`)];
-  const required = event.requiredUsername ?? 'unknown';
+function denied(event: Denied): readonly Line[] {
+  const { theirs, ours } = DENIALS[event.reason];
   return [
-    warning(`${frame(event)} ${theirs} (${event.username}) does not match required username: ${required}`),
+    ...matched(event),
+    ...(theirs === null ? [] : [warning(theirs(event))]),
+    warning(`denied ${event.request}: ${ours}; ${describe(event)}`),
   ];
+}
+
+function portsDenied(event: Denied): string {
+  return `${frame(event)} One or more requested protocol/ports was denied per access.conf.`;
 }
 
 /** What fwknopd is silent about has a line of ours. */
