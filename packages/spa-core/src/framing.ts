@@ -15,7 +15,9 @@ export const PREFIX: Readonly<Record<PacketKind, string>> = { aes: 'U2FsdGVkX1',
 const AES_PREFIXES = [PREFIX.aes];
 
 const OLD_FORMAT_PKESK_TWO_OCTETS = 0x85;
-const PKESK_VERSION = 3;
+const PKESK_VERSIONS = [3, 6];
+/** What gpg writes, whose header the stock client damages. */
+const STOCK_PKESK_VERSION = 3;
 
 /** The kind of a packet whose prefix was cut off: the last bits of "Salted__" leave only four first characters. */
 export function packetKind(packet: string): PacketKind {
@@ -66,7 +68,7 @@ export function decodeText(text: string): Buffer {
 }
 
 /**
- * The prefixes with which the text begins with a whole PKESK of version 3 that another packet follows. Junk comes here before
+ * The prefixes with which the text begins with a whole PKESK of version 3 or 6 that another packet follows. Junk comes here before
  * any HMAC is looked at, so nothing is decoded but the bits that tell.
  */
 function openPgpPrefixes(stripped: string): readonly string[] {
@@ -76,12 +78,12 @@ function openPgpPrefixes(stripped: string): readonly string[] {
   const s3 = sextetAt(stripped, 3);
   const prefixes: string[] = [];
   // Header 85 hi lo, then the version.
-  if (((s2 << 2) | (s3 >> 4)) === PKESK_VERSION) {
+  if (PKESK_VERSIONS.includes((s2 << 2) | (s3 >> 4))) {
     const length = ((s0 >> 2) << 8) | ((s0 & 3) << 6) | s1;
     if (beginsPacketAt(stripped, 3 + length)) prefixes.push(PREFIX.openpgp);
   }
   // Header 84 length, then the version; the high half of the length is what was cut off.
-  if ((((s0 & 3) << 6) | s1) === PKESK_VERSION) {
+  if ((((s0 & 3) << 6) | s1) === STOCK_PKESK_VERSION) {
     for (let high = 0; high < 16; high++) {
       const length = (high << 4) | (s0 >> 2);
       if (beginsPacketAt(stripped, 2 + length)) prefixes.push(`h${CHARACTERS.charAt(high)}`);

@@ -45,6 +45,7 @@ export { type DocumentSignature, signDetached, verifyDetached } from './detached
 export { DIGEST_NAMES, type DigestName, digestLength, parseDigestName } from './digest.ts';
 export { SpaError, type SpaErrorCode } from './errors.ts';
 export type { PacketKind } from './framing.ts';
+export { provesItsKeeper } from './keeper-proof.ts';
 export { HmacKey, SymmetricKey } from './keys.ts';
 export * from './limits.ts';
 export { isMadeCertification, rememberCertification } from './made-certification.ts';
@@ -68,6 +69,8 @@ export {
 export {
   Certificate,
   type Fingerprint,
+  type Keeper,
+  KeptKey,
   KeyError,
   parseFingerprint,
   readCertificates,
@@ -174,7 +177,7 @@ export type {
 } from './roster/roster.ts';
 export { type KeyHolder, keysOf, type WantedCertification, wantedCertifications } from './roster/wanted.ts';
 export { planSealing, type SealingPlan } from './sealing-plan.ts';
-export { ANONYMOUS_RECIPIENT } from './session-key.ts';
+export { ANONYMOUS_RECIPIENT, parseSessionKey, type SessionKey } from './session-key.ts';
 export type { SignatureFields } from './signature-packets.ts';
 export type { VerifiedSignatures } from './signature-verification.ts';
 export { decryptsWith } from './symmetric.ts';

@@ -54,6 +54,23 @@ export function verificationKeys(key: Key): ReadonlyMap<string, KeyObject> {
   );
 }
 
+/** The (sub)keys that can be encrypted to by their algorithm. */
+export function encryptionKeyIds(key: Key): readonly string[] {
+  const packets = key.getKeys().map(({ keyPacket }) => keyPacket as unknown as KeyPacket);
+  return packets.filter(({ algorithm }) => ENCRYPTING.includes(algorithm)).map(keyIdOf);
+}
+
+/** True if the secret half of each (sub)key that can be encrypted to is there, locked or not: a card leaves only a stub. */
+export function hasDecryptionKeys(key: PrivateKey): boolean {
+  const parts = key.getKeys().map(({ keyPacket }) => keyPacket as unknown as KeyPacket);
+  return parts.every(
+    (part) => !ENCRYPTING.includes(part.algorithm) || part.isMissingSecretKeyMaterial?.() === false,
+  );
+}
+
+/** RSA, RSA that only encrypts, Elgamal, ECDH, X25519, X448. */
+const ENCRYPTING: readonly number[] = [RSA, 2, 16, ECDH, 25, 26];
+
 /** What the library's key packets hold besides what its types say. */
 interface KeyPacket {
   readonly version: number;
@@ -64,6 +81,7 @@ interface KeyPacket {
   };
   readonly privateParams?: Readonly<Record<'d' | 'p' | 'q' | 'u', Uint8Array>> | null;
   getFingerprint(): string;
+  isMissingSecretKeyMaterial?(): boolean;
   getKeyID(): { toHex(): string };
 }
 

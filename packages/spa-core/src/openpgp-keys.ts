@@ -1,7 +1,14 @@
 import type { KeyObject } from 'node:crypto';
 import type { PrivateKey, PublicKey } from 'openpgp';
 import type { Brand } from './brand.ts';
-import { type DecryptionKey, decryptionKeys, verificationKeys } from './native-keys.ts';
+import {
+  type DecryptionKey,
+  decryptionKeys,
+  encryptionKeyIds,
+  hasDecryptionKeys,
+  verificationKeys,
+} from './native-keys.ts';
+import { packetsFor, type SessionKey } from './session-key.ts';
 
 /** A fingerprint (RFC 9580 section 5.5.4) in upper-case hexadecimal: 40 digits (version 4) or 64 (version 6). */
 export type Fingerprint = Brand<string, 'Fingerprint'>;
@@ -57,6 +64,8 @@ export class SecretKey {
   readonly userIds: readonly string[];
   /** True if a passphrase is needed before the key can be used: see {@link unlockSecretKey}. */
   readonly isLocked: boolean;
+  /** True if a (sub)key that others encrypt to is elsewhere, such as on a card: see {@link KeptKey}. */
+  readonly isStub: boolean;
   readonly #key: PrivateKey;
   readonly #decryptionKeys: ReadonlyMap<string, DecryptionKey>;
 
@@ -65,6 +74,7 @@ export class SecretKey {
     this.keyIds = key.getKeys().map((part) => part.getKeyID().toHex().toUpperCase());
     this.userIds = key.getUserIDs();
     this.isLocked = !key.isDecrypted();
+    this.isStub = !hasDecryptionKeys(key);
     this.#key = key;
     this.#decryptionKeys = this.isLocked ? new Map() : decryptionKeys(key);
   }
@@ -77,6 +87,60 @@ export class SecretKey {
   /** The (sub)key with that key ID as Node takes it; null if there is none, or none that Node decrypts with. */
   decryptionKey(keyId: string): DecryptionKey | null {
     return this.#decryptionKeys.get(keyId) ?? null;
+  }
+
+  /** What others have of it. */
+  certificate(): Certificate {
+    return new Certificate(this.#key.toPublic());
+  }
+
+  toJSON(): string {
+    return this.fingerprint;
+  }
+}
+
+/**
+ * Decrypts the session key in one public-key encrypted session key packet of version 3, given whole, which names its recipient.
+ * Null if it cannot, or will not in time. Never rejects.
+ */
+export type Keeper = (packet: Buffer) => Promise<SessionKey | null>;
+
+/** An OpenPGP secret key that stays where it is, in gpg-agent or on a card: who keeps it is asked for each session key. */
+export class KeptKey {
+  readonly fingerprint: Fingerprint;
+  /** As of a {@link SecretKey}. */
+  readonly keyIds: readonly string[];
+  readonly userIds: readonly string[];
+  /** Those of its (sub)keys that encrypt. */
+  readonly encryptionKeyIds: readonly string[];
+  readonly #certificate: Certificate;
+  readonly #keeper: Keeper;
+
+  constructor(certificate: Certificate, keeper: Keeper) {
+    this.fingerprint = certificate.fingerprint;
+    this.keyIds = certificate.keyIds;
+    this.userIds = certificate.userIds;
+    this.encryptionKeyIds = encryptionKeyIds(certificate.openpgpKey());
+    this.#certificate = certificate;
+    this.#keeper = keeper;
+  }
+
+  certificate(): Certificate {
+    return this.#certificate;
+  }
+
+  /** Node has none of it. */
+  decryptionKey(_keyId: string): null {
+    return null;
+  }
+
+  /** The session key in the body of a PKESK; null as of its {@link Keeper}, or if it is not for one of our keys. */
+  async sessionKey(body: Buffer): Promise<SessionKey | null> {
+    for (const packet of packetsFor(body, this.encryptionKeyIds)) {
+      const sessionKey = await this.#keeper(packet);
+      if (sessionKey !== null) return sessionKey;
+    }
+    return null;
   }
 
   toJSON(): string {

@@ -2,15 +2,18 @@ import { SpaError } from './errors.ts';
 import { PACKET_AGE_MAX_SECONDS } from './limits.ts';
 import type { DecryptionKey } from './native-keys.ts';
 import { isCheapToRead } from './openpgp-compressed.ts';
-import type { Certificate, Fingerprint, SecretKey } from './openpgp-keys.ts';
+import { type Certificate, type Fingerprint, KeptKey, type SecretKey } from './openpgp-keys.ts';
 import { couldSign, decryptWithLibrary, type LibraryKeys, sessionKeyFromLibrary } from './openpgp-library.ts';
 import { decryptContent, readSignedText, type SignedText, verifySignedText } from './openpgp-native.ts';
 import { firstPacket, type OpenPgpPacket, splitPackets, TAG } from './openpgp-packets.ts';
 import { ANONYMOUS_RECIPIENT, decryptSessionKey, recipientOf, type SessionKey } from './session-key.ts';
 
+/** A secret key of ours, here or with its keeper. */
+type OpeningKey = SecretKey | KeptKey;
+
 /** What decrypts a message. `isVouched`: an HMAC proved that its sender holds a shared secret. */
 export interface OpenPgpDecryptionKeys {
-  readonly secretKeys: readonly SecretKey[];
+  readonly secretKeys: readonly OpeningKey[];
   readonly isVouched: boolean;
 }
 
@@ -40,7 +43,7 @@ const MAX_ATTEMPTS = 4;
 /**
  * The decryptor of a binary OpenPGP message. What two of its calls have in common, by the identity of the keys, is done once.
  *
- * Node's crypto does what is usual, the library all else. What no HMAC vouches for gets to the library only after Node has
+ * Node's crypto does what is usual, the keeper of a kept key gives the session key and nothing else, the library does all else. What no HMAC vouches for gets to the library only after Node has
  * decrypted it and it was found cheap to read.
  *
  * The age of a signature is the caller's to check (`signedAtSeconds`): what is refused here is a signature that is
@@ -51,6 +54,9 @@ export function decryptorOf(blob: Buffer, nowSeconds: number): OpenPgpDecryptor 
   const latestSeconds = nowSeconds + PACKET_AGE_MAX_SECONDS;
   const native = memoized((recipient: Recipient) =>
     memoized((key: DecryptionKey) => decryptNatively(key, recipient, encrypted)),
+  );
+  const kept = memoized((recipient: Recipient) =>
+    memoized((key: KeptKey) => decryptByKeeper(key, recipient, encrypted)),
   );
   const library = memoized((keys: LibraryKeys) => decryptWithLibrary(blob, keys, latestSeconds));
   const sessionKeys = memoized((keys: LibraryKeys) => sessionKeyFromLibrary(blob, keys));
@@ -74,8 +80,15 @@ export function decryptorOf(blob: Buffer, nowSeconds: number): OpenPgpDecryptor 
       const content = native(recipient)(key);
       if (content !== null) return read(content, isVouched);
     }
-    const [secretKey] = secretKeys;
-    if (isVouched && secretKey !== undefined) return library(secretKeys);
+    const keepers = recipients.flatMap((recipient) =>
+      secretKeys.filter((key) => key instanceof KeptKey).map((key) => ({ recipient, key })),
+    );
+    for (const { recipient, key } of keepers.slice(0, MAX_ATTEMPTS)) {
+      const content = await kept(recipient)(key);
+      if (content !== null) return read(content, isVouched);
+    }
+    if (!areHere(secretKeys) || secretKeys.length === 0) throw doesNotDecrypt();
+    if (isVouched) return library(secretKeys);
     if (attempts.length > 0) throw doesNotDecrypt();
     const sessionKey = await sessionKeys(secretKeys);
     const content = sessionKey === null ? null : contentOf(encrypted, sessionKey);
@@ -126,12 +139,16 @@ function readRecipients(blob: Buffer): { readonly recipients: readonly Recipient
   return { recipients, rest };
 }
 
-function isOneOf(secretKeys: readonly SecretKey[], keyId: string): boolean {
+function areHere(secretKeys: readonly OpeningKey[]): secretKeys is readonly SecretKey[] {
+  return secretKeys.every((key) => !(key instanceof KeptKey));
+}
+
+function isOneOf(secretKeys: readonly OpeningKey[], keyId: string): boolean {
   return keyId === ANONYMOUS_RECIPIENT || secretKeys.some((key) => key.keyIds.includes(keyId));
 }
 
 /** The keys of ours that a session key for `keyId` can be decrypted with. */
-function nativeKeys(secretKeys: readonly SecretKey[], keyId: string): readonly DecryptionKey[] {
+function nativeKeys(secretKeys: readonly OpeningKey[], keyId: string): readonly DecryptionKey[] {
   return secretKeys.flatMap((secretKey) => {
     const wanted = keyId === ANONYMOUS_RECIPIENT ? secretKey.keyIds : [keyId];
     return wanted.map((id) => secretKey.decryptionKey(id)).filter((key) => key !== null);
@@ -144,6 +161,16 @@ function decryptNatively(
   encrypted: OpenPgpPacket | null,
 ): Content | null {
   const sessionKey = decryptSessionKey(key, packet.body);
+  return sessionKey === null ? null : contentOf(encrypted, sessionKey);
+}
+
+/** No keeper is asked for what could not be read. */
+async function decryptByKeeper(
+  key: KeptKey,
+  { packet }: Recipient,
+  encrypted: OpenPgpPacket | null,
+): Promise<Content | null> {
+  const sessionKey = encrypted === null ? null : await key.sessionKey(packet.body);
   return sessionKey === null ? null : contentOf(encrypted, sessionKey);
 }
 

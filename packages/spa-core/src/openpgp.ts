@@ -1,5 +1,5 @@
 import type { PartialConfig } from 'openpgp';
-import { type Certificate, KeyError, type SecretKey } from './openpgp-keys.ts';
+import { type Certificate, type KeptKey, KeyError, type SecretKey } from './openpgp-keys.ts';
 import { type SealingFiles, sealByPlan } from './openpgp-seal.ts';
 import type { SealingPlan } from './sealing-plan.ts';
 
@@ -18,7 +18,7 @@ export interface PlannedSealing {
 
 /** Who can open, and whose signature counts. */
 export interface OpenPgpOpeningKeys {
-  readonly secretKeys: readonly SecretKey[];
+  readonly secretKeys: readonly (SecretKey | KeptKey)[];
   /** Certificates of those who may sign. */
   readonly certificates: readonly Certificate[];
   /** False: the packet may be unsigned, and a signature is not looked at. */
@@ -52,14 +52,17 @@ async function sealWithLibrary(
 ): Promise<Uint8Array> {
   const openpgp = await import('openpgp');
   const message = await openpgp.createMessage({ binary: Buffer.from(text, 'latin1') });
+  const encryptionKeys = keys.recipient.openpgpKey();
+  const options = { encryptionKeys, date: dateOf(nowSeconds), config: LIBRARY_CONFIG };
   try {
+    // Without the AEAD algorithm that keys of RFC 9580 ask for: that form is longer, and opens only behind an HMAC.
+    const { algorithm, data } = await openpgp.generateSessionKey(options);
     return await openpgp.encrypt({
+      ...options,
       message,
-      encryptionKeys: keys.recipient.openpgpKey(),
+      sessionKey: { algorithm, data },
       signingKeys: keys.signer.openpgpKey(),
       format: 'binary',
-      date: dateOf(nowSeconds),
-      config: LIBRARY_CONFIG,
     });
   } catch (error) {
     throw new KeyError((error as Error).message.replaceAll(/\s+/g, ' '));

@@ -9,7 +9,7 @@ import {
   randomBytes,
 } from 'node:crypto';
 import type { DecryptionKey } from './native-keys.ts';
-import { readMpi } from './openpgp-packets.ts';
+import { readMpi, TAG, writePacket } from './openpgp-packets.ts';
 
 /** A session key of an OpenPGP message, as the OpenPGP library takes it. */
 export interface SessionKey {
@@ -25,20 +25,47 @@ const LAYOUTS = [
 ] as const;
 
 const PKESK_VERSION = 3;
+const PKESK_VERSION_6 = 6;
 const RSA_ALGORITHMS = [1, 2];
 const ECDH = 18;
 
 /** The key ID of a recipient who is not named (RFC 9580 section 5.1.8). */
 export const ANONYMOUS_RECIPIENT = '0000000000000000';
 
-/** Key ID that a PKESK of version 3 (RFC 9580 section 5.1.1) names, 16 upper-case digits; null if `body` is none. */
+/** Key ID that a PKESK of version 3 or 6 (RFC 9580 section 5.1) names, 16 upper-case digits; null if `body` is none. */
 export function recipientOf(body: Buffer): string | null {
-  return body[0] === PKESK_VERSION && body.length > 10 ? body.toString('hex', 1, 9).toUpperCase() : null;
+  if (body.length <= 10) return null;
+  const at = body[0] === PKESK_VERSION ? 1 : body[0] === PKESK_VERSION_6 ? keyIdInVersion6(body) : null;
+  if (at === null) return null;
+  return at === 0 ? ANONYMOUS_RECIPIENT : body.toString('hex', at, at + 8).toUpperCase();
+}
+
+/** Where the key ID is in the fingerprint that a PKESK of version 6 names; 0: it names nobody; null: it is not understood. */
+function keyIdInVersion6(body: Buffer): number | null {
+  const [, length, keyVersion] = body;
+  if (length === 0) return 0;
+  if (keyVersion === 4 && length === 21) return 15;
+  return keyVersion === 6 && length === 33 ? 3 : null;
+}
+
+/** A PKESK of version 3 for each of `keyIds` that its recipient can be: all of them if he is not named. */
+export function packetsFor(body: Buffer, keyIds: readonly string[]): readonly Buffer[] {
+  if (body[0] !== PKESK_VERSION) return [];
+  const named = recipientOf(body);
+  const wanted = named === ANONYMOUS_RECIPIENT ? keyIds : keyIds.filter((keyId) => keyId === named);
+  return wanted.map((keyId) =>
+    writePacket(
+      TAG.publicKeyEncryptedSessionKey,
+      Buffer.concat([body.subarray(0, 1), Buffer.from(keyId, 'hex'), body.subarray(9)]),
+    ),
+  );
 }
 
 /** The session key in the body of a PKESK of version 3; null if it cannot be for `key`. */
 export function decryptSessionKey(key: DecryptionKey, body: Buffer): SessionKey | null {
+  const [version] = body;
   const algorithm = body[9] ?? 0;
+  if (version !== PKESK_VERSION) return null;
   const first = readMpi(body.subarray(10));
   if (first === null) return null;
   switch (key.kind) {
@@ -92,6 +119,15 @@ export function writeSessionKey({ algorithm, data }: SessionKey): Buffer {
   const number = LAYOUTS.find((layout) => layout.algorithm === algorithm)?.number ?? 0;
   const sum = data.reduce((total, octet) => total + octet, 0) & 0xffff;
   return Buffer.concat([Buffer.of(number), data, Buffer.of(sum >> 8, sum & 0xff)]);
+}
+
+/** A session key as gpg prints it: `9:` and hexadecimal digits. Null if it is none that is listed here. */
+export function parseSessionKey(text: string): SessionKey | null {
+  const [number, hex = '', ...more] = text.split(':');
+  const layout = LAYOUTS.find((one) => String(one.number) === number);
+  const isWhole = layout !== undefined && more.length === 0 && /^[0-9A-Fa-f]*$/.test(hex);
+  if (!isWhole || hex.length !== 2 * layout.keyBytes) return null;
+  return { algorithm: layout.algorithm, data: Buffer.from(hex, 'hex') };
 }
 
 /** Algorithm number, key, two octets of checksum, and padding as in PKCS#5. */

@@ -100,6 +100,39 @@ export async function signAndEncrypt(home: GnupgHome, keys: GnupgSealing, text: 
 }
 
 /**
+ * The session key in `packet`, a whole public-key encrypted session key packet, as gpg prints it: algorithm number, colon,
+ * hexadecimal digits. Null if gpg or its agent refuses, or has not answered after `limitMs`; then it is killed.
+ *
+ * gpg gets this packet and zeros: what was encrypted with the session key is not gpg's to read.
+ * @throws ConfigError if gpg cannot be run.
+ */
+export async function decryptSessionKey(
+  home: GnupgHome,
+  packet: Buffer,
+  { passphrase, limitMs }: { readonly passphrase: string | null; readonly limitMs: number },
+): Promise<string | null> {
+  const { statusText } = await runGpg(
+    home,
+    [
+      ...(passphrase === null
+        ? []
+        : ['--pinentry-mode', 'loopback', '--passphrase-fd', String(PASSPHRASE_FD)]),
+      ...['--status-fd', String(STATUS_FD), '--show-session-key', '--max-output', '1024', '--decrypt'],
+    ],
+    {
+      input: Buffer.concat([packet, NOTHING_ENCRYPTED]),
+      isUnattended: true,
+      limitMs,
+      ...(passphrase === null ? {} : { passphrase }),
+    },
+  );
+  return /^\[GNUPG:\] SESSION_KEY (\S+)$/m.exec(statusText)?.[1] ?? null;
+}
+
+/** A packet that is encrypted and integrity protected (RFC 9580 section 5.13), as short as gpg takes it. */
+const NOTHING_ENCRYPTED = Buffer.concat([Buffer.of(0xd2, 41, 1), Buffer.alloc(40)]);
+
+/**
  * The fingerprint of the one key that `keyId` names.
  * @throws ConfigError if gpg cannot be run, or if `keyId` names no key or several.
  */
@@ -125,15 +158,21 @@ export async function listFingerprints(
 }
 
 const PASSPHRASE_FD = 3;
+const STATUS_FD = 4;
 
 interface GpgInput {
-  readonly input?: string;
+  readonly input?: string | Buffer;
   readonly passphrase?: string;
+  /** Nobody sits at our terminal. */
+  readonly isUnattended?: true;
+  readonly limitMs?: number;
 }
 
 interface GpgResult {
   readonly status: number | null;
   readonly output: Buffer;
+  /** What it wrote for `--status-fd`. */
+  readonly statusText: string;
   readonly complaint: string;
 }
 
@@ -163,12 +202,15 @@ function runGpg(home: GnupgHome, args: readonly string[], input: GpgInput): Prom
   ];
   const where = home.directory === null ? [] : ['--homedir', home.directory];
   const child = spawn(home.program, [...where, ...common, ...args], {
-    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
-    env: { ...process.env, ...terminalForPinentry() },
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
+    env: { ...process.env, ...(input.isUnattended ? { GPG_TTY: undefined } : terminalForPinentry()) },
     windowsHide: true,
+    ...(input.limitMs === undefined ? {} : { timeout: input.limitMs, killSignal: 'SIGKILL' as const }),
   });
   const output: Buffer[] = [];
   const messages: Buffer[] = [];
+  const statuses: Buffer[] = [];
+  child.stdio[STATUS_FD]?.on('data', (chunk: Buffer) => statuses.push(chunk));
   child.stdout.on('data', (chunk: Buffer) => output.push(chunk));
   child.stderr.on('data', (chunk: Buffer) => messages.push(chunk));
   write(child.stdin, input.input ?? '');
@@ -181,7 +223,12 @@ function runGpg(home: GnupgHome, args: readonly string[], input: GpgInput): Prom
       );
     });
     child.on('close', (status) => {
-      resolve({ status, output: Buffer.concat(output), complaint: lastLine(Buffer.concat(messages)) });
+      resolve({
+        status,
+        output: Buffer.concat(output),
+        statusText: Buffer.concat(statuses).toString('latin1'),
+        complaint: lastLine(Buffer.concat(messages)),
+      });
     });
   });
 }
@@ -198,7 +245,7 @@ function terminalForPinentry(): { readonly GPG_TTY?: string } {
   }
 }
 
-function write(stream: NodeJS.WritableStream, text: string): void {
+function write(stream: NodeJS.WritableStream, text: string | Buffer): void {
   stream.on('error', ignoreClosedPipe);
   stream.end(text);
 }

@@ -2,6 +2,7 @@ export { ConfigError, type ConfigPlace } from './config-error.ts';
 export { type ConfigLine, parseConfigLine, parseConfigLines } from './config-lines.ts';
 export { ExitCode } from './exit-code.ts';
 export {
+  decryptSessionKey,
   exportCertificates,
   exportOneCertificate,
   exportOneWithLocalCertifications,

@@ -319,11 +319,14 @@ class RunningDaemon implements Daemon {
     const work: Work = {
       source,
       lane: isVouched ? 0 : kind === 'usual' ? 1 : 2,
-      run: () =>
-        this.#handleNow(candidate, basis, () => {
+      run: async () => {
+        const handled = this.#handleNow(candidate, basis, () => {
           this.#ports.turnstile.proved(work);
           proved();
-        }),
+        });
+        // Others are not kept waiting for who keeps a key; he is asked a few things at a time.
+        if (kind !== 'kept') await handled;
+      },
       dropped: (reason) => this.#drop(source, reason),
     };
     this.#ports.turnstile.offer(work);

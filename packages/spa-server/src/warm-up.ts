@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import {
-  Certificate,
   KeyError,
   type OpeningKeys,
   randomDigits,
   type Sealing,
+  SecretKey,
   SpaError,
   sealPacket,
 } from 'spa-core';
@@ -46,8 +46,8 @@ async function warmUpStanza(stanza: Stanza, keys: OpeningKeys, nowSeconds: numbe
 function withOwnKeys(keys: OpeningKeys): { readonly encryption: Sealing; readonly keys: OpeningKeys } | null {
   if (keys.kind === 'aes') return { encryption: { kind: 'aes', key: keys.key }, keys };
   const [signer] = keys.secretKeys;
-  if (signer === undefined) return null;
-  const recipient = new Certificate(signer.openpgpKey().toPublic());
+  if (!(signer instanceof SecretKey)) return null;
+  const recipient = signer.certificate();
   return {
     encryption: { kind: 'openpgp', signer, recipient },
     keys: { ...keys, certificates: [recipient] },

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { SecretKey } from 'spa-core';
 import { lackingPrograms } from 'spa-lab';
 import t from 'tap';
 import type { Stanza } from '../src/decision/stanza.ts';
@@ -134,7 +135,7 @@ t.test('keys of a GnuPG home', { skip }, async (t) => {
       t.match(keys, { kind: 'openpgp', requireSignature: true, hmac: null }, lines.join('; '));
       if (keys?.kind !== 'openpgp') continue;
       t.same(
-        keys.secretKeys.map((key) => [String(key.fingerprint), key.isLocked]),
+        keys.secretKeys.map((key) => [String(key.fingerprint), key instanceof SecretKey && key.isLocked]),
         [[opens, false]],
       );
       t.same(

@@ -22,6 +22,10 @@ const ALGORITHMS = {
   ecc: { primary: 'ed25519', subkey: 'cv25519' },
   rsa2048: { primary: 'rsa2048', subkey: 'rsa2048' },
   rsa3072: { primary: 'rsa3072', subkey: 'rsa3072' },
+  rsa4096: { primary: 'rsa4096', subkey: 'rsa4096' },
+  nistp256: { primary: 'nistp256/ecdsa', subkey: 'nistp256/ecdh' },
+  nistp384: { primary: 'nistp384/ecdsa', subkey: 'nistp384/ecdh' },
+  nistp521: { primary: 'nistp521/ecdsa', subkey: 'nistp521/ecdh' },
 } as const;
 
 /** Makes a home in the folder `path` with a key pair for `userId`. */

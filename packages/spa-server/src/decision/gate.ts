@@ -10,6 +10,7 @@ import {
   type HmacKey,
   hasMac,
   inspectPacket,
+  KeptKey,
   type OpenedPacket,
   type Packet,
   recipientsOf,
@@ -43,9 +44,9 @@ export interface Candidate extends Arrival {
   readonly packet: Packet;
   /**
    * What it takes to find out: a shared key, which is nothing; or public-key work, for a named key of ours that Node takes
-   * (`usual`), or not.
+   * (`usual`), or not; or somebody else's work, who keeps a key of ours (`kept`): there is nothing to do but wait for him.
    */
-  readonly work: 'shared-key' | 'usual' | 'unusual';
+  readonly work: 'shared-key' | 'usual' | 'unusual' | 'kept';
   /** True if its HMAC proves that somebody with a key made it, whenever that was. */
   readonly isVouched: boolean;
   /** The verdict of the stanzas that cannot open it. */
@@ -190,10 +191,16 @@ function workFor(packet: Packet, openers: readonly Opener[]): Candidate['work'] 
   const isUsual = openers.every(
     ({ keys }) => keys.kind === 'aes' || hasNativeKey(keys.secretKeys, recipients),
   );
-  return isUsual ? 'usual' : 'unusual';
+  if (isUsual) return 'usual';
+  const isKept = openers.some(({ keys }) => keys.kind === 'openpgp' && keys.secretKeys.some(isKeptKey));
+  return isKept ? 'kept' : 'unusual';
 }
 
-function hasNativeKey(secretKeys: readonly SecretKey[], recipients: readonly string[]): boolean {
+function isKeptKey(key: SecretKey | KeptKey): boolean {
+  return key instanceof KeptKey;
+}
+
+function hasNativeKey(secretKeys: readonly (SecretKey | KeptKey)[], recipients: readonly string[]): boolean {
   return recipients.some((keyId) => secretKeys.some((key) => key.decryptionKey(keyId) !== null));
 }
 

@@ -2,6 +2,7 @@ import type {
   Certificate,
   DecryptionKeys,
   HmacKey,
+  KeptKey,
   OpeningKeys,
   PacketKind,
   SecretKey,
@@ -130,7 +131,7 @@ function recipientsOf({ keys }: Opener): readonly string[] {
 function createInterner(): (keys: OpeningKeys) => OpeningKeys {
   const hmacs = new Map<string, HmacKey>();
   const symmetric = new Map<string, SymmetricKey>();
-  const secrets = new Map<string, readonly SecretKey[]>();
+  const secrets = new Map<string, readonly (SecretKey | KeptKey)[]>();
   return (keys) => {
     const hmac = keys.hmac === null ? null : first(hmacs, hmacIdentity(keys.hmac), keys.hmac);
     if (keys.kind === 'aes') {
@@ -150,7 +151,7 @@ function hmacIdentity(hmac: HmacKey): string {
 }
 
 /** Equal for keys that decrypt the same: one may have lost the secret part of a subkey. */
-function identityOf(key: SecretKey): string {
+function identityOf(key: SecretKey | KeptKey): string {
   return [key.fingerprint, ...key.keyIds.map((id) => `${id}${key.decryptionKey(id) !== null}`)].join(':');
 }
 

@@ -1,8 +1,10 @@
 import { statSync } from 'node:fs';
 import {
-  Certificate,
+  type Certificate,
+  KeptKey,
   KeyError,
   type OpeningKeys,
+  provesItsKeeper,
   readCertificates,
   readSecretKeys,
   type SecretKey,
@@ -23,6 +25,7 @@ import type { Stated } from '../config/keywords.ts';
 import type { SignerTerms } from '../decision/signers.ts';
 import type { Stanza } from '../decision/stanza.ts';
 import { type CertificateMemory, certifiedTerms, createCertificateMemory } from './certified-signers.ts';
+import { createFewAtOnce, type FewAtOnce, gpgKeeper } from './gpg-keeper.ts';
 
 /**
  * The stanzas with the keys that they name. Who may sign is settled here, by full fingerprint: no key that comes into
@@ -35,7 +38,8 @@ export async function loadKeys(
   { nowSeconds, warn }: LoadingContext,
 ): Promise<readonly Stanza[]> {
   const memory = createCertificateMemory();
-  const load: Loading = { defaultHome, once: createOnce(), memory, nowSeconds, warn };
+  const once = createOnce();
+  const load: Loading = { defaultHome, once, memory, fewAtOnce: createFewAtOnce(), nowSeconds, warn };
   return Promise.all(stanzas.map((stanza) => loadStanza(stanza, load)));
 }
 
@@ -49,6 +53,7 @@ interface Loading extends LoadingContext {
   readonly defaultHome: GnupgHome;
   readonly once: Once;
   readonly memory: CertificateMemory;
+  readonly fewAtOnce: FewAtOnce;
 }
 
 /** The result of `work`, which is done once for all that have the same name. */
@@ -79,7 +84,7 @@ async function loadStanza(text: StanzaText, loading: Loading): Promise<Stanza> {
       program: openpgp.program ?? defaultHome.program,
     };
     const [secretKey, named] = await Promise.all([
-      loadSecretKey(openpgp, home, once),
+      loadSecretKey(openpgp, home, loading),
       loadSigners(openpgp, home, once),
     ]);
     const certifiers = await loadCertifiers(openpgp, secretKey, home, once);
@@ -105,7 +110,7 @@ async function loadTerms(
 /** Those of `SPA_CERTIFIED_BY`; none without it. */
 async function loadCertifiers(
   text: OpenPgpText,
-  secretKey: SecretKey,
+  secretKey: SecretKey | KeptKey,
   home: GnupgHome,
   once: Once,
 ): Promise<readonly Certificate[]> {
@@ -113,7 +118,7 @@ async function loadCertifiers(
   if (certifiedBy === null) return [];
   const { place } = certifiedBy;
   const load = async (certifier: Certifier): Promise<Certificate> => {
-    if (certifier === 'bastion') return new Certificate(secretKey.openpgpKey().toPublic());
+    if (certifier === 'bastion') return secretKey.certificate();
     if (signerCertFile === null) return certificateOfHome(home, { value: certifier, place }, text, once);
     const ring = await ringOf(signerCertFile, once);
     return certificateOfRing(ring, signerCertFile.value, { value: certifier, place });
@@ -135,13 +140,18 @@ function withoutCertifiers(
   throw new ConfigError(signerCertFile.place, 'nobody is in this file but who certifies; add the operators');
 }
 
-async function loadSecretKey(text: OpenPgpText, home: GnupgHome, once: Once): Promise<SecretKey> {
+async function loadSecretKey(
+  text: OpenPgpText,
+  home: GnupgHome,
+  loading: Loading,
+): Promise<SecretKey | KeptKey> {
   const { decryptId, decryptKeyFile, passphrase } = text;
+  const { once } = loading;
   const key =
     decryptKeyFile !== null
       ? await secretKeyOfFile(decryptKeyFile, decryptId, once)
-      : await secretKeyOfHome(home, decryptId, passphrase, once);
-  if (!key.isLocked) return key;
+      : await secretKeyOfHome(home, decryptId, passphrase, loading);
+  if (key instanceof KeptKey || !key.isLocked) return key;
   const place = (decryptKeyFile ?? decryptId)?.place ?? { file: '' };
   if (passphrase === null) {
     throw new ConfigError(place, 'this key is locked by a passphrase; write GPG_DECRYPT_PW too');
@@ -179,29 +189,77 @@ async function secretKeyOfFile(
   return key;
 }
 
+/** The key itself, if gpg hands it out. What is on a card, or in an agent that keeps it, is used where it is. */
 async function secretKeyOfHome(
   home: GnupgHome,
   id: Stated<string> | null,
   passphrase: Stated<string> | null,
-  once: Once,
-): Promise<SecretKey> {
+  loading: Loading,
+): Promise<SecretKey | KeptKey> {
   if (id === null) throw new TypeError('a stanza names a key file or a key of the home');
+  const { once, warn } = loading;
   const word = passphrase?.value ?? null;
-  const keys = await at(
+  const name = [home, id.value, word];
+  const exported = await at(
     id.place,
-    once(['key', home, id.value, word], async () => {
+    once(['key', ...name], async () => {
       const data = await exportSecretKey(home, id.value, word);
-      return data === null ? null : readSecretKeys(data);
+      return { isHandedOut: data !== null, key: data === null ? null : await wholeSecretKey(data) };
     }),
   );
-  if (keys === null) {
-    throw passphrase === null
-      ? new ConfigError(id.place, 'gpg needs the passphrase of this key; write GPG_DECRYPT_PW too')
-      : new ConfigError(passphrase.place, 'gpg refuses this passphrase; write the one of GPG_DECRYPT_ID');
+  if (exported.key !== null) return exported.key;
+  const kept = await at(
+    id.place,
+    once(['kept', ...name], () => keptKey(home, id.value, word, loading)),
+  );
+  if (kept === null) throw noSecretKey(id, passphrase, exported.isHandedOut);
+  await once(['told', ...name], async () => {
+    const { file, line, keyword } = id.place;
+    warn(
+      `${file}:${line}: ${keyword}: gpg does not hand this key out and decrypts with it itself: each packet takes a gpg process, so do write HMAC_KEY_BASE64`,
+    );
+  });
+  return kept;
+}
+
+/** Null if parts of it are elsewhere: a card's stub cannot even be read. */
+async function wholeSecretKey(data: Buffer): Promise<SecretKey | null> {
+  try {
+    const [key] = await readSecretKeys(data);
+    return key === undefined || key.isStub ? null : key;
+  } catch (error) {
+    if (error instanceof KeyError) return null;
+    throw error;
   }
-  const [key] = keys;
-  if (key === undefined) throw new ConfigError(id.place, 'gpg exported no key; write its fingerprint');
-  return key;
+}
+
+/** Null if gpg does not decrypt with it. */
+async function keptKey(
+  home: GnupgHome,
+  id: string,
+  passphrase: string | null,
+  { fewAtOnce, nowSeconds }: Loading,
+): Promise<KeptKey | null> {
+  const [certificate] = await readCertificates(await exportOneCertificate(home, id));
+  if (certificate === undefined) return null;
+  const key = new KeptKey(certificate, gpgKeeper(home, passphrase, fewAtOnce));
+  return (await provesItsKeeper(key, nowSeconds)) ? key : null;
+}
+
+function noSecretKey(
+  id: Stated<string>,
+  passphrase: Stated<string> | null,
+  isHandedOut: boolean,
+): ConfigError {
+  if (isHandedOut) {
+    return new ConfigError(
+      id.place,
+      'gpg has only a stub of this key and cannot decrypt with it; put the card in, and write its PIN as GPG_DECRYPT_PW',
+    );
+  }
+  return passphrase === null
+    ? new ConfigError(id.place, 'gpg needs the passphrase of this key; write GPG_DECRYPT_PW too')
+    : new ConfigError(passphrase.place, 'gpg refuses this passphrase; write the one of GPG_DECRYPT_ID');
 }
 
 async function loadSigners(text: OpenPgpText, home: GnupgHome, once: Once): Promise<readonly Certificate[]> {
