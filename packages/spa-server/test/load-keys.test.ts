@@ -11,7 +11,12 @@ import { parseAccessText } from './access-text.ts';
 
 const skip = lackingPrograms('gpg');
 
-const CONTEXT = { nowSeconds: Math.floor(Date.now() / 1000), warn: () => {} };
+const CONTEXT = {
+  get nowSeconds() {
+    return Math.floor(Date.now() / 1000);
+  },
+  warn: () => {},
+};
 const PASSPHRASE = 'correct horse battery';
 
 /** A folder that is gone after the test, and a GnuPG home in it. */
