@@ -1,4 +1,5 @@
 import { type DigestName, HMAC_KEY_MAX_BYTES, SYMMETRIC_KEY_MAX_BYTES } from 'spa-core';
+import type { RcLine } from './rc-stanza.ts';
 
 /** Lengths of the keys to make, in bytes; absent: as fwknop has them. */
 export interface KeyLengths {
@@ -6,16 +7,19 @@ export interface KeyLengths {
   readonly hmacKey?: number;
 }
 
-/** New keys as lines for `.fwknoprc` and `access.conf` alike. */
+/** New keys as settings for `.fwknoprc` and `access.conf` alike. */
 export function generateKeys(
   hmacDigest: DigestName,
   lengths: KeyLengths,
   random: (bytes: number) => Uint8Array,
-): string {
+): readonly RcLine[] {
   const base64 = (length: number): string => Buffer.from(random(length)).toString('base64');
   const key = base64(lengths.key ?? SYMMETRIC_KEY_MAX_BYTES);
   const hmacKey = base64(lengths.hmacKey ?? HMAC_KEY_BYTES[hmacDigest]);
-  return `KEY_BASE64: ${key}\nHMAC_KEY_BASE64: ${hmacKey}\n`;
+  return [
+    { keyword: 'KEY_BASE64', value: key },
+    { keyword: 'HMAC_KEY_BASE64', value: hmacKey },
+  ];
 }
 
 /** fwknop's own lengths; it makes none for SHA-3. */

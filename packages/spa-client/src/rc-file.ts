@@ -17,6 +17,8 @@ export interface RcStanza {
 /** An rc file: fwknop's `.fwknoprc`. */
 export interface RcFile {
   readonly file: string;
+  /** As it was read, with a byte order mark if it has one. */
+  readonly text: string;
   readonly stanzas: readonly RcStanza[];
 }
 
@@ -66,7 +68,7 @@ export function parseRcFile(file: string, text: string): RcFile {
       current.push(line);
     }
   }
-  return { file, stanzas };
+  return { file, text, stanzas };
 }
 
 /**
@@ -90,17 +92,23 @@ function mustFindStanza(rcFile: RcFile, name: string): RcStanza {
   throw new ConfigError({ file: rcFile.file }, `there is no stanza [${name}]; ${known}`);
 }
 
-function findStanza(rcFile: RcFile, name: string): RcStanza | undefined {
-  return rcFile.stanzas.find((stanza) => sameName(stanza.name, name));
+/** The name in a stanza's first line, without outer blanks; null if the line is none. */
+export function stanzaNameOf(line: string): string | null {
+  return /^\ufeff?\[\s*([^\][]*?)\s*\]\s*([#;].*)?$/.exec(line)?.[1] || null;
 }
 
-function sameName(a: string, b: string): boolean {
+/** True if fwknop takes both for the name of one stanza. */
+export function sameStanza(a: string, b: string): boolean {
   return a.toLowerCase() === b.toLowerCase();
 }
 
+function findStanza(rcFile: RcFile, name: string): RcStanza | undefined {
+  return rcFile.stanzas.find((stanza) => sameStanza(stanza.name, name));
+}
+
 function parseStanzaName(file: string, line: number, content: string): string {
-  const name = /^\[\s*([^\][]*?)\s*\]\s*([#;].*)?$/.exec(content)?.[1];
-  if (name !== undefined && name !== '') return name;
+  const name = stanzaNameOf(content);
+  if (name !== null) return name;
   throw new ConfigError({ file, line }, 'this is no name of a stanza; write [NAME]');
 }
 

@@ -13,6 +13,8 @@ see sshbh --help.
 
 Make keys once, and put the two lines into the rc file and into the server's access.conf:
   spa-client --key-gen
+or have the stanza written, and copy the two lines from there:
+  spa-client --key-gen -n us-east-1 -A tcp/22 -s -D bastion.us-east-1.example.com --save-rc-stanza
 
 ~/.fwknoprc (mode 600). What [default] says is for every run; a stanza overrides it; an option overrides both:
   [default]

@@ -1,4 +1,5 @@
 import { formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
+import type { RcLine } from '../rc-stanza.ts';
 import { type Keyword, readCommand, readSetting, type Settings, ValueError } from '../settings.ts';
 
 /** What a command line of spa-client says. */
@@ -6,6 +7,8 @@ export interface ClientCommand {
   /** Settings that override the rc file's. */
   readonly settings: Settings;
   readonly orders: Orders;
+  /** The same settings as lines of an rc file. What only an option can say is not among them. */
+  readonly rcLines: readonly RcLine[];
   /** Given options that put a secret where every user of the machine can read it. */
   readonly exposedSecrets: readonly string[];
 }
@@ -19,6 +22,8 @@ export interface Orders {
   readonly 'no-rc-file'?: true;
   readonly 'no-home-dir'?: true;
   readonly 'stanza-list'?: true;
+  readonly 'save-rc-stanza'?: true;
+  readonly 'force-stanza'?: true;
   readonly test?: true;
   readonly 'save-packet'?: string;
   readonly 'save-packet-append'?: true;
@@ -40,8 +45,13 @@ export function parseClientCommand(argv: readonly string[]): ClientCommand {
     throw new UsageError(`what is "${positionals[0]}"? every value belongs to an option`);
   const given = OPTIONS.filter((row) => values[row.long] !== undefined);
   checkConflicts(given.map((row) => row.long));
+  const settings: Settings = Object.assign({}, ...given.map((row) => settingsOf(row, values[row.long])));
   return {
-    settings: Object.assign({}, ...given.map((row) => settingsOf(row, values[row.long]))),
+    settings,
+    rcLines: rcLinesOf(
+      given.flatMap((row) => rcLineOf(row, values[row.long]) ?? []),
+      settings,
+    ),
     orders: values,
     exposedSecrets: given.filter((row: ClientOption) => row.secret).map((row) => `--${row.long}`),
   };
@@ -143,7 +153,9 @@ const OPTIONS = [
   { group: 'rc', long: 'no-rc-file', help: 'read no rc file' },
   { group: 'rc', long: 'no-home-dir', help: 'look for no file in the home directory' },
   { group: 'rc', long: 'stanza-list', help: "list the rc file's stanzas and exit" },
-  { group: 'rc', long: 'no-save-args', help: 'nothing is ever saved; for compatibility' },
+  { group: 'rc', long: 'save-rc-stanza', help: 'write these options to stanza [NAME] of -n, or else of -D, and go on' },
+  { group: 'rc', long: 'force-stanza', help: 'replace one that is there without a question' },
+  { group: 'rc', long: 'no-save-args', keyword: 'NO_SAVE_ARGS', value: 'Y', help: 'nothing is ever saved; for compatibility' },
 
   { group: 'do', long: 'test', short: 'T', help: 'make the packet, print it, decode it again, do not send it' },
   { group: 'do', long: 'save-packet', short: 'B', argument: 'FILE', help: 'write the packet to a file too' },
@@ -169,8 +181,6 @@ const OPTIONS = [
   { long: 'last-cmd', short: 'l', refused: SAVING, help: '' },
   { long: 'save-args-file', short: 'E', argument: 'FILE', refused: SAVING, help: '' },
   { long: 'show-last', refused: SAVING, help: '' },
-  { long: 'save-rc-stanza', refused: 'writing the rc file is not supported; add the stanza with an editor', help: '' },
-  { long: 'force-stanza', refused: 'writing the rc file is not supported; add the stanza with an editor', help: '' },
   { long: 'fault-injection-tag', argument: 'TAG', refused: 'that is for test builds of fwknop', help: '' },
 ] as const satisfies readonly ClientOption[];
 
@@ -194,6 +204,9 @@ const CONFLICTS: readonly (readonly LongName[])[] = [
   ['stdin', 'fd'],
   ['rc-file', 'no-rc-file'],
   ['stanza-list', 'no-rc-file'],
+  ['save-rc-stanza', 'no-rc-file'],
+  ['save-rc-stanza', 'no-home-dir'],
+  ['save-rc-stanza', 'key-gen-file'],
 ];
 
 function checkConflicts(given: readonly LongName[]): void {
@@ -207,8 +220,7 @@ function checkConflicts(given: readonly LongName[]): void {
 function settingsOf(row: ClientOption, given: string | number | true | undefined): Settings {
   if (row.refused !== undefined) throw new UsageError(`--${row.long}: ${row.refused}`);
   const gpg: Settings = row.gpg ? { useGpg: true } : {};
-  const argument = String(given);
-  const value = typeof row.value === 'function' ? row.value(argument) : (row.value ?? argument);
+  const value = rcValueOf(row, given);
   try {
     if (row.read !== undefined) return row.read(value);
     return row.keyword === undefined ? gpg : { ...readSetting(row.keyword, value), ...gpg };
@@ -216,4 +228,20 @@ function settingsOf(row: ClientOption, given: string | number | true | undefined
     if (error instanceof ValueError) throw new UsageError(`--${row.long}: ${error.message}`);
     throw error;
   }
+}
+
+function rcValueOf(row: ClientOption, given: string | number | true | undefined): string {
+  const argument = String(given);
+  return typeof row.value === 'function' ? row.value(argument) : (row.value ?? argument);
+}
+
+function rcLineOf(row: ClientOption, given: string | number | true | undefined): RcLine | null {
+  return row.keyword === undefined ? null : { keyword: row.keyword, value: rcValueOf(row, given) };
+}
+
+/** One line a keyword, and what the others imply. */
+function rcLinesOf(lines: readonly RcLine[], settings: Settings): readonly RcLine[] {
+  const implied: readonly RcLine[] = settings.useGpg ? [{ keyword: 'USE_GPG', value: 'Y' }] : [];
+  const byKeyword = new Map([...implied, ...lines].map((line) => [line.keyword, line]));
+  return [...byKeyword.values()];
 }

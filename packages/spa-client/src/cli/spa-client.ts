@@ -41,9 +41,17 @@ async function main(argv: readonly string[]): Promise<number> {
   if (orders.version)
     return print(`spa-client ${packageVersion()}, FKO protocol version ${PROTOCOL_VERSION}\n`);
   if (orders['key-gen'] || orders['key-gen-file'] !== undefined) return makeKeys(command);
+  if (orders['force-stanza'] && !orders['save-rc-stanza'])
+    throw new UsageError('--force-stanza goes with --save-rc-stanza; give that too');
+  if (orders['save-rc-stanza']) {
+    const { saveStanza } = await import('./save-stanza.ts');
+    await saveStanza(command, []);
+  }
   const rcFile = openRcFile(command);
   if (orders['stanza-list']) return listStanzas(rcFile);
-  return knock(command, { ...stanzaSettings(rcFile, orders['named-config'] ?? null), ...command.settings });
+  // What was saved is no more than the options say.
+  const stanza = orders['save-rc-stanza'] ? null : (orders['named-config'] ?? null);
+  return knock(command, { ...stanzaSettings(rcFile, stanza), ...command.settings });
 }
 
 async function knock({ orders, exposedSecrets }: ClientCommand, settings: Settings): Promise<number> {
@@ -136,7 +144,8 @@ function listStanzas(rcFile: RcFile): number {
   return print(`The following stanzas are configured in ${rcFile.file} :\n${names}`);
 }
 
-function makeKeys({ orders, settings }: ClientCommand): number {
+async function makeKeys(command: ClientCommand): Promise<number> {
+  const { orders, settings } = command;
   const lengths = {
     ...(orders['key-len'] === undefined
       ? {}
@@ -146,9 +155,17 @@ function makeKeys({ orders, settings }: ClientCommand): number {
       : { hmacKey: lengthOf('hmac-key-len', orders['hmac-key-len'], HMAC_KEY_MAX_BYTES) }),
   };
   const keys = generateKeys(settings.hmacDigest ?? 'sha256', lengths, randomBytes);
+  if (orders['save-rc-stanza']) {
+    const { saveStanza } = await import('./save-stanza.ts');
+    const saved = await saveStanza(command, keys);
+    return saved === null
+      ? ExitCode.failure
+      : print(`[+] Wrote Rijndael and HMAC keys to rc file: ${saved}\n`);
+  }
+  const text = keys.map(({ keyword, value }) => `${keyword}: ${value}\n`).join('');
   const file = orders['key-gen-file'];
-  if (file === undefined) return print(keys);
-  writePrivateFile(file, keys);
+  if (file === undefined) return print(text);
+  writePrivateFile(file, text);
   return print(`[+] Wrote Rijndael and HMAC keys to: ${file}\n`);
 }
 

@@ -41,6 +41,20 @@ export async function askOnTerminal(terminal: number, what: string): Promise<Sec
   return new Secret(Buffer.from(end.line, 'utf8'));
 }
 
+/** Asks whether to do something on a terminal, and closes the terminal's descriptor. Anything but a yes is a no. */
+export async function confirmOnTerminal(terminal: number, question: string): Promise<boolean> {
+  const input = new ReadStream(terminal);
+  const lines = createInterface({ input });
+  writeSync(terminal, `${question} [y/N] `);
+  const answer = await new Promise<string>((resolve) => {
+    lines.once('line', resolve);
+    lines.once('close', () => resolve(''));
+  });
+  lines.close();
+  input.destroy();
+  return /^y(es)?$/i.test(answer.trim());
+}
+
 type Answer = { readonly line: string } | 'interrupted' | 'closed';
 
 /** The shell that started us must see the signal, or it would go on with its script. */
