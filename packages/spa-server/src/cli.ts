@@ -75,14 +75,19 @@ async function serveInForeground(options: Options): Promise<number> {
 }
 
 async function checkConfiguration({ source }: Options): Promise<number> {
-  const { config, stanzas, roster, warnings } = await loadConfiguration(source);
+  const { config, stanzas, roster, warnings, differences } = await loadConfiguration(source);
   for (const line of warnings) complain(line);
   const count = stanzas.length === 1 ? '1 stanza' : `${stanzas.length} stanzas`;
   print(
     `configuration OK: ${count} in ${config.accessFolder ?? config.accessFile}, UDP port ${config.udpPort}\n`,
   );
   if (roster !== null) print(`${describeRoster(roster)}${roster.isNew ? ' (not yet)' : ''}\n`);
+  if (differences.length > 0) print(`what differs from fwknopd:\n${differences.map(indented).join('')}`);
   return ExitCode.ok;
+}
+
+function indented(line: string): string {
+  return `  ${printable(line)}\n`;
 }
 
 async function checkDigestCache({ source }: Options): Promise<number> {

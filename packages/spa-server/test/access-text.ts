@@ -1,10 +1,10 @@
 import { ConfigError } from 'spa-host';
 import { parseAccessConfig, type StanzaText } from '../src/config/access-config.ts';
 import type { ConfigFiles } from '../src/config/config-files.ts';
-import type { Parsed } from '../src/config/server-config.ts';
+import type { ParsedConfig } from '../src/config/server-config.ts';
 
 /** Stanzas of one file with that text. */
-export function parseAccessText(file: string, text: string): Parsed<readonly StanzaText[]> {
+export function parseAccessText(file: string, text: string): ParsedConfig<readonly StanzaText[]> {
   return parseAccessConfig([file], filesOf({ [file]: text }));
 }
 

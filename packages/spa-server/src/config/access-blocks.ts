@@ -1,7 +1,8 @@
 import { ConfigError, type ConfigPlace, parseConfigLines } from 'spa-host';
 import type { ConfigFiles } from './config-files.ts';
+import { ACCESS_DIFFERENCES, differencesOf } from './differences.ts';
 import { type KeywordTable, readSettings, type Statement, statementOf } from './keywords.ts';
-import type { Parsed } from './server-config.ts';
+import type { ParsedConfig } from './server-config.ts';
 import { readPath } from './values.ts';
 
 /** The statements of a stanza, its `SOURCE` first. */
@@ -18,17 +19,22 @@ export function readBlocks(
   paths: readonly string[],
   files: ConfigFiles,
   table: KeywordTable,
-): Parsed<readonly Block[]> {
+): ParsedConfig<readonly Block[]> {
   const warnings: string[] = [];
-  const value = paths.flatMap((path) => blocksOf([path], null, { files, table, warnings }));
-  return { value, warnings };
+  const includes: Statement[] = [];
+  const value = paths.flatMap((path) => blocksOf([path], null, { files, table, warnings, includes }));
+  return { value, warnings, differences: differencesOf(ACCESS_DIFFERENCES, NONE, includes) };
 }
 
 interface Reading {
   readonly files: ConfigFiles;
   readonly table: KeywordTable;
   readonly warnings: string[];
+  /** The statements that named other files. */
+  readonly includes: Statement[];
 }
+
+const NONE: ReadonlySet<string> = new Set();
 
 /** fwknopd's limit: a file, what it includes, and what that includes. */
 const MAX_DEPTH = 3;
@@ -43,6 +49,7 @@ function blocksOf(paths: readonly string[], from: ConfigPlace | null, reading: R
   let included: Block[] = [];
   for (const statement of statementsOf(paths.at(-1) ?? '', from, reading)) {
     const { keyword } = statement;
+    if (keyword.startsWith('%include')) reading.includes.push(statement);
     if (keyword === '%include' || keyword === '%include_folder') {
       const files = filesNamed(statement, reading);
       included.push(...files.flatMap((file) => include([...paths, file], statement.place, reading)));

@@ -15,8 +15,10 @@ import { NO_NAT as WITHOUT_NAT } from '../decision/nat.ts';
 import type { Stanza } from '../decision/stanza.ts';
 import { type Block, readBlocks } from './access-blocks.ts';
 import type { ConfigFiles } from './config-files.ts';
+import { ACCESS_DIFFERENCES, differencesOf } from './differences.ts';
 import {
   ignored,
+  ignoredKeywords,
   type KeywordTable,
   type ReadValue,
   readSettings,
@@ -27,7 +29,7 @@ import {
   warnOfRepetition,
   withAliases,
 } from './keywords.ts';
-import type { Parsed } from './server-config.ts';
+import type { ParsedConfig } from './server-config.ts';
 import {
   integerBetween,
   keyBase64,
@@ -84,7 +86,7 @@ export interface OpenPgpText {
 export function parseAccessConfig(
   paths: readonly string[],
   files: ConfigFiles,
-): Parsed<readonly StanzaText[]> {
+): ParsedConfig<readonly StanzaText[]> {
   const blocks = readBlocks(paths, files, ACCESS_KEYWORDS);
   if (blocks.value.length === 0) {
     throw new ConfigError(
@@ -94,7 +96,11 @@ export function parseAccessConfig(
   }
   const warnings = [...blocks.warnings];
   const value = blocks.value.map((block, index) => readStanza(block, index + 1, warnings));
-  return { value, warnings };
+  const withoutEffect = ignoredKeywords(KEYWORDS);
+  const differences = blocks.value.flatMap((block) =>
+    differencesOf(ACCESS_DIFFERENCES, withoutEffect, block),
+  );
+  return { value, warnings, differences: [...blocks.differences, ...differences] };
 }
 
 const NO_COMMANDS = 'commands from packets are not run; write N or remove the line';

@@ -63,6 +63,11 @@ export function withAliases<Table extends KeywordTable>(
 /** A row for a setting that tunes what does not exist here: any value is accepted and none matters. */
 export const ignored: ReadValue<null> = () => null;
 
+/** The keywords of a table whose value does not matter. */
+export function ignoredKeywords(table: KeywordTable): ReadonlySet<string> {
+  return new Set(Object.keys(table).filter((keyword) => table[keyword] === ignored));
+}
+
 /** A row for a setting whose absence changes what its author meant. `instead` says what to write. */
 export function refused(instead: string): ReadValue<null> {
   return (_, place) => {

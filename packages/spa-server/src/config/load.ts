@@ -7,7 +7,7 @@ import { type LoadedRoster, loadRoster } from '../roster/load-roster.ts';
 import { parseAccessConfig, type StanzaText } from './access-config.ts';
 import { decodeText, HOST_FILES } from './config-files.ts';
 import type { Statement } from './keywords.ts';
-import { type Parsed, parseServerConfig, type ServerConfig } from './server-config.ts';
+import { type ParsedConfig, parseServerConfig, type ServerConfig } from './server-config.ts';
 
 /** Where the configuration starts: a file, and what the command line says on top of it. */
 export interface ConfigSource {
@@ -26,6 +26,8 @@ export interface Configuration {
   readonly roster: LoadedRoster | null;
   /** One line each, for the operator. */
   readonly warnings: readonly string[];
+  /** Where its files mean something else to fwknopd, one line each. */
+  readonly differences: readonly string[];
 }
 
 /**
@@ -43,11 +45,18 @@ export async function loadConfiguration(source: ConfigSource): Promise<Configura
   const context = { nowSeconds: Math.floor(Date.now() / 1000), warn };
   if (config.roster !== null) mustAllSign(access.value);
   const stanzas = await loadKeys(access.value, config.gnupg, context);
-  if (config.roster === null) return { config, stanzas, roster: null, warnings };
+  const differences = [...server.differences, ...access.differences];
+  if (config.roster === null) return { config, stanzas, roster: null, warnings, differences };
   const { file } = config.roster;
   const roster = await loadRoster(config.roster, context);
   const warnAt = (line: string): void => warn(`${formatPlace(file.place)} ${line}`);
-  return { config, stanzas: enrol(stanzas, roster.roster, file.place, warnAt), roster, warnings };
+  return {
+    config,
+    stanzas: enrol(stanzas, roster.roster, file.place, warnAt),
+    roster,
+    warnings,
+    differences,
+  };
 }
 
 /** Reads fwknopd.conf alone: enough to find a running daemon. @throws ConfigError */
@@ -55,7 +64,7 @@ export function loadServerConfig({
   configFile,
   overrideFiles,
   overrides,
-}: ConfigSource): Parsed<ServerConfig> {
+}: ConfigSource): ParsedConfig<ServerConfig> {
   const text = readConfigFile(configFile, 'config-file');
   const more = overrideFiles.map((file) => ({ file, text: readConfigFile(file, 'override-config') }));
   return parseServerConfig(configFile, text, overrides, more);

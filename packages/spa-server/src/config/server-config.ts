@@ -20,8 +20,10 @@ import {
 import { type NftChain, parseNftChain } from '../firewall/nft-place.ts';
 import type { RosterConfig } from '../roster/load-roster.ts';
 import type { LogFormat } from '../system/log.ts';
+import { differencesOf, SERVER_DIFFERENCES, silentDifferencesOf } from './differences.ts';
 import {
   ignored,
+  ignoredKeywords,
   type KeywordTable,
   type ReadValue,
   readSettings,
@@ -103,6 +105,12 @@ export interface Parsed<T> {
   readonly warnings: readonly string[];
 }
 
+/** The same of a file that fwknopd reads too. */
+export interface ParsedConfig<T> extends Parsed<T> {
+  /** Where it means something else to fwknopd, one line each. */
+  readonly differences: readonly string[];
+}
+
 /** A file that was read. */
 export interface ConfigText {
   readonly file: string;
@@ -122,10 +130,10 @@ export function parseServerConfig(
   text: string,
   overrides: readonly Statement[],
   more: readonly ConfigText[] = [],
-): Parsed<ServerConfig> {
+): ParsedConfig<ServerConfig> {
   const files = [{ file, text }, ...more].map(readStatements);
-  const statements = expandVariables(files.flat(), overrides);
-  const settings = readSettings(KEYWORDS, [...statements, ...overrides]);
+  const statements = [...expandVariables(files.flat(), overrides), ...overrides];
+  const settings = readSettings(KEYWORDS, statements);
   const gnupg = {
     directory: settings.GPG_HOME_DIR?.value ?? '/root/.gnupg',
     program: settings.GPG_EXE?.value ?? 'gpg',
@@ -157,6 +165,10 @@ export function parseServerConfig(
   return {
     value,
     warnings: [...files.flatMap((statements) => warnOfRepetition(statements)), ...warnOfInterface(settings)],
+    differences: [
+      ...differencesOf(SERVER_DIFFERENCES, ignoredKeywords(KEYWORDS), statements),
+      ...silentDifferencesOf(file, statements),
+    ],
   };
 }
 
