@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { IpAddress } from 'spa-core';
+import { Commands, originOf } from './commands/commands.ts';
+import { type CycleJournal, NO_JOURNAL, openCycleJournal } from './commands/cycle-journal.ts';
+import { JournalError } from './commands/cycles.ts';
 import { protectedPorts, type ServerConfig } from './config/server-config.ts';
 import { answerControl, kernelCounters } from './control/answer.ts';
 import type { ControlAnswer, ControlRequest, CountersAnswer } from './control/protocol.ts';
@@ -21,9 +24,10 @@ import {
 } from './firewall/firewall.ts';
 import { firewallFromConfig } from './firewall/from-config.ts';
 import { createMemoryFirewall } from './firewall/memory.ts';
-import type { Doorkeeper, Holder } from './grants/doorkeeper.ts';
+import type { Doorkeeper, Holder, Revocation } from './grants/doorkeeper.ts';
 import { createDoorkeeper } from './grants/from-folder.ts';
 import { createInnerHosts, UnknownHostError } from './grants/inner-host.ts';
+import type { GrantSelector } from './grants/ledger.ts';
 import { formerPackets, isAmong } from './replay/digest-cache.ts';
 import { replayFromConfig, volatileReplayFolder } from './replay/from-config.ts';
 import { createMemoryReplayStore } from './replay/memory.ts';
@@ -68,6 +72,8 @@ export interface DaemonPorts {
   readonly replay: ReplayStore;
   /** Digests of packets that fwknopd took before us, see {@link formerPackets}. Left out: there are none. */
   readonly former?: ReadonlySet<string>;
+  /** Where close commands are kept for the next daemon. Left out: nowhere. */
+  readonly journal?: CycleJournal;
   /** Where grants are kept for the next daemon, and where this one is asked (`--revoke`). Left out: nowhere. */
   readonly runFolder?: string;
 }
@@ -157,6 +163,7 @@ class RunningDaemon implements Daemon {
   readonly #housekeeping: NodeJS.Timeout;
   readonly #watch: NodeJS.Timeout;
   readonly #keeper: Doorkeeper;
+  readonly #commands: Commands;
   #control: ControlSocket | null = null;
   /** What answers wait for. */
   #busy: Promise<unknown> = Promise.resolve();
@@ -185,6 +192,13 @@ class RunningDaemon implements Daemon {
     // An end in disorder is told to whoever closes the daemon: nobody has to wait for `closed`.
     this.closed.catch(() => {});
     this.#keeper = createDoorkeeper(ports.firewall, parts.log, ports.runFolder ?? null);
+    this.#commands = new Commands({
+      journal: ports.journal ?? NO_JOURNAL,
+      report: ports.report,
+      log: parts.log,
+      config: () => this.#config.commands,
+      dryRun: parts.dryRun,
+    });
     this.#housekeeping = setInterval(() => void this.#begin(this.#keepHouse()), HOUSEKEEPING_MS).unref();
     this.#watch = setInterval(() => void this.#begin(this.#keeper.look()), WATCH_MS).unref();
   }
@@ -201,6 +215,7 @@ class RunningDaemon implements Daemon {
       this.#control = await this.#listenControl();
       const flush = this.#config.firewall.flushAtInit;
       await this.#keeper.start(policyOf(this.#config, this.#stanzas), { flush });
+      await this.#commands.start();
       await this.#closeDoorsOfOthers([]);
     } finally {
       started();
@@ -235,7 +250,11 @@ class RunningDaemon implements Daemon {
         const stanza = this.#stanzas[opened.stanzaNumber - 1];
         return report.denied(candidate, opened, verdict.reason, stanza?.requireUsername ?? null);
       }
-      if (verdict.kind !== 'grant') return report.denied(candidate, opened, 'command-not-allowed', null);
+      if (verdict.kind !== 'grant' && this.#keeper.isRevokedSince(epoch, originOf(candidate, verdict))) {
+        return report.revoked(candidate, opened);
+      }
+      if (verdict.kind === 'run') return this.#commands.run(candidate, verdict);
+      if (verdict.kind === 'cycle') return await this.#commands.cycle(candidate, verdict);
       const grant = await this.#grantOf(verdict.grant);
       if (grant === 'nat-target') return report.denied(candidate, opened, grant, null);
       const granted = await this.#keeper.grant(grant, holderOf(opened), epoch);
@@ -389,20 +408,29 @@ class RunningDaemon implements Daemon {
     const earlier = signersOf(before);
     const wereIn = [...earlier.keys()].filter((signer) => mayComeIn(earlier.get(signer), now));
     const current = signersOf(stanzas);
-    for (const signer of new Set([...wereIn, ...this.#keeper.operators()])) {
+    const holders = [...this.#keeper.operators(), ...this.#commands.operators()];
+    for (const signer of new Set([...wereIn, ...holders])) {
       if (mayComeIn(current.get(signer), now)) continue;
       const name = earlier.get(signer)?.find((terms) => terms.name !== null)?.name ?? null;
       this.#parts.log.warning(
         `${name === null ? signer : `${name} (${signer})`} may not come in any more: closing the doors, not the connections`,
       );
       try {
-        await this.#keeper.revoke({ by: 'operator', fingerprint: signer }, { cut: null });
+        await this.#revoke({ by: 'operator', fingerprint: signer }, { cut: null });
       } catch (error) {
         // They are nobody's any more, and the keeper goes on until they are closed.
         if (!(error instanceof FirewallError)) throw error;
         this.#parts.log.error(error.message);
       }
     }
+  }
+
+  /** Doors close in the firewall, and by commands. @throws FirewallError */
+  #revoke(which: GrantSelector, options: Parameters<Doorkeeper['revoke']>[1]): Promise<Revocation> {
+    // First the keeper, which refuses whatever is on its way.
+    const revoking = this.#keeper.revoke(which, options);
+    this.#commands.revoke(which);
+    return revoking;
   }
 
   /** Without it doors open all the same. */
@@ -424,6 +452,7 @@ class RunningDaemon implements Daemon {
     await this.#busy;
     return answerControl(request, {
       keeper: this.#keeper,
+      revoke: (which, options) => this.#revoke(which, options),
       firewall: this.#ports.firewall,
       counters: () => this.#counters(),
       roster: () => (this.#roster === null ? null : describeRoster(this.#roster)),
@@ -437,11 +466,13 @@ class RunningDaemon implements Daemon {
 
   #receptionCounters(): readonly Counter[] {
     const { udp, turnstile, report } = this.#ports;
+    const closes = this.#commands.pending;
     const lost = udp.lost();
     return [
       { what: 'datagrams received', count: udp.received() },
       ...report.counters(),
       { what: 'waiting for public-key work', count: turnstile.waiting },
+      ...(closes === 0 ? [] : [{ what: 'close commands still to be run', count: closes }]),
       ...(lost === null ? [] : [{ what: 'dropped by the kernel: the receive buffer was full', count: lost }]),
     ];
   }
@@ -488,9 +519,12 @@ class RunningDaemon implements Daemon {
     report.summarize();
     const flush = this.#config.firewall.flushAtExit;
     this.#keeper.close({ flush });
+    // Doors do not wait for commands, which may take their time.
+    const closing = this.#commands.close({ runPending: flush });
     try {
       await firewall.close({ flush });
     } finally {
+      await closing;
       await replay.close();
     }
   }
@@ -498,7 +532,7 @@ class RunningDaemon implements Daemon {
 
 /** Not the remote's fault, and the daemon lives on. */
 function isSystemsFault(error: unknown): error is Error {
-  return error instanceof ReplayError || error instanceof FirewallError || error instanceof UnknownHostError;
+  return [ReplayError, FirewallError, UnknownHostError, JournalError].some((fault) => error instanceof fault);
 }
 
 function policyOf(config: ServerConfig, stanzas: readonly Stanza[]): GatePolicy {
@@ -556,6 +590,7 @@ async function openConfiguredPorts({ config, dryRun, log }: DaemonParts): Promis
     replay: await replayFromConfig(config, nowSeconds, (line) => log.warning(line)),
     former: formerPackets(config, nowSeconds(), log),
     runFolder: config.runFolder,
+    journal: openCycleJournal(`${config.replayStore}-closes`),
   };
 }
 

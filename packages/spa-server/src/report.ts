@@ -1,8 +1,12 @@
 import { formatProtoPort, formatProtoPorts, type IpAddress, type NatTarget } from 'spa-core';
+import type { CommandOrigin } from './commands/cycle-journal.ts';
+import type { CycleRound } from './commands/cycles.ts';
+import type { Ending } from './commands/execute.ts';
+import type { Account } from './decision/commands.ts';
 import type { ForwardTerms } from './decision/nat.ts';
 import type { Authentic, Datagram, DenyReason, GrantTerms, IgnoreCode } from './decision/verdict.ts';
 import type { FirewallCounter } from './firewall/firewall.ts';
-import type { Asked, Forwarded } from './log/event.ts';
+import type { Asked, Forwarded, PacketOf } from './log/event.ts';
 import type { Claim } from './replay/replay-store.ts';
 import type { Log } from './system/log.ts';
 import type { DropReason } from './transport/turnstile.ts';
@@ -18,6 +22,14 @@ export interface Report {
   granted(from: Sender, opened: Authentic, grant: GrantTerms, expiresAt: number): void;
   /** `requiredUsername`: what the stanza's `REQUIRE_USERNAME` says. */
   denied(from: Sender, opened: Authentic, reason: DenyReason, requiredUsername: string | null): void;
+  /** Permitted, and not run: too many commands run. */
+  busy(from: Sender, opened: Authentic): void;
+  commandStarted(from: Sender, opened: Authentic, words: readonly string[], account: Account | null): void;
+  commandEnded(origin: CommandOrigin, ending: Ending): void;
+  cycleOpening(from: Sender, opened: Authentic, round: CycleRound): void;
+  cycleClosing(origin: CommandOrigin, words: readonly string[]): void;
+  /** Of an open or a close command. */
+  cycleEnded(origin: CommandOrigin, words: readonly string[], ending: Ending): void;
   /** Permitted, and revoked before the door was open. */
   revoked(from: Sender, opened: Authentic): void;
   outdated(from: Sender, opened: Authentic, differenceSeconds: number): void;
@@ -68,6 +80,37 @@ export function createReport(log: Log): Report {
       add(totals, `denied: ${reason}`, 1);
       log.event({ event: 'denied', ...asked(from, opened), reason, requiredUsername });
     },
+    busy: (from, opened) => {
+      add(totals, 'denied: commands-busy', 1);
+      log.event({ event: 'denied', ...asked(from, opened), reason: 'commands-busy', requiredUsername: null });
+    },
+    commandStarted: (from, opened, words, account) => {
+      add(totals, 'commands', 1);
+      const { request } = opened.message;
+      const command = request.kind === 'command' ? request.command : words.join(' ');
+      log.event({
+        event: 'command-started',
+        ...asked(from, opened),
+        command,
+        runs: words.join(' '),
+        account,
+      });
+    },
+    commandEnded: (origin, ending) => log.event({ event: 'command-ended', ...packetOf(origin), ending }),
+    cycleOpening: (from, opened, { open, close, seconds }) => {
+      add(totals, 'opened by commands', 1);
+      log.event({
+        event: 'cycle-opening',
+        ...asked(from, opened),
+        command: open.join(' '),
+        closeCommand: close?.join(' ') ?? null,
+        closesAfterSeconds: close === null ? null : seconds,
+      });
+    },
+    cycleClosing: (origin, words) =>
+      log.event({ event: 'cycle-closing', ...packetOf(origin), command: words.join(' ') }),
+    cycleEnded: (origin, words, ending) =>
+      log.event({ event: 'cycle-ended', ...packetOf(origin), command: words.join(' '), ending }),
     revoked: (from, opened) => {
       add(totals, 'denied: revoked', 1);
       log.event({ event: 'denied', ...asked(from, opened), reason: 'revoked', requiredUsername: null });
@@ -163,6 +206,10 @@ function asked({ source }: Sender, opened: Authentic): Asked {
     packet: id,
     request: request(opened),
   };
+}
+
+function packetOf({ source, stanza, id }: CommandOrigin): PacketOf {
+  return { source, stanza, packet: id };
 }
 
 function request({ message: { request } }: Authentic): string {

@@ -66,7 +66,7 @@ t.test('keywords of a stanza set what they are called after', async (t) => {
     [[HMAC, 'HMAC_DIGEST_TYPE SHA512'], { hmac: { digest: 'sha512' } }],
     [[HMAC], { hmac: { digest: 'sha256' } }],
     [['HMAC_KEY a pass phrase'], { hmac: { digest: 'sha256' } }],
-    [['ENCRYPTION_MODE cbc', 'ENABLE_CMD_EXEC N', 'CMD_EXEC_USER nobody', 'DESTINATION any'], {}],
+    [['ENCRYPTION_MODE cbc', 'DESTINATION any'], {}],
     [
       [...gpg, 'GPG_HOME_DIR keys', 'GPG_DECRYPT_PW swordfish', 'GPG_REQUIRE_SIG N'],
       {
@@ -192,14 +192,6 @@ t.test('what is wrong is one line with the place and what to write', async (t) =
     [
       [KEY, 'HMAC_DIGEST_TYPE sha256'],
       ':3: HMAC_DIGEST_TYPE: there is no HMAC key; write HMAC_KEY_BASE64 too',
-    ],
-    [
-      [KEY, 'ENABLE_CMD_EXEC Y'],
-      ':3: ENABLE_CMD_EXEC: commands from packets are not run; write N or remove the line',
-    ],
-    [
-      [KEY, 'CMD_CYCLE_OPEN x'],
-      ':3: CMD_CYCLE_OPEN: open and close commands are not run; remove the line, and the firewall is opened directly',
     ],
     [[KEY, 'FORCE_NAT 10.0.0.1 22'], ':3: FORCE_NAT: NAT is not supported yet; remove the line'],
     ...['2030-01-01', '02/30/2030', '13/01/2030', '12/31/30'].map(

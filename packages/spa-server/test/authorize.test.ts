@@ -22,7 +22,7 @@ const arrival = { source: here, destination: null, forwardedFor: null };
 const there = addressOf('198.51.100.9');
 
 const COMMAND: Request = { kind: 'command', source: null, command: 'id -u' };
-const POLICY = { user: 'nobody', group: null, sudo: null };
+const POLICY = { account: { name: 'nobody:65534', uid: 65_534, gid: 65_534 }, sudo: null };
 const CYCLE = { open: ['ipset', 'add', '$IP'], close: null, timerSeconds: 9 };
 const TARGETS = networksOf('10.0.0.0/24').map((network) => ({ network, ports: [22] }));
 
@@ -173,7 +173,6 @@ const CASES: Readonly<Record<string, Case>> = {
           packetSource: here,
           port: { protocol: 'tcp', port: 22 },
           timeoutSeconds: 9,
-          clientTimeoutSeconds: 0,
         },
       },
     },
@@ -186,7 +185,7 @@ const CASES: Readonly<Record<string, Case>> = {
   'a client gets no more time from them than from a door': {
     message: { clientTimeoutSeconds: 65_536 },
     stanza: { cycle: CYCLE },
-    gets: { kind: 'cycle', cycle: { variables: { timeoutSeconds: 300, clientTimeoutSeconds: 300 } } },
+    gets: { kind: 'cycle', cycle: { variables: { timeoutSeconds: 300 } } },
   },
   'NAT is denied unless it is enabled': {
     message: { request: nat('nat-access', '10.0.0.5', 22) },

@@ -1,12 +1,12 @@
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseIpAddress } from 'spa-core';
 import { until } from 'spa-lab';
 import t, { type Test } from 'tap';
-import { type CycleJournal, openCycleJournal } from '../src/commands/cycle-journal.ts';
+import { type CommandOrigin, type CycleJournal, openCycleJournal } from '../src/commands/cycle-journal.ts';
 import { type CycleRound, Cycles } from '../src/commands/cycles.ts';
 import type { Ending } from '../src/commands/execute.ts';
+import { addressOf } from './gate.ts';
 
 const OK: Ending = { kind: 'ended', status: 0 };
 const FAILED: Ending = { kind: 'ended', status: 1 };
@@ -22,7 +22,7 @@ t.test('open runs when its close is written down, and close when its time is up'
   await until('it is closed', () => rig.ran.includes('close a'));
   t.same(rig.ran, ['open a', 'close a']);
   await until('it is forgotten', () => rig.files().length === 0);
-  t.equal(cycles.pending, 0);
+  t.equal(cycles.origins().length, 0);
   await cycles.close({ runPending: true });
   t.same(rig.ran, ['open a', 'close a']);
 });
@@ -35,7 +35,7 @@ t.test('who asks again has more time; what was opened twice is closed twice, and
   await cycles.begin(round('a', 0.1));
   await cycles.begin(round('b', 0.3));
   rig.endings.set('close a', [OK, FAILED, OK]);
-  await until('all is closed', () => cycles.pending === 0);
+  await until('all is closed', () => cycles.origins().length === 0);
   t.same(rig.ran, ['open a', 'open a', 'open a', 'open b', 'close b', 'close a', 'close a']);
   t.same(
     rig.told.filter((line) => line.startsWith('closing')),
@@ -54,14 +54,14 @@ t.test(
     rig.ran.length = 0;
     rig.wallOffset = 30_000;
     const second = await rig.start();
-    await until('the overdue one has run', () => second.pending === 1);
+    await until('the overdue one has run', () => second.origins().length === 1);
     t.same(rig.ran, ['close short']);
     rig.wallOffset = -3_600_000;
     const third = await rig.start();
-    t.equal(third.pending, 1);
+    t.equal(third.origins().length, 1);
     rig.steadyOffset = 601_000;
     const fourth = await rig.start();
-    t.equal(fourth.pending, 1, 'a clock that was set back does not prolong it');
+    t.equal(fourth.origins().length, 1, 'a clock that was set back does not prolong it');
     await third.close({ runPending: false });
     t.same(rig.ran, ['close short'], 'what is not due is left to the next daemon');
     await fourth.close({ runPending: true });
@@ -74,9 +74,12 @@ t.test('what cannot be written down is not opened', async (t) => {
   const rig = makeRig(t);
   const cycles = await rig.start();
   writeFileSync(rig.folder, 'in the way');
-  await t.rejects(cycles.begin(round('a', 60)), { code: 'EEXIST' });
+  await t.rejects(cycles.begin(round('a', 60)), {
+    name: 'JournalError',
+    message: /^its close command cannot be written down: EEXIST/,
+  });
   t.same(rig.ran, []);
-  t.equal(cycles.pending, 0);
+  t.equal(cycles.origins().length, 0);
   t.equal(await cycles.begin({ ...round('a', 60), close: null }), 'begun', 'NONE needs no journal');
   await cycles.close({ runPending: true });
   t.same(rig.ran, ['open a']);
@@ -92,7 +95,7 @@ t.test('a close that could not run is kept, and one whose open did not run is no
   await cycles.begin(round('b', 600));
   await cycles.begin(round('c', 600));
   await until('a was tried', () => rig.told.some((line) => line === 'close a: tried again in 60 s'));
-  await until('b is forgotten', () => cycles.pending === 2);
+  await until('b is forgotten', () => cycles.origins().length === 2);
   await cycles.close({ runPending: true });
   t.same([...rig.ran].sort(), ['close a', 'close a', 'close c', 'open a', 'open b', 'open c']);
   t.same(rig.files(), []);
@@ -114,6 +117,17 @@ t.test('an open that hangs keeps nobody else waiting, and only so many run', asy
   await until('they have ended', async () => (await cycles.begin(round('x', 600))) === 'begun');
   await cycles.close({ runPending: true });
   t.equal(rig.ran.filter((line) => line.startsWith('close')).length, 17);
+});
+
+t.test('what a revocation is meant for is closed now', async (t) => {
+  const rig = makeRig(t);
+  const cycles = await rig.start();
+  await cycles.begin(round('a', 600));
+  await cycles.begin({ ...round('b', 600), origin: { ...ORIGIN, username: 'bob' } });
+  cycles.revoke({ by: 'user', name: 'bob' });
+  await until('it is closed', () => cycles.origins().length === 1);
+  t.same(rig.ran, ['open a', 'open b', 'close b']);
+  await cycles.close({ runPending: false });
 });
 
 t.test('the journal is run as root, and so nobody else can have written it', async (t) => {
@@ -138,11 +152,10 @@ t.test('the journal is run as root, and so nobody else can have written it', asy
   t.notOk(existsSync(path));
 });
 
-const ORIGIN = {
-  source: parseIpAddress('192.0.2.7') ?? t.fail('address'),
-  stanza: 1,
-  packet: 'f00d',
-} as CycleRound['origin'];
+const ADDRESS = addressOf('192.0.2.7');
+const ORIGIN: CommandOrigin = {
+  ...{ source: ADDRESS, stanza: 1, id: 'f00d', operator: null, username: 'alice', address: ADDRESS },
+};
 
 function round(name: string, seconds: number): CycleRound {
   return { open: ['open', name], close: ['close', name], seconds, origin: ORIGIN };

@@ -195,12 +195,15 @@ const LINES: readonly (readonly [event: LogEvent, lines: readonly string[]])[] =
     ['warning: the kernel dropped 3 packets: rate 2, receive-buffer 1'],
   ],
   [
-    { event: 'command-started', ...asked, command: '/bin/echo hallo', request: "command '/bin/echo hallo'" },
+    {
+      ...{ event: 'command-started', ...asked, command: 'id -u', request: "command 'id -u'" },
+      ...{ runs: 'sudo -n -- id -u', account: { name: 'nobody:nogroup', uid: 65_534, gid: 65_533 } },
+    },
     [
       matched,
-      "info: [192.0.2.7] (stanza #2) Processing SPA Command message: command='/bin/echo hallo'.",
-      "info: [192.0.2.7] (stanza #2) Running command '/bin/echo hallo'",
-      `info: runs command '/bin/echo hallo': ${who}`,
+      "info: [192.0.2.7] (stanza #2) Processing SPA Command message: command='id -u'.",
+      "info: [192.0.2.7] (stanza #2) Running command 'sudo -n -- id -u' setuid/setgid user/group to nobody/nogroup (UID=65534,GID=65533)",
+      `info: runs command 'id -u': ${who}`,
     ],
   ],
   [
@@ -209,19 +212,19 @@ const LINES: readonly (readonly [event: LogEvent, lines: readonly string[]])[] =
   ],
   [
     { event: 'command-ended', ...ran, ending: { kind: 'ended', status: 3 } },
-    ['warning: [192.0.2.7] (stanza #2) CMD_EXEC: command returned 3, pid_status: 768'],
+    ['warning: [192.0.2.7] (stanza #2) CMD_EXEC: command returned 0, pid_status: 3'],
   ],
   [
     { event: 'command-ended', ...ran, ending: { kind: 'killed' } },
     [
-      'warning: [192.0.2.7] (stanza #2) CMD_EXEC: command returned 255, pid_status: 9',
-      'warning: the command of packet 62c7edd78ac6df1e took too long, and was killed (CMD_EXEC_TIMEOUT)',
+      'warning: [192.0.2.7] (stanza #2) CMD_EXEC: command returned 0, pid_status: 137',
+      'warning: the command of packet 62c7edd78ac6df1e was killed: it took too long (CMD_EXEC_TIMEOUT), or the daemon ended',
     ],
   ],
   [
     { event: 'command-ended', ...ran, ending: { kind: 'not-started', problem: 'there is no /bin/x' } },
     [
-      'warning: [192.0.2.7] (stanza #2) CMD_EXEC: command returned 255, pid_status: 65280',
+      'warning: [192.0.2.7] (stanza #2) CMD_EXEC: command returned 0, pid_status: 255',
       'warning: the command of packet 62c7edd78ac6df1e was not started: there is no /bin/x',
     ],
   ],

@@ -36,6 +36,7 @@ t.test('an empty file gives the defaults', async (t) => {
     replayStore: '/var/lib/spa-server/replay',
     roster: null,
     gnupg: { directory: '/root/.gnupg', program: 'gpg' },
+    commands: { sudo: '/usr/bin/sudo', timeLimitSeconds: 30 },
     syslog: { identity: 'fwknopd', facility: 'daemon' },
     logFormat: 'text',
     verbosity: 0,
@@ -220,10 +221,12 @@ t.test('what has less effect than it seems is warned of', async (t) => {
 t.test('the protected ports are those that stanzas can open, unless they are named', async (t) => {
   const ssh = { protocol: 'tcp', port: 22 } as const;
   const web = { protocol: 'tcp', port: 443 } as const;
-  const stanza = (openPorts: Stanza['openPorts']) => ({ openPorts }) as Stanza;
+  const stanza = (openPorts: Stanza['openPorts']) => ({ openPorts, cycle: null }) as Stanza;
   t.same(protectedPorts(parse(''), [stanza([web]), stanza([ssh, web])]), [web, ssh]);
   t.same(protectedPorts(parse(''), [stanza([web]), stanza(null)]), [web, ssh]);
   t.same(protectedPorts(parse('PROTECT_PORTS tcp/443'), [stanza([ssh])]), [web]);
+  const cycle = { open: ['x'], close: null, timerSeconds: 30 };
+  t.same(protectedPorts(parse(''), [stanza([web]), { ...stanza([ssh]), cycle }]), [web], 'commands open ssh');
 });
 
 const STOCK = '/etc/fwknop/fwknopd.conf';

@@ -31,7 +31,7 @@ const KEYS = {
 const STANZAS: Readonly<Record<Verdicts['cases'][number]['access'], Stanza>> = {
   hmac: stanzaWith({}),
   nohmac: stanzaWith({ keys: [{ ...KEYS, hmac: null }] }),
-  'hmac+cmd': stanzaWith({ commands: { user: null, group: null, sudo: null } }),
+  'hmac+cmd': stanzaWith({ commands: { account: null, sudo: null } }),
   'hmac+nat': stanzaWith({ nat: { ...NO_NAT, forwarding: true, local: true } }),
   'hmac+openports': stanzaWith({ openPorts: portsOf('tcp/22,udp/53') }),
 };

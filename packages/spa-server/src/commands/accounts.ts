@@ -1,13 +1,13 @@
 import { execFile } from 'node:child_process';
 import { ConfigError } from 'spa-host';
+import type { CommandText } from '../config/command-settings.ts';
 import type { Stated } from '../config/keywords.ts';
+import type { Account, CommandPolicy } from '../decision/commands.ts';
 import { searchPath } from '../firewall/programs.ts';
-import type { Account } from './execute.ts';
 
-/** What a stanza says of whose rights commands have (`CMD_EXEC_USER`, `CMD_EXEC_GROUP`): names. */
-export interface AccountText {
-  readonly user: Stated<string> | null;
-  readonly group: Stated<string> | null;
+/** With whose rights this host runs the commands of a stanza; null if it runs none. @throws ConfigError as {@link findAccount} */
+export async function findPolicy(text: CommandText | null): Promise<CommandPolicy | null> {
+  return text === null ? null : { account: await findAccount(text), sudo: text.sudo };
 }
 
 /**
@@ -15,7 +15,10 @@ export interface AccountText {
  * one, and without a user the daemon's stays.
  * @throws ConfigError for a name that the host does not know.
  */
-export async function findAccount({ user, group }: AccountText): Promise<Account | null> {
+export async function findAccount({
+  user,
+  group,
+}: Pick<CommandText, 'user' | 'group'>): Promise<Account | null> {
   const gid = group === null ? null : await askFor('group', group, ['getent', '--', 'group', group.value]);
   if (user === null) {
     if (group === null || gid === null) return null;

@@ -1,6 +1,7 @@
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type IpAddress, parseIpAddress } from 'spa-core';
+import type { Meant } from '../grants/ledger.ts';
 
 /** A close command that has to be run, as the next daemon finds it. */
 export interface PendingClose {
@@ -17,12 +18,11 @@ export interface PendingClose {
   readonly origin: CommandOrigin;
 }
 
-/** The packet that commands are run for. */
-export interface CommandOrigin {
+/** The packet that commands are run for, and whose it is. */
+export interface CommandOrigin extends Meant {
+  /** Where it came from. */
   readonly source: IpAddress;
   readonly stanza: number;
-  /** The message's id. */
-  readonly packet: string;
 }
 
 /** What a journal of close commands says. */
@@ -32,11 +32,7 @@ export interface JournalContent {
   readonly damaged: readonly string[];
 }
 
-/**
- * Close commands that are still to be run, on stable storage: a folder with a file for each, that is there as a whole or not at all.
- *
- * Each method @throws the system's error.
- */
+/** Close commands that are still to be run, on stable storage. Each method @throws the system's error. */
 export interface CycleJournal {
   read(): Promise<JournalContent>;
   /** Writes it, or writes it anew; when this resolves it outlives a crash of the host. */
@@ -45,7 +41,17 @@ export interface CycleJournal {
   remove(id: string): Promise<void>;
 }
 
-/** The journal in `folder`, which is made when it is first written. What is in it is run as root: it has to be root's own. */
+/** A journal of a daemon that runs nothing: it says nothing and keeps nothing. */
+export const NO_JOURNAL: CycleJournal = {
+  read: async () => ({ pending: [], damaged: [] }),
+  write: async () => {},
+  remove: async () => {},
+};
+
+/**
+ * The journal in `folder`, which is made when it is first written: a file for each close command, that is there as a whole or not at
+ * all. What they say is run as root, so that files that others could have written do not count.
+ */
 export function openCycleJournal(folder: string): CycleJournal {
   const pathOf = (id: string): string => join(folder, `${id}.json`);
   return {
@@ -111,10 +117,13 @@ function parsePending(text: string): PendingClose | null {
   try {
     const { id, words, dueAt, seconds, opens, origin } = JSON.parse(text) as PendingClose;
     const source = parseIpAddress(origin.source);
-    if (![id, origin.packet, ...words].every((word) => typeof word === 'string')) return null;
+    const address = parseIpAddress(origin.address);
+    if (source === null || address === null || words.length === 0) return null;
+    if (![id, origin.id, ...words].every((word) => typeof word === 'string')) return null;
+    if (![origin.operator, origin.username].every((name) => name === null || typeof name === 'string'))
+      return null;
     if (![dueAt, seconds, opens, origin.stanza].every(Number.isSafeInteger)) return null;
-    if (source === null || words.length === 0) return null;
-    return { id, words, dueAt, seconds, opens, origin: { ...origin, source } };
+    return { id, words, dueAt, seconds, opens, origin: { ...origin, source, address } };
   } catch {
     return null;
   }

@@ -1,6 +1,15 @@
 import { createHash } from 'node:crypto';
+import type { ProtoPort } from 'spa-core';
+import type { CycleRun } from '../decision/commands.ts';
+import { type GrantSelector, isMeant } from '../grants/ledger.ts';
 import type { CommandOrigin, CycleJournal, PendingClose } from './cycle-journal.ts';
 import type { Ending } from './execute.ts';
+import { fillIn, type Variables } from './words.ts';
+
+/** A close command cannot be written down, and so its open command does not run. */
+export class JournalError extends Error {
+  override readonly name = 'JournalError';
+}
 
 /** One round of a stanza's commands, variables replaced. */
 export interface CycleRound {
@@ -11,6 +20,32 @@ export interface CycleRound {
   readonly seconds: number;
   readonly origin: CommandOrigin;
 }
+
+/** The round of a stanza's commands that a packet gets. */
+export function roundOf({ cycle, variables }: CycleRun, origin: CommandOrigin): CycleRound {
+  const { address, packetSource, packetDestination, port, timeoutSeconds, timestampSeconds } = variables;
+  const values: Variables = {
+    IP: address,
+    SRC: address,
+    PKT_SRC: packetSource,
+    // As fwknopd's own UDP server has it.
+    DST: packetDestination ?? '0.0.0.0',
+    PORT: port.port,
+    PROTO: PROTOCOL_NUMBERS[port.protocol],
+    TIMEOUT: timestampSeconds + timeoutSeconds,
+    CLIENT_TIMEOUT: timeoutSeconds,
+  };
+  const { open, close } = cycle;
+  return {
+    open: fillIn(open, values),
+    close: close === null ? null : fillIn(close, values),
+    seconds: timeoutSeconds,
+    origin,
+  };
+}
+
+/** Of IP: what fwknop's `$PROTO` stands for. */
+const PROTOCOL_NUMBERS: Readonly<Record<ProtoPort['protocol'], number>> = { tcp: 6, udp: 17 };
 
 /** What {@link Cycles} is made of. */
 export interface CyclesParts {
@@ -71,9 +106,9 @@ export class Cycles {
     this.#parts = parts;
   }
 
-  /** How many close commands are still to be run. */
-  get pending(): number {
-    return this.#pending.size;
+  /** Whom the close commands are for that are still to be run. */
+  origins(): readonly CommandOrigin[] {
+    return [...this.#pending.values()].map(({ origin }) => origin);
   }
 
   /** Takes over what the last daemon left, and runs what is due. @throws the system's error if the journal cannot be read. */
@@ -94,7 +129,7 @@ export class Cycles {
 
   /**
    * Begins a round: resolves when its close command is in the journal and its open command runs. `busy`: too many do.
-   * @throws the system's error if the journal cannot be written; then nothing runs.
+   * @throws JournalError and then nothing runs.
    */
   async begin(round: CycleRound): Promise<'begun' | 'busy'> {
     if (this.#opening >= MAX_OPENING) return 'busy';
@@ -107,7 +142,7 @@ export class Cycles {
           resolve('begun');
           await this.#open(round, id);
         } catch (error) {
-          reject(error);
+          reject(new JournalError(`its close command cannot be written down: ${(error as Error).message}`));
         } finally {
           this.#opening -= 1;
         }
@@ -118,14 +153,23 @@ export class Cycles {
     });
   }
 
+  /** Runs the close commands of those who are meant now. */
+  revoke(which: GrantSelector): void {
+    this.#hasten(({ origin }) => isMeant(which, origin));
+  }
+
   /** Ends: what runs is waited for. With `runPending` all close commands run now; otherwise the next daemon runs them. */
   async close({ runPending }: { readonly runPending: boolean }): Promise<void> {
-    if (runPending) {
-      for (const [id, close] of this.#pending) this.#pending.set(id, { ...close, dueAtSteady: 0 });
-      this.#runDue();
-    }
+    if (runPending) this.#hasten(() => true);
     while (this.#work.size > 0) await Promise.all(this.#work);
     clearTimeout(this.#timer);
+  }
+
+  #hasten(isDue: (close: PendingClose) => boolean): void {
+    for (const [id, close] of this.#pending) {
+      if (isDue(close)) this.#pending.set(id, { ...close, dueAtSteady: this.#parts.now() });
+    }
+    this.#runDue();
   }
 
   /** Writes down that `close` is to be run, later than was written before. */

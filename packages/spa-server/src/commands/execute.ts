@@ -1,14 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, setPriority } from 'node:os';
+import type { Account } from '../decision/commands.ts';
 import { spawnProblem } from '../firewall/command.ts';
-
-/** Whose rights a command has, instead of the daemon's. */
-export interface Account {
-  /** `nobody/nogroup`, for the log. */
-  readonly name: string;
-  readonly uid: number;
-  readonly gid: number;
-}
 
 /** How a command runs. */
 export interface ExecuteOptions {

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import type { SudoTarget } from '../decision/commands.ts';
 import { type Ending, type ExecuteOptions, execute } from './execute.ts';
 
 /** Commands that run at once. More are denied: whoever may send packets cannot start processes without end. */
@@ -38,7 +39,7 @@ export class MessageCommands {
 /** `words` by way of sudo (`ENABLE_CMD_SUDO_EXEC`): none of them can be an option of sudo's, and sudo asks for no password. */
 export function throughSudo(
   program: string,
-  { user, group }: { readonly user: string | null; readonly group: string | null },
+  { user, group }: SudoTarget,
   words: readonly string[],
 ): readonly string[] {
   const toUser = user === null ? [] : ['-u', user];

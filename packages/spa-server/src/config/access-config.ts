@@ -14,10 +14,16 @@ import { ConfigError, type ConfigPlace } from 'spa-host';
 import { NO_NAT as WITHOUT_NAT } from '../decision/nat.ts';
 import type { Stanza } from '../decision/stanza.ts';
 import { type Block, readBlocks } from './access-blocks.ts';
+import {
+  COMMAND_KEYWORDS,
+  type CommandText,
+  readCommands,
+  readCycle,
+  warnOfCommands,
+} from './command-settings.ts';
 import type { ConfigFiles } from './config-files.ts';
 import { ACCESS_DIFFERENCES, differencesOf } from './differences.ts';
 import {
-  ignored,
   ignoredKeywords,
   type KeywordTable,
   type ReadValue,
@@ -45,14 +51,16 @@ import {
   readUsername,
 } from './values.ts';
 
-/** A stanza whose OpenPGP keys are still names: of keys in a GnuPG home, or of files. */
-export interface StanzaText extends Omit<Stanza, 'keys' | 'signers'> {
+/** A stanza whose OpenPGP keys are still names, of keys in a GnuPG home or of files; so are users and groups. */
+export interface StanzaText extends Omit<Stanza, 'keys' | 'signers' | 'commands'> {
   readonly source: ConfigPlace;
   /** Null: no packet of AES opens here. */
   readonly symmetric: SymmetricKey | null;
   readonly hmac: HmacKey | null;
   /** Null: no packet of OpenPGP opens here. */
   readonly openpgp: OpenPgpText | null;
+  /** Null: commands of messages are not run. */
+  readonly commands: CommandText | null;
 }
 
 /** Who certifies: the bastion's own key, or the certificate with that fingerprint. */
@@ -103,8 +111,6 @@ export function parseAccessConfig(
   return { value, warnings, differences: [...blocks.differences, ...differences] };
 }
 
-const NO_COMMANDS = 'commands from packets are not run; write N or remove the line';
-const NO_CYCLE = 'open and close commands are not run; remove the line, and the firewall is opened directly';
 const NO_NAT = 'NAT is not supported yet; remove the line';
 
 const DEFAULT_TIMEOUT_SECONDS = 30;
@@ -143,15 +149,7 @@ const KEYWORDS = {
   GPG_SIGNER_CERT_FILE: readPath,
   SPA_CERTIFIED_BY: readCertifiers,
 
-  ENABLE_CMD_EXEC: never(NO_COMMANDS),
-  ENABLE_CMD_SUDO_EXEC: never(NO_COMMANDS),
-  CMD_EXEC_USER: ignored,
-  CMD_EXEC_GROUP: ignored,
-  CMD_SUDO_EXEC_USER: ignored,
-  CMD_SUDO_EXEC_GROUP: ignored,
-  CMD_CYCLE_OPEN: refused(NO_CYCLE),
-  CMD_CYCLE_CLOSE: refused(NO_CYCLE),
-  CMD_CYCLE_TIMER: refused(NO_CYCLE),
+  ...COMMAND_KEYWORDS,
   FORCE_NAT: refused(NO_NAT),
   FORCE_SNAT: refused(NO_NAT),
   FORCE_MASQUERADE: never(NO_NAT),
@@ -200,12 +198,12 @@ function readStanza(block: Block, number: number, warnings: string[]): StanzaTex
     ...readTimeouts(settings),
     requireSourceAddress: settings.REQUIRE_SOURCE_ADDRESS?.value ?? false,
     requireUsername: settings.REQUIRE_USERNAME?.value ?? null,
-    commands: null,
-    cycle: null,
+    commands: readCommands(settings),
+    cycle: readCycle(settings),
     nat: WITHOUT_NAT,
     doorsAtDestination: false,
   };
-  warnings.push(...warnOf(stanza, settings, [symmetric, hmac]));
+  warnings.push(...warnOf(stanza, settings, [symmetric, hmac]), ...warnOfCommands(settings));
   return stanza;
 }
 

@@ -59,11 +59,18 @@ export const ACCESS_DIFFERENCES: Readonly<Record<string, Difference>> = {
     'no other key opens packets of this stanza; with fwknopd any key of the GnuPG home does',
   ),
   GPG_IGNORE_SIG_VERIFY_ERROR: ifYes('a signature has to be right; fwknopd accepts a wrong one'),
+  ENABLE_CMD_EXEC: ifYes('a command that takes longer than CMD_EXEC_TIMEOUT is killed; fwknopd waits for it'),
+  CMD_EXEC_USER: always("a command is in none of root's other groups; with fwknopd it stays in them"),
+  CMD_SUDO_EXEC_GROUP: always('is given to sudo; fwknopd leaves it out'),
   CMD_EXEC_GROUP: always('is the name of a group; fwknopd looks for a user of that name'),
   CMD_CYCLE_OPEN: (_, said) =>
     said.has('OPEN_PORTS') || said.has('RESTRICT_PORTS')
       ? 'OPEN_PORTS and RESTRICT_PORTS hold; fwknopd runs it for any port'
       : null,
+  CMD_CYCLE_CLOSE: unless(
+    /^none$/i,
+    'runs after the last of several requests, and after a restart; with fwknopd after the first, and never',
+  ),
   CMD_CYCLE_TIMER: always('MAX_FW_TIMEOUT bounds what a client asks for instead; with fwknopd nothing does'),
   '%include': unless(/^\//, 'the path starts at the folder of this file; with fwknopd at the current one'),
   '%include_keys': unless(
@@ -82,13 +89,13 @@ export const SERVER_DIFFERENCES: Readonly<Record<string, Difference>> = {
   ),
   RULES_CHECK_THRESHOLD: always('has no effect here: the kernel closes doors by itself'),
   GPG_EXE: always('is the program that is run; with fwknopd it has no effect'),
+  CMD_EXEC_TIMEOUT: always('a command that takes longer is killed; with fwknopd it has no effect'),
   // They have no effect there either.
   CONFIG_FILE: never,
   OVERRIDE_CONFIG: never,
   ENABLE_PCAP_ANY_DIRECTION: never,
   ENABLE_EXT_CMD_PREFIX: never,
   EXT_CMD_PREFIX: never,
-  CMD_EXEC_TIMEOUT: never,
 };
 
 function never(): null {

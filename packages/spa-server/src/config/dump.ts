@@ -42,6 +42,8 @@ function configLines(config: ServerConfig, stanzas: readonly Stanza[]): readonly
     ['REPLAY_STORE', config.replayStore],
     ['GPG_HOME_DIR', gnupg.directory ?? NOT_SET],
     ['GPG_EXE', gnupg.program],
+    ['CMD_EXEC_TIMEOUT', config.commands.timeLimitSeconds],
+    ['SUDO_EXE', config.commands.sudo],
     ['SYSLOG_IDENTITY', syslog.identity],
     ['SYSLOG_FACILITY', `LOG_${syslog.facility.toUpperCase()}`],
     ['LOG_FORMAT', config.logFormat],
@@ -75,6 +77,8 @@ function stanzaLines(stanza: Stanza): readonly Line[] {
     ['MAX_FW_TIMEOUT', stanza.maxTimeoutSeconds],
     ['REQUIRE_SOURCE_ADDRESS', yesNo(stanza.requireSourceAddress)],
     ['REQUIRE_USERNAME', stanza.requireUsername ?? NOT_SET],
+    ...commandLines(stanza),
+    ...cycleLines(stanza),
     ...stanza.keys.flatMap(keyLines),
     ...[...(stanza.signers ?? [])].map(signerLine),
     ...hmacLines(stanza.keys[0]?.hmac ?? null),
@@ -83,6 +87,27 @@ function stanzaLines(stanza: Stanza): readonly Line[] {
 
 const NOT_SET = '<not set>';
 const SECRET = '<see access.conf>';
+
+function commandLines({ commands }: Stanza): readonly Line[] {
+  if (commands === null) return [['ENABLE_CMD_EXEC', 'N']];
+  const { account, sudo } = commands;
+  return [
+    ['ENABLE_CMD_EXEC', 'Y'],
+    ['CMD_EXEC_USER', account === null ? NOT_SET : `${account.name} (UID=${account.uid},GID=${account.gid})`],
+    ['ENABLE_CMD_SUDO_EXEC', yesNo(sudo !== null)],
+    ['CMD_SUDO_EXEC_USER', sudo?.user ?? NOT_SET],
+    ['CMD_SUDO_EXEC_GROUP', sudo?.group ?? NOT_SET],
+  ];
+}
+
+function cycleLines({ cycle }: Stanza): readonly Line[] {
+  if (cycle === null) return [];
+  return [
+    ['CMD_CYCLE_OPEN', cycle.open.join(' ')],
+    ['CMD_CYCLE_CLOSE', cycle.close?.join(' ') ?? 'NONE'],
+    ['CMD_CYCLE_TIMER', cycle.timerSeconds],
+  ];
+}
 
 function keyLines(keys: OpeningKeys): readonly Line[] {
   if (keys.kind === 'aes') return [['KEY', SECRET]];

@@ -84,10 +84,18 @@ export interface ServerConfig {
   readonly gnupg: GnupgHome;
   /** Null: there is no roster. */
   readonly roster: RosterConfig | null;
+  readonly commands: CommandConfig;
   readonly syslog: SyslogTarget;
   readonly logFormat: LogFormat;
   /** 0: no debug lines. */
   readonly verbosity: number;
+}
+
+/** How commands run: those of messages, and those that open and close. */
+export interface CommandConfig {
+  /** `SUDO_EXE`. */
+  readonly sudo: string;
+  readonly timeLimitSeconds: number;
 }
 
 /** How lines are marked in the system's log. `facility` as logger(1) spells it: `daemon`, `local3`. */
@@ -155,6 +163,10 @@ export function parseServerConfig(
     replayStore,
     gnupg,
     roster: chooseRoster(settings, replayStore),
+    commands: {
+      sudo: settings.SUDO_EXE?.value ?? '/usr/bin/sudo',
+      timeLimitSeconds: settings.CMD_EXEC_TIMEOUT?.value ?? DEFAULT_COMMAND_SECONDS,
+    },
     syslog: {
       identity: settings.SYSLOG_IDENTITY?.value ?? DEFAULT_SYSLOG.identity,
       facility: settings.SYSLOG_FACILITY?.value ?? DEFAULT_SYSLOG.facility,
@@ -174,12 +186,13 @@ export function parseServerConfig(
 
 /**
  * The ports that nobody reaches without a door: `PROTECT_PORTS`, otherwise what the stanzas can open, and SSH if one of
- * them names no ports.
+ * them names no ports. What commands open (`CMD_CYCLE_OPEN`) is behind a firewall of somebody else's.
  */
 export function protectedPorts(config: ServerConfig, stanzas: readonly Stanza[]): readonly ProtoPort[] {
   if (config.protectPorts !== null) return config.protectPorts;
   const ports = new Map<string, ProtoPort>();
-  for (const port of stanzas.flatMap((stanza) => stanza.openPorts ?? [SSH_PORT])) {
+  const withDoors = stanzas.filter(({ cycle }) => cycle === null);
+  for (const port of withDoors.flatMap(({ openPorts }) => openPorts ?? [SSH_PORT])) {
     ports.set(`${port.protocol}/${port.port}`, port);
   }
   return [...ports.values()];
@@ -200,6 +213,9 @@ const DURABLE_REPLAY_STORE = '/var/lib/spa-server/replay';
 
 /** Packets a second: far more than the operators behind one address send, far less than a flood is. */
 const DEFAULT_RATE_PER_SOURCE = 100;
+
+/** For a command to restart a service; not for one that waits for somebody. */
+const DEFAULT_COMMAND_SECONDS = 30;
 
 const NEVER_READ = 'fwknopd never did anything with it; remove the line';
 
@@ -290,8 +306,8 @@ const KEYWORDS = {
   NFQ_QUEUE_NUMBER: ignored,
   NFQ_LOOP_SLEEP: ignored,
 
-  CMD_EXEC_TIMEOUT: ignored,
-  SUDO_EXE: ignored,
+  CMD_EXEC_TIMEOUT: integerBetween(1, 86_400, 'seconds'),
+  SUDO_EXE: readProgram,
   ENABLE_EXTERNAL_CMDS: unsupported('external commands'),
   EXTERNAL_CMD_OPEN: refused(NEVER_READ),
   EXTERNAL_CMD_CLOSE: refused(NEVER_READ),

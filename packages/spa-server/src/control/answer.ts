@@ -14,6 +14,8 @@ import {
 export interface Answerer {
   readonly keeper: Doorkeeper;
   readonly firewall: Firewall;
+  /** @throws FirewallError */
+  revoke: Doorkeeper['revoke'];
   /** Ports to which connections may be cut, whoever's door they came through. */
   protectedPorts(): Promise<readonly ProtoPort[]>;
   counters(): Promise<CountersAnswer['counters']>;
@@ -34,7 +36,7 @@ export async function answerControl(request: ControlRequest, answerer: Answerer)
 
 async function fulfil(
   request: ControlRequest,
-  { keeper, firewall, counters, roster, protectedPorts }: Answerer,
+  { keeper, firewall, revoke, counters, roster, protectedPorts }: Answerer,
 ): Promise<ControlAnswer> {
   const remaining = keeper.remainingSeconds.bind(keeper);
   switch (request.do) {
@@ -43,7 +45,7 @@ async function fulfil(
     case 'counters':
       return { counters: await counters(), roster: roster() };
     case 'revoke': {
-      const revocation = await keeper.revoke(request.which, {
+      const revocation = await revoke(request.which, {
         cut: request.cut ? await protectedPorts() : null,
       });
       return revokeAnswer(revocation, remaining);

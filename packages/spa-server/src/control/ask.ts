@@ -39,6 +39,7 @@ async function answerDirectly(
     return await answerControl(request, {
       keeper,
       firewall,
+      revoke: (which, options) => keeper.revoke(which, options),
       counters: async () => kernelCounters(await firewall.counters()),
       roster: () => null,
       protectedPorts: async () => {

@@ -93,7 +93,7 @@ function portRefusal(
 }
 
 function variablesOf(
-  { clientTimeoutSeconds, timestampSeconds }: Message,
+  { timestampSeconds }: Message,
   { ports: [port] }: AccessRequest | NatAccessRequest,
   { source, destination }: Arrival,
   given: Pick<CycleVariables, 'address' | 'timeoutSeconds'>,
@@ -104,7 +104,6 @@ function variablesOf(
     packetSource: source,
     packetDestination: destination,
     port,
-    clientTimeoutSeconds: clientTimeoutSeconds ? given.timeoutSeconds : 0,
     timestampSeconds,
   };
 }

@@ -1,11 +1,25 @@
 import type { IpAddress, ProtoPort } from 'spa-core';
 
-/** With whose rights the commands of messages run: `ENABLE_CMD_EXEC`. Null: what the daemon runs with. */
+/** With whose rights the commands of messages run: `ENABLE_CMD_EXEC`. */
 export interface CommandPolicy {
+  /** Null: the daemon's own. */
+  readonly account: Account | null;
+  /** Who sudo makes of it; null: it runs without sudo. */
+  readonly sudo: SudoTarget | null;
+}
+
+/** A user and a group of this host. */
+export interface Account {
+  /** `nobody:nogroup`, for the log. */
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** `CMD_SUDO_EXEC_USER`, `CMD_SUDO_EXEC_GROUP`. Null: what sudo does by itself, which is root. */
+export interface SudoTarget {
   readonly user: string | null;
   readonly group: string | null;
-  /** Null: without sudo. */
-  readonly sudo: { readonly user: string | null; readonly group: string | null } | null;
 }
 
 /** A command that a message asks for. */
@@ -36,9 +50,7 @@ export interface CycleVariables {
   readonly packetDestination: IpAddress | null;
   /** The first that was asked for. */
   readonly port: ProtoPort;
-  /** Until the close command is due. */
+  /** Until the close command is due: what the client asked for, or what the stanza gives. */
   readonly timeoutSeconds: number;
-  /** What the client asked for; 0: nothing. */
-  readonly clientTimeoutSeconds: number;
   readonly timestampSeconds: number;
 }

@@ -24,6 +24,7 @@ import {
   type Ledger,
   type LedgerDoor,
   type LiveGrant,
+  type Meant,
 } from './ledger.ts';
 import type { LedgerFile, LedgerFileContent } from './ledger-file.ts';
 import { findOverdue, reconcile } from './reconcile.ts';
@@ -184,7 +185,7 @@ export class Doorkeeper {
       endsAt: this.#now() + timeoutSeconds * 1000,
       ...forwardOf(wanted),
     };
-    if (this.#isRevokedSince(epoch, live)) return null;
+    if (this.isRevokedSince(epoch, live)) return null;
     const latest = this.#epoch;
     this.#ledger.add(live);
     this.#file?.added(live);
@@ -193,7 +194,7 @@ export class Doorkeeper {
     try {
       const opened = await opening;
       // Whoever revoked it waits for this moment, and then closes what was opened.
-      return this.#isRevokedSince(latest, live) ? null : opened;
+      return this.isRevokedSince(latest, live) ? null : opened;
     } catch (error) {
       this.#forget([live]);
       this.#doubt(doorsOf([live]));
@@ -201,6 +202,13 @@ export class Doorkeeper {
     } finally {
       this.#opening.delete(id);
     }
+  }
+
+  /** True if any revocation since `epoch` was meant for this grant. */
+  isRevokedSince(epoch: number, grant: Meant): boolean {
+    return this.#revocations.some(
+      (revocation) => revocation.epoch > epoch && isMeant(revocation.which, grant),
+    );
   }
 
   /**
@@ -481,12 +489,6 @@ export class Doorkeeper {
     this.#file?.revoked(ids);
   }
 
-  #isRevokedSince(epoch: number, grant: LiveGrant): boolean {
-    return this.#revocations.some(
-      (revocation) => revocation.epoch > epoch && isMeant(revocation.which, grant),
-    );
-  }
-
   #now(): number {
     return this.#parts.now();
   }
@@ -540,7 +542,7 @@ function hostOf(address: IpNetwork['address']): IpNetwork {
 /** Doors that no grant of the ledger explains can be named by their address, or by what their rule says. */
 function isDoorMeant(which: GrantSelector): (door: Door) => boolean {
   return ({ address, grantId }) =>
-    isMeant(which, { id: grantId ?? '', operator: null, username: null, stanza: null, address, ports: [] });
+    isMeant(which, { id: grantId ?? '', operator: null, username: null, address });
 }
 
 function doorsOf(grants: readonly LiveGrant[]): readonly DoorName[] {

@@ -185,9 +185,11 @@ export function steadyNow(): number {
 export function doorsOf(grant: Pick<LiveGrant, 'address' | 'ports' | 'forward'>): readonly DoorName[] {
   return grant.ports.map((port) => ({ address: grant.address, port, ...forwardOf(grant) }));
 }
+/** What a grant is meant by. */
+export type Meant = Pick<LiveGrant, 'id' | 'operator' | 'username' | 'address'>;
 
 /** True if `grant` is one of those that are meant. */
-export function isMeant(selector: GrantSelector, grant: Omit<LiveGrant, 'endsAt'>): boolean {
+export function isMeant(selector: GrantSelector, grant: Meant): boolean {
   switch (selector.by) {
     case 'all':
       return true;

@@ -20,6 +20,7 @@ import {
   readGuardedFile,
   readPrivateFile,
 } from 'spa-host';
+import { findPolicy } from '../commands/accounts.ts';
 import type { Certifier, OpenPgpText, StanzaText } from '../config/access-config.ts';
 import type { Stated } from '../config/keywords.ts';
 import type { SignerTerms } from '../decision/signers.ts';
@@ -28,7 +29,7 @@ import { type CertificateMemory, certifiedTerms, createCertificateMemory } from 
 import { createFewAtOnce, type FewAtOnce, gpgKeeper } from './gpg-keeper.ts';
 
 /**
- * The stanzas with the keys that they name. Who may sign is settled here, by full fingerprint: no key that comes into
+ * The stanzas with the keys, users and groups that they name. Who may sign is settled here, by full fingerprint: no key that comes into
  * the key ring later is trusted because its ID looks alike. What stanzas have in common is read once.
  * @throws ConfigError naming the line whose key is missing, ambiguous, locked, unreadable or not certified.
  */
@@ -75,6 +76,7 @@ function createOnce(): Once {
 async function loadStanza(text: StanzaText, loading: Loading): Promise<Stanza> {
   const { defaultHome, once } = loading;
   const { source: _, symmetric, hmac, openpgp, ...rest } = text;
+  const commands = await findPolicy(text.commands);
   const keys: OpeningKeys[] = [];
   let signers: Stanza['signers'] = null;
   if (symmetric !== null) keys.push({ kind: 'aes', key: symmetric, hmac });
@@ -93,7 +95,7 @@ async function loadStanza(text: StanzaText, loading: Loading): Promise<Stanza> {
     const { requireSignature } = openpgp;
     keys.push({ kind: 'openpgp', secretKeys: [secretKey], certificates, requireSignature, hmac });
   }
-  return { ...rest, keys, signers };
+  return { ...rest, keys, signers, commands };
 }
 
 async function loadTerms(

@@ -1,5 +1,6 @@
 import type { IpAddress } from 'spa-core';
 import type { Ending } from '../commands/execute.ts';
+import type { Account } from '../decision/commands.ts';
 import type { DenyReason, IgnoreCode } from '../decision/verdict.ts';
 import type { FirewallCounter } from '../firewall/firewall.ts';
 import type { Claim } from '../replay/replay-store.ts';
@@ -55,7 +56,7 @@ export type LogEvent =
     }
   | (Asked & {
       readonly event: 'denied';
-      readonly reason: DenyReason | 'revoked';
+      readonly reason: DenyReason | 'revoked' | 'commands-busy';
       /** What `REQUIRE_USERNAME` says, if that is the reason. */
       readonly requiredUsername: string | null;
     })
@@ -82,7 +83,14 @@ export type LogEvent =
       readonly packets: Readonly<Partial<Record<'receive-buffer' | FirewallCounter['reason'], number>>>;
     }
   /** `ENABLE_CMD_EXEC`: the command of a message is run. */
-  | (Asked & { readonly event: 'command-started'; readonly command: string })
+  | (Asked & {
+      readonly event: 'command-started';
+      readonly command: string;
+      /** The words that are run, sudo's among them. */
+      readonly runs: string;
+      /** Null: with the daemon's rights. */
+      readonly account: Account | null;
+    })
   | (PacketOf & { readonly event: 'command-ended'; readonly ending: Ending })
   /** `CMD_CYCLE_OPEN` is run. `closesAfterSeconds` null: `CMD_CYCLE_CLOSE NONE`. */
   | (Asked & {

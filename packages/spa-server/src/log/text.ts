@@ -1,4 +1,5 @@
 import type { IpAddress } from 'spa-core';
+import type { Account } from '../decision/commands.ts';
 import type { Claim } from '../replay/replay-store.ts';
 import type { Asked, Level, LogEvent, PacketOf, Reception } from './event.ts';
 
@@ -76,7 +77,7 @@ const WRITERS: { readonly [Name in LogEvent['event']]: (event: EventOf<Name>) =>
   'command-started': (event) => [
     ...matched(event),
     info(`${frame(event)} Processing SPA Command message: command='${event.command}'.`),
-    info(`${frame(event)} Running command '${event.command}'`),
+    info(`${frame(event)} Running command '${event.runs}'${become(event.account)}`),
     info(`runs ${event.request}: ${describe(event)}`),
   ],
   'command-ended': commandEnded,
@@ -154,6 +155,7 @@ const DENIALS: Readonly<
     ours: 'the roster does not give its signer all of the ports (SPA_ROSTER)',
   },
   revoked: { theirs: null, ours: 'it was revoked while it was being opened' },
+  'commands-busy': { theirs: null, ours: 'too many commands run already' },
 };
 
 const UNCLAIMED: Readonly<Record<Exclude<Claim, 'claimed'>, string>> = {
@@ -275,6 +277,13 @@ function ignored({ source, stanza, code, detail }: EventOf<'ignored'>): readonly
   }
 }
 
+/** fwknopd names user and group apart. */
+function become(account: Account | null): string {
+  if (account === null) return '';
+  const { name, uid, gid } = account;
+  return ` setuid/setgid user/group to ${name.replace(':', '/')} (UID=${uid},GID=${gid})`;
+}
+
 function commandEnded(event: EventOf<'command-ended'>): readonly Line[] {
   const { ending } = event;
   const line = `${frame(event)} CMD_EXEC: command returned`;
@@ -283,17 +292,19 @@ function commandEnded(event: EventOf<'command-ended'>): readonly Line[] {
       return [
         {
           level: ending.status === 0 ? 'info' : 'warning',
-          text: `${line} ${ending.status}, pid_status: ${ending.status << 8}`,
+          text: `${line} 0, pid_status: ${ending.status}`,
         },
       ];
     case 'killed':
       return [
-        warning(`${line} 255, pid_status: 9`),
-        warning(`the command of packet ${short(event)} took too long, and was killed (CMD_EXEC_TIMEOUT)`),
+        warning(`${line} 0, pid_status: 137`),
+        warning(
+          `the command of packet ${short(event)} was killed: it took too long (CMD_EXEC_TIMEOUT), or the daemon ended`,
+        ),
       ];
     case 'not-started':
       return [
-        warning(`${line} 255, pid_status: ${255 << 8}`),
+        warning(`${line} 0, pid_status: 255`),
         warning(`the command of packet ${short(event)} was not started: ${ending.problem}`),
       ];
   }
