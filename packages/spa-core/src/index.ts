@@ -45,6 +45,7 @@ export { type DocumentSignature, signDetached, verifyDetached } from './detached
 export { DIGEST_NAMES, type DigestName, digestLength, parseDigestName } from './digest.ts';
 export { SpaError, type SpaErrorCode } from './errors.ts';
 export type { PacketKind } from './framing.ts';
+export { formatGeneratedKeys, type GeneratedKey, generateKeys, type KeyLengths } from './generate-keys.ts';
 export { provesItsKeeper } from './keeper-proof.ts';
 export { HmacKey, SymmetricKey } from './keys.ts';
 export * from './limits.ts';

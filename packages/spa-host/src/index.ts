@@ -23,6 +23,7 @@ export {
   listSecretKeys,
   listSigningKeys,
 } from './gpg-agent.ts';
+export { readKeyLengths } from './key-lengths.ts';
 export { nearest, probablyMeant } from './nearest.ts';
 export {
   type CommandLine,

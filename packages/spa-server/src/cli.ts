@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ExitCode } from 'spa-host';
+import { formatGeneratedKeys, generateKeys } from 'spa-core';
+import { ExitCode, writePrivateFile } from 'spa-host';
 import { formatConfiguration } from './config/dump.ts';
 import { loadConfiguration, loadServerConfig } from './config/load.ts';
 import { ask } from './control/ask.ts';
@@ -36,6 +38,7 @@ type RunTask = (options: Options, argv: readonly string[]) => Promise<number>;
 const TASKS: Readonly<Record<Task, RunTask>> = {
   serve: (options, argv) => (options.foreground ? serveInForeground(options) : startInBackground(argv, warn)),
   help: async () => print(formatHelp()),
+  'key-gen': makeKeys,
   version: async () => print(`spa-server ${packageVersion()}\n`),
   'dump-config': async (options) => print(formatConfiguration(await loadConfiguration(options.source))),
   'exit-parse-config': checkConfiguration,
@@ -72,6 +75,13 @@ async function serveInForeground(options: Options): Promise<number> {
     (log as Log).event({ event: 'failed-to-serve', problem: failure.line });
     return failure.exitCode;
   }
+}
+
+async function makeKeys({ newKeys: { hmacDigest, lengths, file } }: Options): Promise<number> {
+  const text = formatGeneratedKeys(generateKeys(hmacDigest, lengths, randomBytes));
+  if (file === null) return print(text);
+  writePrivateFile(file, text);
+  return print(`[+] Wrote Rijndael and HMAC keys to: ${file}\n`);
 }
 
 async function checkConfiguration({ source }: Options): Promise<number> {

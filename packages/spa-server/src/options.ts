@@ -1,5 +1,13 @@
 import { resolve } from 'node:path';
-import { formatOptions, type Option, type OptionValues, parseCommandLine, UsageError } from 'spa-host';
+import { DIGEST_NAMES, type DigestName, type KeyLengths, parseDigestName } from 'spa-core';
+import {
+  formatOptions,
+  type Option,
+  type OptionValues,
+  parseCommandLine,
+  readKeyLengths,
+  UsageError,
+} from 'spa-host';
 import type { Statement } from './config/keywords.ts';
 import type { ConfigSource } from './config/load.ts';
 import type { GrantSelector } from './grants/ledger.ts';
@@ -10,6 +18,7 @@ export type Task =
   | 'serve'
   | 'help'
   | 'version'
+  | 'key-gen'
   | 'dump-config'
   | 'exit-parse-config'
   | 'exit-parse-digest-cache'
@@ -34,6 +43,12 @@ export interface Options {
   readonly rotateDigestCache: boolean;
   /** End after so many packets; null: never. */
   readonly packetLimit: number | null;
+  /** What keys `--key-gen` makes, and where they go: a path; null: to standard output. */
+  readonly newKeys: {
+    readonly hmacDigest: DigestName;
+    readonly lengths: KeyLengths;
+    readonly file: string | null;
+  };
   /** `--revoke`: whose grants; null without it. */
   readonly revoke: GrantSelector | null;
   /** `--cut`: end the connections too. */
@@ -62,6 +77,7 @@ export function readOptions(argv: readonly string[]): Options {
     dryRun: values.test === true,
     rotateDigestCache: values['rotate-digest-cache'] === true,
     packetLimit: readPacketLimit(values['packet-limit']),
+    newKeys: readNewKeys(values),
     revoke: values.revoke === undefined ? null : parseSelector(values.revoke),
     cut: readCut(values),
   };
@@ -108,8 +124,6 @@ interface ServerOption extends Option {
   /** Why there is no such option, and what to do instead. */
   readonly refused?: string;
 }
-
-const KEY_GENERATION = 'keys are not made here; run openssl rand -base64 32, once for each key';
 
 const OPTIONS = [
   {
@@ -226,6 +240,11 @@ const OPTIONS = [
   { long: 'pcap-any-direction', help: 'accepted, without effect' },
   { long: 'no-ipt-check-support', help: 'accepted, without effect' },
   { long: 'no-firewd-check-support', help: 'accepted, without effect' },
+  { long: 'key-gen', help: 'print new keys for access.conf and .fwknoprc' },
+  { long: 'key-gen-file', argument: 'FILE', help: 'write them to a file (replaced if it is there)' },
+  { long: 'key-len', argument: 'BYTES', help: 'length of the new encryption key (32)' },
+  { long: 'hmac-key-len', argument: 'BYTES', help: 'length of the new HMAC key (64)' },
+  { long: 'hmac-digest-type', argument: 'DIGEST', help: 'what the new HMAC key is for (sha256)' },
   { long: 'version', short: 'V', help: 'print the version' },
   { long: 'help', short: 'h', help: 'print this' },
 
@@ -242,11 +261,6 @@ const OPTIONS = [
     refused: 'packets come through a UDP socket; leave the option out',
   },
   { long: 'sudo-exe', argument: 'FILE', help: '', refused: 'commands from packets are not run' },
-  { long: 'key-gen', help: '', refused: KEY_GENERATION },
-  { long: 'key-gen-file', argument: 'FILE', help: '', refused: KEY_GENERATION },
-  { long: 'key-len', argument: 'N', help: '', refused: KEY_GENERATION },
-  { long: 'hmac-key-len', argument: 'N', help: '', refused: KEY_GENERATION },
-  { long: 'hmac-digest-type', argument: 'NAME', help: '', refused: KEY_GENERATION },
   {
     long: 'dump-serv-err-codes',
     help: '',
@@ -263,7 +277,7 @@ export const SERVER_OPTIONS: readonly Option[] = OPTIONS;
 type Values = OptionValues<typeof OPTIONS>;
 
 /** Options that are tasks of their own; the first one in this order that was given is done. */
-const ALONE = ['help', 'version'] as const satisfies readonly Task[];
+const ALONE = ['help', 'version', 'key-gen'] as const satisfies readonly Task[];
 
 /** Options that exclude each other. */
 const TASKS = [
@@ -289,6 +303,7 @@ function refuseOptions(values: Values): void {
 function chooseTask(values: Values): Task {
   const alone = ALONE.find((task) => values[task] === true);
   if (alone !== undefined) return alone;
+  if (values['key-gen-file'] !== undefined) return 'key-gen';
   const [task = 'serve', another] = TASKS.filter((candidate) => values[candidate] !== undefined);
   if (another === undefined) return task;
   throw new UsageError(`--${task} and --${another} exclude each other; choose one`);
@@ -300,6 +315,17 @@ function statementOf(row: ServerOption, values: Values): readonly Statement[] {
   const text = value === true ? 'Y' : String(value);
   const place = { file: `--${row.long}` };
   return [{ keyword: row.keyword, value: row.path === true ? resolve(text) : text, place }];
+}
+
+function readNewKeys(values: Values): Options['newKeys'] {
+  const { 'hmac-digest-type': digest = 'sha256', 'key-gen-file': file } = values;
+  const hmacDigest = parseDigestName(digest);
+  if (hmacDigest === null) {
+    throw new UsageError(
+      `--hmac-digest-type: "${digest}" is no digest; write one of ${DIGEST_NAMES.join(', ')}`,
+    );
+  }
+  return { hmacDigest, lengths: readKeyLengths(values), file: file === undefined ? null : resolve(file) };
 }
 
 function readFileList(text: string | undefined): readonly string[] {

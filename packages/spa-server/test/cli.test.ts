@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CommandResult } from 'spa-lab';
 import t from 'tap';
@@ -44,6 +44,20 @@ t.test('a configuration can be checked and shown without starting anything', asy
   for (const line of lines) t.match(shown.stdout, `${line}\n`);
   t.notMatch(shown.stdout, KEY);
 });
+
+t.test(
+  'keys are made for the two files of a host that has none, and are nobody else can read them',
+  async (t) => {
+    const file = join(t.testdir({}), 'keys');
+    const command = [process.execPath, BIN, '--key-gen', '--key-len', '16', '--hmac-digest-type', 'sha1'];
+    const length = (bytes: number): string => `[A-Za-z0-9+/]{${Math.floor((bytes * 4) / 3)},}=*`;
+    const lines = new RegExp(`^KEY_BASE64: ${length(16)}\nHMAC_KEY_BASE64: ${length(20)}\n$`);
+    t.match(run(command), { status: 0, stdout: lines, stderr: '' });
+    t.match(run([...command, '--key-gen-file', file]), { status: 0, stdout: `keys to: ${file}\n` });
+    t.match(readFileSync(file, 'utf8'), lines);
+    t.equal(statSync(file).mode & 0o777, 0o600);
+  },
+);
 
 t.test('warnings of a configuration that is right go to standard error', async (t) => {
   const { command, access } = makeSetting(t, { access: ACCESS.replace('OPEN_PORTS tcp/22\n', '') });

@@ -13,6 +13,7 @@ t.test('without options the daemon is to start in the background', async (t) => 
     dryRun: false,
     rotateDigestCache: false,
     packetLimit: null,
+    newKeys: { hmacDigest: 'sha256', lengths: {}, file: null },
     revoke: null,
     cut: false,
   });
@@ -43,6 +44,14 @@ t.test('options of fwknopd are tasks, or say what a keyword would', async (t) =>
     [['--exit-parse-config'], { task: 'exit-parse-config' }],
     [['--exit-parse-digest-cache'], { task: 'exit-parse-digest-cache' }],
     [['--rotate-digest-cache'], { task: 'serve', rotateDigestCache: true }],
+    [['--key-gen'], { task: 'key-gen', newKeys: { file: null } }],
+    [
+      ['--key-gen-file', '/k', '--key-len', '16', '--hmac-key-len=20', '--hmac-digest-type', 'SHA1'],
+      {
+        task: 'key-gen',
+        newKeys: { file: '/k', lengths: { key: 16, hmacKey: 20 }, hmacDigest: 'sha1' },
+      },
+    ],
     [['--fw-list'], { task: 'fw-list' }],
     [['--fw-list-all'], { task: 'fw-list-all' }],
     [['--fw-flush'], { task: 'fw-flush', revoke: null, cut: false }],
@@ -73,7 +82,12 @@ t.test('a wrong command line is an error that says what to write', async (t) => 
     [['-K', '-R'], '--kill and --restart exclude each other; choose one'],
     [['-DS'], '--dump-config and --status exclude each other; choose one'],
     [['-C', 'many'], '--packet-limit: "many" is no number of packets; write one as in 100'],
-    [['--key-gen'], '--key-gen: keys are not made here; run openssl rand -base64 32, once for each key'],
+    [['--key-gen', '--key-len', '33'], '--key-len: "33" is no length; write 1 to 32 bytes'],
+    [['--key-gen', '--hmac-key-len', '0'], '--hmac-key-len: "0" is no length; write 1 to 128 bytes'],
+    [
+      ['--hmac-digest-type', 'crc'],
+      '--hmac-digest-type: "crc" is no digest; write one of md5, sha1, sha256, sha384, sha512, sha3_256, sha3_512',
+    ],
     [['-O', 'a,'], '--override-config: "a," is no list of files; write FILE or FILE,FILE'],
     [['--cut'], '--cut: whose connections? write --revoke operator=FINGERPRINT --cut'],
     [['--revoke', 'user=x', '--fw-list'], '--fw-list and --revoke exclude each other; choose one'],

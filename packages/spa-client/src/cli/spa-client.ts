@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { appendFileSync, existsSync } from 'node:fs';
 import {
   digestLength,
+  formatGeneratedKeys,
   formatNatTarget,
   formatRequest,
-  HMAC_KEY_MAX_BYTES,
+  generateKeys,
   type IpAddress,
   type Message,
   natTargetOf,
@@ -13,13 +14,11 @@ import {
   parsePacket,
   type Request,
   SPA_PORT,
-  SYMMETRIC_KEY_MAX_BYTES,
   sealPacket,
 } from 'spa-core';
-import { ConfigError, ExitCode, UsageError, writePrivateFile } from 'spa-host';
+import { ConfigError, ExitCode, readKeyLengths, UsageError, writePrivateFile } from 'spa-host';
 import { compose, type Destination, destinationOf } from '../compose.ts';
 import type { DumpedPacket } from '../dump.ts';
-import { generateKeys } from '../generate-keys.ts';
 import { loadPacketKeys, type PacketKeys } from '../packet-keys.ts';
 import { DEFAULT_STANZA, parseRcFile, type RcFile, readRcFile, stanzaSettings } from '../rc-file.ts';
 import { resolveServer, type Server, sendPacket } from '../send.ts';
@@ -146,15 +145,7 @@ function listStanzas(rcFile: RcFile): number {
 
 async function makeKeys(command: ClientCommand): Promise<number> {
   const { orders, settings } = command;
-  const lengths = {
-    ...(orders['key-len'] === undefined
-      ? {}
-      : { key: lengthOf('key-len', orders['key-len'], SYMMETRIC_KEY_MAX_BYTES) }),
-    ...(orders['hmac-key-len'] === undefined
-      ? {}
-      : { hmacKey: lengthOf('hmac-key-len', orders['hmac-key-len'], HMAC_KEY_MAX_BYTES) }),
-  };
-  const keys = generateKeys(settings.hmacDigest ?? 'sha256', lengths, randomBytes);
+  const keys = generateKeys(settings.hmacDigest ?? 'sha256', readKeyLengths(orders), randomBytes);
   if (orders['save-rc-stanza']) {
     const { saveStanza } = await import('./save-stanza.ts');
     const saved = await saveStanza(command, keys);
@@ -162,16 +153,11 @@ async function makeKeys(command: ClientCommand): Promise<number> {
       ? ExitCode.failure
       : print(`[+] Wrote Rijndael and HMAC keys to rc file: ${saved}\n`);
   }
-  const text = keys.map(({ keyword, value }) => `${keyword}: ${value}\n`).join('');
+  const text = formatGeneratedKeys(keys);
   const file = orders['key-gen-file'];
   if (file === undefined) return print(text);
   writePrivateFile(file, text);
   return print(`[+] Wrote Rijndael and HMAC keys to: ${file}\n`);
-}
-
-function lengthOf(option: string, text: string, max: number): number {
-  if (/^[1-9]\d{0,2}$/.test(text) && Number(text) <= max) return Number(text);
-  throw new UsageError(`--${option}: "${text}" is no length; write 1 to ${max} bytes`);
 }
 
 /** Descriptor that a secret comes from; null: none. */
