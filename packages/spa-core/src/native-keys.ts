@@ -71,6 +71,19 @@ export function hasDecryptionKeys(key: PrivateKey): boolean {
 /** RSA, RSA that only encrypts, Elgamal, ECDH, X25519, X448. */
 const ENCRYPTING: readonly number[] = [RSA, 2, 16, ECDH, 25, 26];
 
+/** The name of a curve of this key that neither the library nor we work with; null: there is none. */
+export function unsupportedCurve(key: Key): string | null {
+  const packets = key.getKeys().map(({ keyPacket }) => keyPacket as unknown as KeyPacket);
+  return packets.map(({ publicParams }) => UNSUPPORTED_CURVES[oidOf(publicParams)]).find(Boolean) ?? null;
+}
+
+const UNSUPPORTED_CURVES: Readonly<Record<string, string>> = {
+  '2b2403030208010107': 'brainpoolP256r1',
+  '2b240303020801010b': 'brainpoolP384r1',
+  '2b240303020801010d': 'brainpoolP512r1',
+  '2b8104000a': 'secp256k1',
+};
+
 /** What the library's key packets hold besides what its types say. */
 interface KeyPacket {
   readonly version: number;

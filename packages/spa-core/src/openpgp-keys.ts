@@ -6,6 +6,7 @@ import {
   decryptionKeys,
   encryptionKeyIds,
   hasDecryptionKeys,
+  unsupportedCurve,
   verificationKeys,
 } from './native-keys.ts';
 import { packetsFor, type SessionKey } from './session-key.ts';
@@ -30,6 +31,10 @@ export class Certificate {
   /** 16 upper-case hexadecimal digits each: the primary key's, then its subkeys'. */
   readonly keyIds: readonly string[];
   readonly userIds: readonly string[];
+  /** All fingerprints: the primary key's, then its subkeys'. */
+  readonly fingerprints: readonly Fingerprint[];
+  /** A curve of its keys that nothing can be done with: brainpoolP256r1 and the like. Null: there is none. */
+  readonly unsupportedCurve: string | null;
   readonly #key: PublicKey;
   readonly #verificationKeys: ReadonlyMap<string, KeyObject>;
 
@@ -37,6 +42,8 @@ export class Certificate {
     this.fingerprint = key.getFingerprint().toUpperCase() as Fingerprint;
     this.keyIds = key.getKeys().map((part) => part.getKeyID().toHex().toUpperCase());
     this.userIds = key.getUserIDs();
+    this.fingerprints = key.getKeys().map((part) => part.getFingerprint().toUpperCase() as Fingerprint);
+    this.unsupportedCurve = unsupportedCurve(key);
     this.#key = key;
     this.#verificationKeys = verificationKeys(key);
   }

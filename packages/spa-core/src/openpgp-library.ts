@@ -66,6 +66,34 @@ export async function couldSign(
   }
 }
 
+/** Why the signature of a key of `certificates` does not count at that time, in one line; null: none of them has the key. */
+export async function whyNotSigned(
+  certificates: readonly Certificate[],
+  signers: readonly string[],
+  atSeconds: number,
+): Promise<string | null> {
+  for (const certificate of certificates) {
+    const keyId = signers.find((signer) => certificate.keyIds.includes(signer));
+    if (keyId === undefined) continue;
+    const key = certificate.openpgpKey();
+    const part = key.getKeys().find((candidate) => keyIdOf(candidate.getKeyID()) === keyId);
+    const reason =
+      certificate.unsupportedCurve === null
+        ? await key.getSigningKey(part?.getKeyID(), dateOf(atSeconds)).then(() => FORGED, lastWords)
+        : `the curve ${certificate.unsupportedCurve} is not supported`;
+    return `the signature of key ${keyId} of ${certificate.fingerprint} does not count: ${reason}`;
+  }
+  return null;
+}
+
+const FORGED = 'it does not fit';
+
+/** The library names its reasons from the outside in. */
+function lastWords({ message }: Error): string {
+  const words = message.replaceAll(/\s+/g, ' ').split(': ').at(-1) ?? message;
+  return words.charAt(0).toLowerCase() + words.slice(1);
+}
+
 type LibraryDate = ReturnType<typeof dateOf>;
 type LibraryMessage = Message<Uint8Array>;
 

@@ -23,6 +23,7 @@ import {
   sealOpenPgp,
 } from './openpgp.ts';
 import type { Certificate, Fingerprint } from './openpgp-keys.ts';
+import { whyNotSigned } from './openpgp-library.ts';
 import { type DecryptedOpenPgp, decryptorOf, keyIdsOf, type OpenPgpDecryptor } from './openpgp-opening.ts';
 import type { RequestKind } from './request.ts';
 import { decryptSymmetric, encryptSymmetric } from './symmetric.ts';
@@ -196,7 +197,9 @@ export function beginOpening(packet: Packet, host: { readonly nowSeconds: number
         const decrypted = await firstThatDecrypts(
           blobs.map((blob) => () => decryptorFor(blob)({ secretKeys: keys.secretKeys, isVouched })),
         );
-        return keys.requireSignature ? signedPacket(decrypted) : unsignedPacket(decrypted.text);
+        return keys.requireSignature
+          ? signedPacket(decrypted, host.nowSeconds)
+          : unsignedPacket(decrypted.text);
       }
       const [blob = Buffer.alloc(0)] = blobs;
       const text = symmetric.get(keys.key) ?? decryptSymmetric(keys.key, blob);
@@ -296,12 +299,16 @@ async function firstThatDecrypts(
   }
 }
 
-function signedPacket(decrypted: DecryptedOpenPgp): DecryptedPacket {
+function signedPacket(decrypted: DecryptedOpenPgp, nowSeconds: number): DecryptedPacket {
   return {
     signers: decrypted.signers,
     verify: async (certificates) => {
       const signed = await decrypted.verify(certificates);
-      if (signed === null) throw new SpaError('signature', explainSigners(decrypted.signers));
+      if (signed === null) {
+        const { signers } = decrypted;
+        const reason = await whyNotSigned(certificates, signers, nowSeconds);
+        throw new SpaError('signature', reason ?? explainSigners(signers));
+      }
       return opened(decrypted.text, signed);
     },
   };

@@ -142,6 +142,20 @@ export async function findKey(home: GnupgHome, kind: 'public' | 'secret', keyId:
 }
 
 /**
+ * The fingerprints of the keys that gpg finds valid, at least marginally: the owner of the home has certified them, or trusts
+ * whoever did.
+ * @throws ConfigError if gpg cannot be run.
+ */
+export async function listValidKeys(home: GnupgHome): Promise<readonly string[]> {
+  const { output } = await mustRunGpg(home, ['--auto-check-trustdb', '--with-colons', '--list-keys'], {});
+  const certificates = output.toString('utf8').split(/^(?=pub:)/m);
+  return certificates.flatMap((text) => {
+    const fingerprint = /^pub:[mfu]:[\s\S]*?^fpr:(?:[^:]*:){8}([0-9A-F]+):/m.exec(text)?.[1];
+    return fingerprint === undefined ? [] : [fingerprint];
+  });
+}
+
+/**
  * The upper-case fingerprints of the primary keys that `keyId` names, best match first as gpg has it.
  * @throws ConfigError if gpg cannot be run.
  */

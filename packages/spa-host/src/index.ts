@@ -11,6 +11,7 @@ export {
   type GnupgHome,
   type GnupgSealing,
   listFingerprints,
+  listValidKeys,
   signAndEncrypt,
 } from './gnupg.ts';
 export {

@@ -46,8 +46,15 @@ function gpg(home: string, args: readonly string[], input = ''): Buffer {
 }
 
 /** Makes a key and gives its fingerprint. */
-function addKey(home: string, userId: string, passphrase = ''): string {
-  gpg(home, ['--quick-generate-key', userId, 'future-default', 'default', 'never'], passphrase);
+function addKey(
+  home: string,
+  userId: string,
+  passphrase = '',
+  options: readonly string[] = [],
+  expiry = 'never',
+  algorithm = 'future-default',
+): string {
+  gpg(home, [...options, '--quick-generate-key', userId, algorithm, 'default', expiry], passphrase);
   const list = gpg(home, ['--with-colons', '--list-keys', userId]).toString();
   return /^fpr:+([0-9A-F]{40}):/m.exec(list)?.[1] ?? '';
 }
@@ -68,6 +75,13 @@ t.test('keys of a GnuPG home', { skip }, async (t) => {
     chmodSync(path, mode);
     return path;
   };
+  const ended = {
+    expired: addKey(home, 'Old <old@else.example>', '', ['--faked-system-time', '20250101T000000'], '1d'),
+    revoked: addKey(home, 'Gone <gone@else.example>'),
+    brainpool: addKey(home, 'Other <other@else.example>', '', [], 'never', 'brainpoolP256r1'),
+  };
+  const revocation = readFileSync(join(home, 'openpgp-revocs.d', `${ended.revoked}.rev`), 'utf8');
+  gpg(home, ['--import', file('revocation', Buffer.from(revocation.replace(/^:---/m, '---')), 0o600)]);
   const bastionFile = file('bastion.pgp', gpg(home, ['--export-secret-keys', bastion]), 0o600);
   const armoredFile = file(
     'locked.asc',
@@ -178,6 +192,66 @@ t.test('keys of a GnuPG home', { skip }, async (t) => {
       return readFileSync(calls, 'utf8').length;
     };
     t.equal(await countCalls(50), await countCalls(1));
+  });
+
+  t.test('a subkey names the certificate that it belongs to, in the home and in a file', async (t) => {
+    const [, sub = ''] = Array.from(
+      gpg(home, ['--with-colons', '--list-keys', alice])
+        .toString()
+        .matchAll(/^fpr:+([0-9A-F]{40}):/gm),
+      ([, fingerprint]) => fingerprint,
+    );
+    for (const line of [`GPG_DECRYPT_ID ${bastion}`, `GPG_SIGNER_CERT_FILE ${operators}`]) {
+      const id = [`GPG_DECRYPT_KEY_FILE ${bastionFile}`, `GPG_FINGERPRINT_ID ${sub}`, line];
+      const stanza = await load(...id);
+      t.match(stanza?.keys, [{ certificates: [{ fingerprint: alice }] }], line);
+    }
+  });
+
+  t.test(
+    'GPG_REQUIRE_SIG and GPG_DISABLE_SIG without a list: whose key is valid in the home may sign',
+    async (t) => {
+      const there = mkdtempSync(join(folder, 'h'));
+      t.teardown(() => spawnSync('gpgconf', ['--homedir', there, '--kill', 'all']));
+      const own = addKey(there, 'Own <own@here.example>');
+      execFileSync('gpg', ['--homedir', there, '--batch', '--quiet', '--import', operators]);
+      const stanzaOf = () =>
+        load(`GPG_HOME_DIR ${there}`, `GPG_DECRYPT_ID ${own}`, 'GPG_REQUIRE_SIG Y', 'GPG_DISABLE_SIG Y');
+      const signersOf = async () => {
+        const keys = (await stanzaOf())?.keys[0];
+        if (keys?.kind !== 'openpgp' || !keys.requireSignature) return null;
+        return keys.certificates.map(({ fingerprint }) => String(fingerprint)).sort();
+      };
+      t.same(await signersOf(), [own], 'nobody is certified');
+      gpg(there, ['--yes', '--quick-lsign-key', alice]);
+      t.same(await signersOf(), [own, alice].sort());
+    },
+  );
+
+  t.test('keys that time or their owners have ended are told of, and keep nobody else out', async (t) => {
+    const warnings: string[] = [];
+    const { value } = parseAccessText(
+      'access.conf',
+      [
+        'SOURCE ANY',
+        `GPG_DECRYPT_ID ${bastion}`,
+        `GPG_FINGERPRINT_ID ${ended.expired}, ${ended.revoked}, ${alice}, ${ended.brainpool}`,
+      ].join('\n'),
+    );
+    const home1 = { directory: home, program: 'gpg' };
+    await loadKeys(value, home1, { nowSeconds: CONTEXT.nowSeconds, warn: (line) => warnings.push(line) });
+    t.match(warnings, [
+      new RegExp(
+        `^access.conf:3: GPG_FINGERPRINT_ID: ${ended.expired} .* has expired .*: what it signs is refused$`,
+      ),
+      new RegExp(
+        `^access.conf:3: GPG_FINGERPRINT_ID: ${ended.revoked} .* is revoked: what it signs is refused$`,
+      ),
+      new RegExp(
+        `^access.conf:3: GPG_FINGERPRINT_ID: ${ended.brainpool} .* curve brainpoolP256r1, which is not`,
+      ),
+    ]);
+    t.equal(warnings.length, 3);
   });
 
   t.test('without signatures there need be no signers', async (t) => {

@@ -75,7 +75,10 @@ export interface OpenPgpText {
   readonly decryptId: Stated<string> | null;
   readonly decryptKeyFile: Stated<string> | null;
   readonly passphrase: Stated<string> | null;
+  /** False: `GPG_DISABLE_SIG` without `GPG_REQUIRE_SIG`. */
   readonly requireSignature: boolean;
+  /** The line that says that whoever may sign whose key is valid in the home, in gpg's eyes; null: lists or files name them. */
+  readonly validSigners: ConfigPlace | null;
   /** `GPG_REMOTE_ID` and `GPG_FINGERPRINT_ID`: who signs must be in each of them that is there. */
   readonly remoteIds: Stated<readonly string[]> | null;
   readonly fingerprints: Stated<readonly Fingerprint[]> | null;
@@ -141,9 +144,7 @@ const KEYWORDS = {
   GPG_ALLOW_NO_PW: readBoolean,
   GPG_REQUIRE_SIG: readBoolean,
   GPG_DISABLE_SIG: readBoolean,
-  GPG_IGNORE_SIG_VERIFY_ERROR: never(
-    'a signature that does not verify can be forged by anybody; remove the line',
-  ),
+  GPG_IGNORE_SIG_VERIFY_ERROR: readBoolean,
   GPG_REMOTE_ID: readKeyIds,
   GPG_FINGERPRINT_ID: readFingerprints,
   GPG_SIGNER_CERT_FILE: readPath,
@@ -246,6 +247,7 @@ function readOpenPgp(settings: AccessSettings): OpenPgpText | null {
     decryptKeyFile: decryptKeyFile ?? null,
     passphrase: settings.GPG_DECRYPT_PW ?? null,
     requireSignature: readRequireSignature(settings, (decryptId ?? decryptKeyFile)?.place ?? { file: '' }),
+    validSigners: namesSigners(settings) ? null : (settings.GPG_DISABLE_SIG?.place ?? null),
     remoteIds: settings.GPG_REMOTE_ID ?? null,
     fingerprints: settings.GPG_FINGERPRINT_ID ?? null,
     signerCertFile: settings.GPG_SIGNER_CERT_FILE ?? null,
@@ -253,17 +255,16 @@ function readOpenPgp(settings: AccessSettings): OpenPgpText | null {
   };
 }
 
+function namesSigners(settings: AccessSettings): boolean {
+  const { GPG_FINGERPRINT_ID, GPG_REMOTE_ID, GPG_SIGNER_CERT_FILE } = settings;
+  return (GPG_FINGERPRINT_ID ?? GPG_REMOTE_ID ?? GPG_SIGNER_CERT_FILE) !== undefined;
+}
+
+/** Both `GPG_DISABLE_SIG` and `GPG_REQUIRE_SIG`: fwknopd checks signatures, and needs no list of those who may sign. */
 function readRequireSignature(settings: AccessSettings, place: ConfigPlace): boolean {
   const { GPG_DISABLE_SIG: disable, GPG_REQUIRE_SIG: require } = settings;
-  if (disable?.value === true) {
-    if (require?.value !== true) return false;
-    throw new ConfigError(
-      disable.place,
-      `line ${require.place.line} says GPG_REQUIRE_SIG Y; remove one of the two lines`,
-    );
-  }
-  const signers = settings.GPG_FINGERPRINT_ID ?? settings.GPG_REMOTE_ID ?? settings.GPG_SIGNER_CERT_FILE;
-  if (signers !== undefined) return true;
+  if (disable?.value === true) return require?.value === true;
+  if (namesSigners(settings)) return true;
   throw new ConfigError(
     place,
     'nobody may sign; write GPG_FINGERPRINT_ID with the full fingerprints of the operators',
@@ -357,9 +358,14 @@ function warnOf(
       `${here}: a packet may leave its address open, and whoever catches it can send it first; write REQUIRE_SOURCE_ADDRESS Y`,
     );
   }
-  if (settings.GPG_DISABLE_SIG?.value === true) {
+  if (settings.GPG_DISABLE_SIG?.value === true && stanza.openpgp?.requireSignature === false) {
     warnings.push(
       `${at(settings.GPG_DISABLE_SIG)}: SIGNATURES ARE NOT CHECKED: whoever knows the bastion's public key opens the door; write GPG_FINGERPRINT_ID instead`,
+    );
+  }
+  if (settings.GPG_IGNORE_SIG_VERIFY_ERROR?.value === true) {
+    warnings.push(
+      `${at(settings.GPG_IGNORE_SIG_VERIFY_ERROR)}: a signature that does not verify is refused all the same, for anybody can forge it; keys need no certification here, so remove the line`,
     );
   }
   if (settings.GPG_REQUIRE_SIG?.value === false && settings.GPG_DISABLE_SIG?.value !== true) {

@@ -13,10 +13,12 @@ import {
 import {
   ConfigError,
   type ConfigPlace,
+  exportCertificates,
   exportOneCertificate,
   exportOneWithLocalCertifications,
   exportSecretKey,
   type GnupgHome,
+  listValidKeys,
   readGuardedFile,
   readPrivateFile,
 } from 'spa-host';
@@ -27,6 +29,7 @@ import type { SignerTerms } from '../decision/signers.ts';
 import type { Stanza } from '../decision/stanza.ts';
 import { type CertificateMemory, certifiedTerms, createCertificateMemory } from './certified-signers.ts';
 import { createFewAtOnce, type FewAtOnce, gpgKeeper } from './gpg-keeper.ts';
+import { warnOfKeys } from './unusable-keys.ts';
 
 /**
  * The stanzas with the keys, users and groups that they name. Who may sign is settled here, by full fingerprint: no key that comes into
@@ -74,7 +77,7 @@ function createOnce(): Once {
 }
 
 async function loadStanza(text: StanzaText, loading: Loading): Promise<Stanza> {
-  const { defaultHome, once } = loading;
+  const { defaultHome, once, memory } = loading;
   const { source: _, symmetric, hmac, openpgp, ...rest } = text;
   const commands = await findPolicy(text.commands);
   const keys: OpeningKeys[] = [];
@@ -87,11 +90,12 @@ async function loadStanza(text: StanzaText, loading: Loading): Promise<Stanza> {
     };
     const [secretKey, named] = await Promise.all([
       loadSecretKey(openpgp, home, loading),
-      loadSigners(openpgp, home, once),
+      loadSigners(openpgp, home, loading),
     ]);
     const certifiers = await loadCertifiers(openpgp, secretKey, home, once);
     const certificates = withoutCertifiers(named, certifiers, openpgp);
     signers = await loadTerms(openpgp, certificates, certifiers, loading);
+    warnOfKeys({ openpgp, certificates, bastion: secretKey.certificate() }, memory, loading);
     const { requireSignature } = openpgp;
     keys.push({ kind: 'openpgp', secretKeys: [secretKey], certificates, requireSignature, hmac });
   }
@@ -264,7 +268,15 @@ function noSecretKey(
     : new ConfigError(passphrase.place, 'gpg refuses this passphrase; write the one of GPG_DECRYPT_ID');
 }
 
-async function loadSigners(text: OpenPgpText, home: GnupgHome, once: Once): Promise<readonly Certificate[]> {
+async function loadSigners(
+  text: OpenPgpText,
+  home: GnupgHome,
+  loading: Loading,
+): Promise<readonly Certificate[]> {
+  const { once } = loading;
+  if (text.requireSignature && text.validSigners !== null) {
+    return validSigners(text.validSigners, home, loading);
+  }
   if (text.signerCertFile === null) {
     return both(
       text,
@@ -281,6 +293,26 @@ async function loadSigners(text: OpenPgpText, home: GnupgHome, once: Once): Prom
     resolveAll(text.fingerprints, async (id) => certificateOfRing(ring, file.value, id)),
   ]);
   return lists.every((list) => list === null) ? unique(ring) : both(text, lists);
+}
+
+/** What gpg finds valid now: who is certified later counts when the daemon reads its files again. */
+async function validSigners(
+  place: ConfigPlace,
+  home: GnupgHome,
+  { once, warn }: Loading,
+): Promise<readonly Certificate[]> {
+  const certificates = await at(
+    place,
+    once(['valid keys', home], async () => {
+      const fingerprints = await listValidKeys(home);
+      return fingerprints.length === 0 ? [] : readCertificates(await exportCertificates(home, fingerprints));
+    }),
+  );
+  const { file, line, keyword } = place;
+  warn(
+    `${file}:${line}: ${keyword}: with GPG_REQUIRE_SIG Y, whoever's key is valid in the GnuPG home may sign, now ${certificates.length}; write GPG_FINGERPRINT_ID with those who shall`,
+  );
+  return certificates;
 }
 
 function ringOf(file: Stated<string>, once: Once): Promise<readonly Certificate[]> {
@@ -360,9 +392,12 @@ function unique(certificates: readonly Certificate[]): readonly Certificate[] {
   return [...new Map(certificates.map((certificate) => [certificate.fingerprint, certificate])).values()];
 }
 
-/** `hex` is a fingerprint or the end of a key ID. */
+/** `hex` is a fingerprint or the end of a key ID, of the primary key or a subkey: gpg names by either. */
 function isNamed(key: Certificate | SecretKey, hex: string): boolean {
-  return hex.length > 16 ? key.fingerprint === hex : key.keyIds.some((keyId) => keyId.endsWith(hex));
+  const { fingerprints } = 'certificate' in key ? key.certificate() : key;
+  return hex.length > 16
+    ? fingerprints.some((fingerprint) => fingerprint === hex)
+    : key.keyIds.some((keyId) => keyId.endsWith(hex));
 }
 
 function hexOf(id: string): string {
