@@ -1,4 +1,4 @@
-export { ConfigError, type ConfigPlace } from './config-error.ts';
+export { ConfigError, type ConfigPlace, readAll } from './config-error.ts';
 export { type ConfigLine, parseConfigLine, parseConfigLines } from './config-lines.ts';
 export { ExitCode } from './exit-code.ts';
 export {

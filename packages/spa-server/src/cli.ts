@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatGeneratedKeys, generateKeys } from 'spa-core';
-import { ExitCode, writePrivateFile } from 'spa-host';
+import { ConfigError, ExitCode, writePrivateFile } from 'spa-host';
 import { formatConfiguration } from './config/dump.ts';
 import { loadConfiguration, loadServerConfig } from './config/load.ts';
 import { ask } from './control/ask.ts';
@@ -29,6 +29,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     const failure = describeFailure(error);
     if (failure === null) throw error;
     complain(failure.line);
+    for (const other of error instanceof ConfigError ? error.others : []) complain(other.message);
     return failure.exitCode;
   }
 }

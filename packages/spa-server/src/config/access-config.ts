@@ -10,7 +10,7 @@ import {
   SYMMETRIC_KEY_MAX_BYTES,
   SymmetricKey,
 } from 'spa-core';
-import { ConfigError, type ConfigPlace } from 'spa-host';
+import { ConfigError, type ConfigPlace, readAll } from 'spa-host';
 import { NO_NAT as WITHOUT_NAT } from '../decision/nat.ts';
 import type { Stanza } from '../decision/stanza.ts';
 import { type Block, readBlocks } from './access-blocks.ts';
@@ -106,7 +106,7 @@ export function parseAccessConfig(
     );
   }
   const warnings = [...blocks.warnings];
-  const value = blocks.value.map((block, index) => readStanza(block, index + 1, warnings));
+  const value = readAll(blocks.value.map((block, index) => () => readStanza(block, index + 1, warnings)));
   const withoutEffect = ignoredKeywords(KEYWORDS);
   const differences = blocks.value.flatMap((block) =>
     differencesOf(ACCESS_DIFFERENCES, withoutEffect, block),

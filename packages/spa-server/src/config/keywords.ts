@@ -1,4 +1,4 @@
-import { ConfigError, type ConfigLine, type ConfigPlace, probablyMeant } from 'spa-host';
+import { ConfigError, type ConfigLine, type ConfigPlace, probablyMeant, readAll } from 'spa-host';
 
 /** Reads the value of one keyword. @throws ConfigError at `place`, which says what to write instead. */
 export type ReadValue<T> = (value: string, place: ConfigPlace) => T;
@@ -42,13 +42,8 @@ export function readSettings<Table extends KeywordTable>(
   table: Table,
   statements: readonly Statement[],
 ): Settings<Table> {
-  const settings: Record<string, Stated<unknown>> = {};
-  for (const { keyword, value, place } of statements) {
-    const read = Object.hasOwn(table, keyword) ? table[keyword] : undefined;
-    if (read === undefined) throw unknownKeyword(table, keyword, place);
-    settings[keyword] = { value: read(value, place), place };
-  }
-  return settings as Settings<Table>;
+  const settings = readAll(statements.map((statement) => () => readStatement(table, statement)));
+  return Object.fromEntries(settings) as Settings<Table>;
 }
 
 /** A table with its keywords' other names, for whoever lists them. */
@@ -94,6 +89,15 @@ export function warnOfRepetition(
     warnings.push(`${place.file}:${place.line}: ${keyword} is in ${where} too${what}; the last one counts`);
   }
   return warnings;
+}
+
+function readStatement(
+  table: KeywordTable,
+  { keyword, value, place }: Statement,
+): readonly [keyword: string, stated: Stated<unknown>] {
+  const read = Object.hasOwn(table, keyword) ? table[keyword] : undefined;
+  if (read === undefined) throw unknownKeyword(table, keyword, place);
+  return [keyword, { value: read(value, place), place }];
 }
 
 /** A word that resembles no keyword is not repeated: a key or pass phrase may have slipped onto a line of its own. */
