@@ -68,6 +68,8 @@ export interface Settings {
   readonly gpgPassphrase?: Secret;
   readonly gpgNoPassphrase?: boolean;
   readonly verbose?: number;
+  /** The command line is kept for `-l`, without its secrets. */
+  readonly savesArguments?: boolean;
   /** Stanzas of other bastions in the same region, tried in this order when this one's door does not open. */
   readonly fallback?: readonly string[];
   /** Hosts that ssh reaches through the bastion: patterns of ssh_config(5). */
@@ -181,7 +183,7 @@ const READERS: Readonly<Record<Keyword, (value: string) => Settings>> = {
   // A port that is named takes back the random one of a layer below.
   NAT_PORT: (value) => ({ natPort: port(value), natRandPort: false }),
   NAT_RAND_PORT: (value) => ({ natRandPort: yesOrNo(value) }),
-  NO_SAVE_ARGS: (value) => withoutEffect(String(yesOrNo(value))),
+  NO_SAVE_ARGS: (value) => ({ savesArguments: !yesOrNo(value) }),
   PRIVATE_HOSTS: (value) => ({ privateHosts: hostPatterns(value) }),
   RAND_PORT: (value) => onlyNo(value, 'sending to a random port'),
   RESOLVE_HTTP_ONLY: (value) => ({ resolveHttpOnly: yesOrNo(value) }),

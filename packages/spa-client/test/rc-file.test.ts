@@ -117,6 +117,7 @@ WGET_CMD /usr/bin/wget
     hmacDigest: 'sha3_256',
     natLocal: false,
     natRandPort: false,
+    savesArguments: false,
     serverIpv4Only: true,
     server: 'bastion.example.com',
     serverPort: 1,

@@ -9,6 +9,10 @@ export interface ClientCommand {
   readonly orders: Orders;
   /** The same settings as lines of an rc file. What only an option can say is not among them. */
   readonly rcLines: readonly RcLine[];
+  /** The same command line in long options, without those that `-l` does not repeat. */
+  readonly words: readonly string[];
+  /** Without the keys too: that there is an HMAC is still said. */
+  readonly wordsToSave: readonly string[];
   /** Given options that put a secret where every user of the machine can read it. */
   readonly exposedSecrets: readonly string[];
 }
@@ -24,6 +28,9 @@ export interface Orders {
   readonly 'stanza-list'?: true;
   readonly 'save-rc-stanza'?: true;
   readonly 'force-stanza'?: true;
+  readonly 'last-cmd'?: true;
+  readonly 'show-last'?: true;
+  readonly 'save-args-file'?: string;
   readonly test?: true;
   readonly 'save-packet'?: string;
   readonly 'save-packet-append'?: true;
@@ -53,8 +60,26 @@ export function parseClientCommand(argv: readonly string[]): ClientCommand {
       settings,
     ),
     orders: values,
+    words: given.flatMap((row) => wordsOf(row, values[row.long])),
+    wordsToSave: given.flatMap((row) => wordsToSave(row, values[row.long])),
     exposedSecrets: given.filter((row: ClientOption) => row.secret).map((row) => `--${row.long}`),
   };
+}
+
+/**
+ * The words of a command line without its keys, for a person to read.
+ * What stands after a key is taken for a part of it: fwknop saves keys with blanks as they are.
+ */
+export function withoutSecrets(words: readonly string[]): readonly string[] {
+  const shown: string[] = [];
+  let isWithinSecret = false;
+  for (const word of words) {
+    const [name = ''] = word.split('=', 1);
+    if (word.startsWith('-')) isWithinSecret = isSecretOption(name);
+    else if (isWithinSecret) continue;
+    shown.push(isWithinSecret ? `${name}=[secret]` : word);
+  }
+  return shown;
 }
 
 /** The options' part of the help: those that work, by group. */
@@ -77,9 +102,13 @@ interface ClientOption extends Option {
   /** What it says if no keyword can say it. */
   readonly read?: (argument: string) => Settings;
   readonly secret?: true;
+  /** `-l` does not repeat it. */
+  readonly once?: true;
   /** Why it is not taken. */
   readonly refused?: string;
 }
+
+type OptionValue = string | number | true | undefined;
 
 const GROUPS = [
   ['what', 'What to open, and for whom'],
@@ -89,10 +118,10 @@ const GROUPS = [
   ['gpg', 'OpenPGP keys'],
   ['message', 'More about the message'],
   ['rc', 'The rc file'],
+  ['saved', 'The last command line'],
   ['do', 'What to do'],
 ] as const;
 
-const SAVING = 'saved command lines hold keys and are not supported; write a stanza into the rc file';
 const RAW = 'raw sockets are not supported';
 const HTTP = 'sending over HTTP is not supported';
 
@@ -153,9 +182,13 @@ const OPTIONS = [
   { group: 'rc', long: 'no-rc-file', help: 'read no rc file' },
   { group: 'rc', long: 'no-home-dir', help: 'look for no file in the home directory' },
   { group: 'rc', long: 'stanza-list', help: "list the rc file's stanzas and exit" },
-  { group: 'rc', long: 'save-rc-stanza', help: 'write these options to stanza [NAME] of -n, or else of -D, and go on' },
-  { group: 'rc', long: 'force-stanza', help: 'replace one that is there without a question' },
-  { group: 'rc', long: 'no-save-args', keyword: 'NO_SAVE_ARGS', value: 'Y', help: 'nothing is ever saved; for compatibility' },
+  { group: 'rc', long: 'save-rc-stanza', once: true, help: 'write these options to stanza [NAME] of -n, or else of -D, and go on' },
+  { group: 'rc', long: 'force-stanza', once: true, help: 'replace one that is there without a question' },
+  { group: 'saved', long: 'last-cmd', short: 'l', once: true, help: 'repeat the options that were saved; others given go after them' },
+  { group: 'saved', long: 'show-last', once: true, help: 'print them and exit' },
+  { group: 'saved', long: 'save-args-file', short: 'E', argument: 'FILE', once: true, help: 'save the options, without keys, to this file; of -l: read them there (~/.fwknop.run)' },
+  { group: 'saved', long: 'no-save-args', keyword: 'NO_SAVE_ARGS', value: 'Y', once: true, help: 'save none, whatever the rc file says' },
+
 
   { group: 'do', long: 'test', short: 'T', help: 'make the packet, print it, decode it again, do not send it' },
   { group: 'do', long: 'save-packet', short: 'B', argument: 'FILE', help: 'write the packet to a file too' },
@@ -178,9 +211,6 @@ const OPTIONS = [
   { long: 'icmp-type', argument: 'NUMBER', refused: RAW, help: '' },
   { long: 'icmp-code', argument: 'NUMBER', refused: RAW, help: '' },
   { long: 'http-proxy', short: 'H', argument: 'URL', refused: HTTP, help: '' },
-  { long: 'last-cmd', short: 'l', refused: SAVING, help: '' },
-  { long: 'save-args-file', short: 'E', argument: 'FILE', refused: SAVING, help: '' },
-  { long: 'show-last', refused: SAVING, help: '' },
   { long: 'fault-injection-tag', argument: 'TAG', refused: 'that is for test builds of fwknop', help: '' },
 ] as const satisfies readonly ClientOption[];
 
@@ -217,7 +247,25 @@ function checkConflicts(given: readonly LongName[]): void {
   }
 }
 
-function settingsOf(row: ClientOption, given: string | number | true | undefined): Settings {
+/** An option may be cut short. */
+function isSecretOption(name: string): boolean {
+  return OPTIONS.some(
+    (row: ClientOption) => row.secret && `--${row.long}`.startsWith(name) && name.length > 2,
+  );
+}
+
+function wordsOf(row: ClientOption, given: OptionValue): readonly string[] {
+  if (row.once || given === undefined) return [];
+  if (row.argument !== undefined) return [`--${row.long}=${given}`];
+  return Array.from({ length: given === true ? 1 : Number(given) }, () => `--${row.long}`);
+}
+
+function wordsToSave(row: ClientOption, given: OptionValue): readonly string[] {
+  if (!row.secret) return wordsOf(row, given);
+  return row.keyword?.startsWith('HMAC') ? ['--use-hmac'] : [];
+}
+
+function settingsOf(row: ClientOption, given: OptionValue): Settings {
   if (row.refused !== undefined) throw new UsageError(`--${row.long}: ${row.refused}`);
   const gpg: Settings = row.gpg ? { useGpg: true } : {};
   const value = rcValueOf(row, given);
@@ -230,12 +278,12 @@ function settingsOf(row: ClientOption, given: string | number | true | undefined
   }
 }
 
-function rcValueOf(row: ClientOption, given: string | number | true | undefined): string {
+function rcValueOf(row: ClientOption, given: OptionValue): string {
   const argument = String(given);
   return typeof row.value === 'function' ? row.value(argument) : (row.value ?? argument);
 }
 
-function rcLineOf(row: ClientOption, given: string | number | true | undefined): RcLine | null {
+function rcLineOf(row: ClientOption, given: OptionValue): RcLine | null {
   return row.keyword === undefined ? null : { keyword: row.keyword, value: rcValueOf(row, given) };
 }
 

@@ -34,12 +34,24 @@ export function runSpaClient(): Promise<void> {
 }
 
 async function main(argv: readonly string[]): Promise<number> {
-  const command = parseClientCommand(argv);
-  const { orders } = command;
+  const given = parseClientCommand(argv);
+  const { orders } = given;
   if (orders.help) return print(clientHelp());
   if (orders.version)
     return print(`spa-client ${packageVersion()}, FKO protocol version ${PROTOCOL_VERSION}\n`);
-  if (orders['key-gen'] || orders['key-gen-file'] !== undefined) return makeKeys(command);
+  if (orders['key-gen'] || orders['key-gen-file'] !== undefined) return makeKeys(given);
+  if (orders['show-last'] || orders['last-cmd']) return repeatLast(given);
+  return run(given, true);
+}
+
+async function repeatLast(given: ClientCommand): Promise<number> {
+  const { lastCommand, showLast } = await import('./last-command.ts');
+  return given.orders['show-last'] ? showLast(given) : run(lastCommand(given), false);
+}
+
+/** `isNew`: the command line was typed, and may be saved. */
+async function run(command: ClientCommand, isNew: boolean): Promise<number> {
+  const { orders } = command;
   if (orders['force-stanza'] && !orders['save-rc-stanza'])
     throw new UsageError('--force-stanza goes with --save-rc-stanza; give that too');
   if (orders['save-rc-stanza']) {
@@ -50,7 +62,13 @@ async function main(argv: readonly string[]): Promise<number> {
   if (orders['stanza-list']) return listStanzas(rcFile);
   // What was saved is no more than the options say.
   const stanza = orders['save-rc-stanza'] ? null : (orders['named-config'] ?? null);
-  return knock(command, { ...stanzaSettings(rcFile, stanza), ...command.settings });
+  const settings = { ...stanzaSettings(rcFile, stanza), ...command.settings };
+  const isSaved = settings.savesArguments || orders['save-args-file'] !== undefined;
+  if (isNew && isSaved && command.settings.savesArguments !== false) {
+    const { saveCommand } = await import('./last-command.ts');
+    saveCommand(command);
+  }
+  return knock(command, settings);
 }
 
 async function knock({ orders, exposedSecrets }: ClientCommand, settings: Settings): Promise<number> {
