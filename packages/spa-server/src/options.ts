@@ -236,6 +236,7 @@ const OPTIONS = [
     path: true,
   },
   { long: 'gpg-exe', argument: 'FILE', help: 'gpg to run', keyword: 'GPG_EXE' },
+  { long: 'sudo-exe', argument: 'FILE', help: 'sudo to run commands through', keyword: 'SUDO_EXE' },
   { long: 'locale', short: 'l', argument: 'NAME', help: 'accepted, without effect', keyword: 'LOCALE' },
   { long: 'pcap-any-direction', help: 'accepted, without effect' },
   { long: 'no-ipt-check-support', help: 'accepted, without effect' },
@@ -260,7 +261,6 @@ const OPTIONS = [
     help: '',
     refused: 'packets come through a UDP socket; leave the option out',
   },
-  { long: 'sudo-exe', argument: 'FILE', help: '', refused: 'commands from packets are not run' },
   {
     long: 'dump-serv-err-codes',
     help: '',
