@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { formatProtoPorts } from 'spa-core';
 import t from 'tap';
 import { parseAccessConfig } from '../src/config/access-config.ts';
 import { HOST_FILES } from '../src/config/config-files.ts';
@@ -39,6 +40,19 @@ t.test('a folder is its *.conf, by name; several files are several stanzas', asy
   t.same(sourcesOf(texts), ['10.0.0.1', '10.0.0.2', '10.0.0.3']);
   const files = filesOf(texts);
   t.match(parseAccessConfig(files.list('/etc/fwknop/access.d'), files).value, [{ number: 1 }, { number: 2 }]);
+});
+
+t.test('however many files there are, each stanza opens its own ports, once', async (t) => {
+  const files = filesOf({
+    '/d/a.conf': `${stanza('10.0.0.1')}OPEN_PORTS tcp/22, udp/53\n`,
+    '/d/b.conf': `${stanza('10.0.0.2')}OPEN_PORTS tcp/443\n%include c.inc\n`,
+    '/d/c.inc': `${stanza('10.0.0.3')}OPEN_PORTS tcp/22\n`,
+  });
+  const { value } = parseAccessConfig(files.list('/d'), files);
+  t.same(
+    value.map(({ openPorts }) => formatProtoPorts(openPorts ?? [])),
+    ['tcp/22,udp/53', 'tcp/443', 'tcp/22'],
+  );
 });
 
 t.test('%include_keys takes keys and nothing else', async (t) => {

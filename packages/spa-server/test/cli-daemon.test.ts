@@ -2,9 +2,11 @@ import type { ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createNamespacePair, lacking, type Namespace } from 'spa-lab';
+import { HmacKey, SymmetricKey } from 'spa-core';
+import { createNamespacePair, lacking, type Namespace, sendDatagram } from 'spa-lab';
 import t, { type Test } from 'tap';
-import { ACCESS, killIfThere, makeSetting, readPid } from './cli-setting.ts';
+import { ACCESS, HMAC_KEY, KEY, killIfThere, makeSetting, readPid } from './cli-setting.ts';
+import { addressOf, messageOf, portsOf, sealOf } from './gate.ts';
 
 const skip = lacking('nft', 'setpriv');
 
@@ -114,6 +116,22 @@ t.test('a daemon on a host', { skip }, async (t) => {
     await daemon.says('listening on ');
     const send = `require('dgram').createSocket('udp4').send('x'.repeat(150), 62201, '10.77.0.2', () => process.exit())`;
     await client.must([process.execPath, '-e', send]);
+    t.equal(await daemon.exitCode, 0);
+  });
+
+  t.test('needs CAP_NET_ADMIN, and no other privilege of root', async (t) => {
+    const { command } = makeSetting(t);
+    const strong = ['setpriv', '--bounding-set=-all,+net_admin', '--inh-caps=-all,+net_admin', '--'];
+    const daemon = startInForeground(t, server, [...strong, ...command('-f')]);
+    await daemon.says('listening on ');
+    const key = new SymmetricKey(Buffer.from(KEY, 'base64'));
+    const hmac = new HmacKey(Buffer.from(HMAC_KEY, 'base64'), 'sha256');
+    const request = { kind: 'access', source: addressOf('10.77.0.1'), ports: portsOf('tcp/22') } as const;
+    const packet = await sealOf(messageOf({ request }), { encryption: { kind: 'aes', key }, hmac });
+    await sendDatagram(client, '10.77.0.2', packet.toString());
+    await daemon.says('opened tcp/22 for 10.77.0.1');
+    t.match(await server.run(command('--fw-list')), { stdout: /tcp\/22 from 10\.77\.0\.1/ });
+    daemon.signal('SIGTERM');
     t.equal(await daemon.exitCode, 0);
   });
 

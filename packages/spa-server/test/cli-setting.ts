@@ -8,10 +8,12 @@ import type { Test } from 'tap';
 export const BIN: string = fileURLToPath(new URL('../src/bin/spa-server.cjs', import.meta.url));
 /** The key of {@link ACCESS}. */
 export const KEY: string = 'c2VjcmV0LWtleS1vZi10aGUtdGVzdA==';
+/** The HMAC key of {@link ACCESS}. */
+export const HMAC_KEY: string = 'aG1hYy1rZXktb2YtdGhlLXRlc3Q=';
 /** An access.conf with nothing to complain about. */
 export const ACCESS: string = `SOURCE ANY
 KEY_BASE64 ${KEY}
-HMAC_KEY_BASE64 aG1hYy1rZXktb2YtdGhlLXRlc3Q=
+HMAC_KEY_BASE64 ${HMAC_KEY}
 OPEN_PORTS tcp/22
 REQUIRE_SOURCE_ADDRESS Y
 `;

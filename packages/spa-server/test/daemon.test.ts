@@ -62,6 +62,23 @@ t.test(
   },
 );
 
+t.test('with -v the log has no more of a message than its fields that matter', async (t) => {
+  const { log, send } = await startGate(t, {});
+  const message = messageOf({});
+  await send(await sealOf(message, keys.sealing));
+  await log.has(/opened/);
+  await send(
+    await sealOf(
+      { ...message, username: 'carol', randomValue: '1234567890123456' },
+      createSharedKeys().sealing,
+    ),
+  );
+  await log.has(/\(hmac\)/);
+  const all = log.matching(/./).join('\n');
+  t.match(all, 'alice');
+  for (const text of [message.randomValue, '1234567890123456', 'carol', '3.0.0']) t.notMatch(all, text);
+});
+
 t.test('a message that was denied is burnt', async (t) => {
   const { daemon, log, send, config, kernel } = await startGate(t, {
     stanzas: [stanzaOf({ keys: [keys.opening], openPorts: portsOf('tcp/443') })],
@@ -376,7 +393,8 @@ async function startGate(t: Test, options: GateOptions): Promise<Gate> {
     ...options,
   }));
   t.teardown(() => (endsInDisorder ? undefined : daemon.close()));
-  const matching = (pattern: RegExp): readonly string[] => log.lines.filter((line) => pattern.test(line));
+  const matching = (pattern: RegExp): readonly string[] =>
+    [...log.lines, ...log.debugLines].filter((line) => pattern.test(line));
   return {
     daemon,
     config,

@@ -1,6 +1,14 @@
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import * as fc from 'fast-check';
-import { type OpeningKeys, parseIpNetwork, readCertificates, readSecretKeys } from 'spa-core';
+import {
+  type CipherMode,
+  type OpeningKeys,
+  parseIpNetwork,
+  readCertificates,
+  readSecretKeys,
+  SymmetricKey,
+} from 'spa-core';
 import t from 'tap';
 import { decide } from '../src/decision/decide.ts';
 import type { Stanza } from '../src/decision/stanza.ts';
@@ -101,6 +109,26 @@ t.test('the same message has the same identity in whichever stanza it is opened'
     }),
   );
   t.equal(ids[0], ids[1]);
+});
+
+t.test('a stanza takes packets in the mode that it names, and in no other', async (t) => {
+  const secret = randomBytes(32);
+  const modes: readonly CipherMode[] = ['cbc', 'cfb', 'ofb', 'ctr', 'ecb'];
+  for (const hmac of [null, ours.sealing.hmac]) {
+    for (const sealedIn of modes) {
+      const key = new SymmetricKey(secret, sealedIn);
+      const packet = await sealOf(messageOf({ timestampSeconds: now }), {
+        encryption: { kind: 'aes', key },
+        hmac,
+      });
+      for (const named of modes) {
+        const keys = { kind: 'aes', key: new SymmetricKey(secret, named), hmac } as const;
+        const arrival = { packet, source: here, destination: null, forwardedFor: null };
+        const { kind } = await decide(arrival, [stanzaOf({ keys: [keys] })], clock);
+        t.equal(kind, named === sealedIn ? 'grant' : 'ignore', `${sealedIn} where ${named} is named`);
+      }
+    }
+  }
 });
 
 t.test('operators who share the key of a bastion are not let in by each other’s stanzas', async (t) => {
