@@ -210,6 +210,7 @@ t.test('-k prints keys for both ends, -K writes them where only the owner reads'
     (await client(['-k', '--hmac-digest-type', 'sha1', '--key-len', '16'])).stdout,
     /^KEY_BASE64: [\w+/]{22}==\nHMAC_KEY_BASE64: [\w+/]{27}=\n$/,
   );
+  t.match(await client(['-k', '--hmac-digest-type', 'sha3_256']), { code: 0, stdout: /^HMAC_KEY_BASE64: /m });
   const path = file('old-keys', 'old', 0o644);
   t.same(await client(['-K', path]), {
     code: 0,
