@@ -5,7 +5,16 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { HmacKey, type OpenedPacket, openPacket, parseDigestName, parsePacket, SymmetricKey } from 'spa-core';
+import {
+  HmacKey,
+  type Message,
+  type OpenedPacket,
+  openPacket,
+  parseCipherMode,
+  parseDigestName,
+  parsePacket,
+  SymmetricKey,
+} from 'spa-core';
 import { lackingPrograms } from 'spa-lab';
 import t, { type Test } from 'tap';
 import { withoutChance } from './client-support.ts';
@@ -342,11 +351,22 @@ t.test('every mistake is one line and its exit code', async (t) => {
 
 t.test('a packet that no fwknopd would take is not sent', async (t) => {
   const { port } = await listener(t);
-  const ports = Array.from({ length: 18 }, (_, index) => `tcp/${60_000 + index}`).join(',');
-  t.match(await client(['-A', ports, '-s', '-D', '127.0.0.1', '-p', port, '--stdin'], 'k'), {
-    code: 78,
-    stderr: /ask for fewer ports\n$/,
-  });
+  const ports = (count: number): string =>
+    Array.from({ length: count }, (_, index) => `tcp/${60_000 + index}`).join(',');
+  const inside = `${'inside.'.repeat(8)}example`;
+  const rows: readonly (readonly [readonly string[], RegExp])[] = [
+    [['-A', ports(18)], /: ask for fewer ports\n$/],
+    [['-A', ports(12), '-m', 'sha512'], /: ask for fewer ports, or use the digest sha256\n$/],
+    [
+      ['-A', ports(8), '-N', inside],
+      /: ask for fewer ports, or give the address of the host inside, not its name\n$/,
+    ],
+    [['-C', 'x'.repeat(150)], /: write a shorter command\n$/],
+  ];
+  for (const [argv, stderr] of rows) {
+    const result = await client([...argv, '-s', '-D', '127.0.0.1', '-p', port, '--stdin'], 'k');
+    t.match(result, { code: 78, stderr }, argv.join(' '));
+  }
 });
 
 t.test(
@@ -414,8 +434,31 @@ t.test(
           run('fwknop', ['--no-rc-file', '--no-save-args', ...argv]),
         ]);
         t.equal(ours.code, theirs.code);
+        t.same(await openFinalData(ours.stdout, variant), await openFinalData(theirs.stdout, variant));
         t.equal(withoutChance(ours.stdout), withoutChance(theirs.stdout), argv.join(' '));
       }
     }
   },
 );
+
+/** The message of the packet that is printed first, without what differs between any two: time, and what is random. */
+async function openFinalData(stdout: string, argv: readonly string[]): Promise<Partial<Message>> {
+  const after = (option: string, otherwise: string): string =>
+    argv.includes(option) ? (argv[argv.indexOf(option) + 1] ?? '') : otherwise;
+  const [, packet = ''] = /Final SPA Data: (\S+)/.exec(stdout) ?? [];
+  const mode = parseCipherMode(after('-M', 'cbc')) ?? 'cbc';
+  const digest = parseDigestName(after('--hmac-digest-type', 'sha256')) ?? 'sha256';
+  const { message } = await openPacket(
+    parsePacket(Buffer.from(packet)),
+    {
+      kind: 'aes',
+      key: new SymmetricKey(Buffer.from('k'), mode),
+      hmac: argv.includes('--key-hmac') ? new HmacKey(Buffer.from('h'), digest) : null,
+    },
+    { nowSeconds: Math.floor(Date.now() / 1000) },
+  );
+  const { randomValue: _, timestampSeconds: __, ...rest } = message;
+  if (!argv.includes('--nat-rand-port') || rest.request.kind === 'command') return rest;
+  const ports = rest.request.ports.map(({ protocol }) => ({ protocol, port: 0 }));
+  return { ...rest, request: { ...rest.request, ports } };
+}

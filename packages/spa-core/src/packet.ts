@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { canEndAt, decodeBase64, isBase64Alphabet } from './base64.ts';
 import type { Brand } from './brand.ts';
+import { digestLength } from './digest.ts';
 import { SpaError, type SpaErrorCode } from './errors.ts';
 import {
   candidatePrefixes,
@@ -79,7 +80,7 @@ export async function sealPacket(
   const text = await seal(encodeMessage(message), keys.encryption, host);
   const kind = keys.encryption.kind === 'aes' ? 'aes' : 'openpgp';
   const packet = text.slice(PREFIX[kind].length) + (keys.hmac === null ? '' : hmacOf(keys.hmac, text));
-  if (kind === 'aes') checkAesSize(message.request.kind, text, packet, keys.hmac !== null);
+  if (kind === 'aes') checkAesSize(message, text, packet, keys.hmac !== null);
   else checkOpenPgpSize(text, packet);
   return packet;
 }
@@ -233,7 +234,7 @@ async function seal(
  * fwknopd tells AES from OpenPGP by length alone, twice: first by that of the packet, unless its stanza runs commands; then by
  * that of the text without the MAC, to which it has put the prefix only if there is one. One below the minimum it never reads.
  */
-function checkAesSize(kind: RequestKind, text: string, packet: string, hasHmac: boolean): void {
+function checkAesSize({ request, digest }: Message, text: string, packet: string, hasHmac: boolean): void {
   if (packet.length < PACKET_MIN_LENGTH) {
     throw new SpaError(
       'packet-too-short',
@@ -241,14 +242,23 @@ function checkAesSize(kind: RequestKind, text: string, packet: string, hasHmac: 
     );
   }
   const inner = hasHmac ? text.length : packet.length;
-  const outer = kind === 'command' ? 0 : packet.length;
+  const outer = request.kind === 'command' ? 0 : packet.length;
   if (Math.max(inner, outer) < PEER_OPENPGP_MIN_LENGTH) return;
-  const shorter = kind === 'command' ? 'write a shorter command' : 'ask for fewer ports';
+  const shorter =
+    SHORTER[request.kind] +
+    (digestLength(digest) > digestLength('sha256') ? ', or use the digest sha256' : '');
   throw new SpaError(
     'packet-too-long',
     `the packet has ${packet.length} characters, more than fwknopd takes with AES (${PEER_OPENPGP_MIN_LENGTH - 1}): ${shorter}`,
   );
 }
+
+const SHORTER: Readonly<Record<RequestKind, string>> = {
+  command: 'write a shorter command',
+  access: 'ask for fewer ports',
+  'nat-access': 'ask for fewer ports, or give the address of the host inside, not its name',
+  'local-nat-access': 'ask for fewer ports, or give the address of the server, not its name',
+};
 
 /** Nor does it take anything above 1500 characters. */
 function checkOpenPgpSize(text: string, packet: string): void {
