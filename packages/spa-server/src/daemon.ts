@@ -4,6 +4,7 @@ import type { IpAddress } from 'spa-core';
 import { Commands, originOf } from './commands/commands.ts';
 import { type CycleJournal, NO_JOURNAL, openCycleJournal } from './commands/cycle-journal.ts';
 import { JournalError } from './commands/cycles.ts';
+import { allowsNat } from './config/nat-config.ts';
 import { protectedPorts, type ServerConfig } from './config/server-config.ts';
 import { answerControl, kernelCounters } from './control/answer.ts';
 import type { ControlAnswer, ControlRequest, CountersAnswer } from './control/protocol.ts';
@@ -36,6 +37,7 @@ import { MARK_AHEAD_SECONDS } from './replay/two-stores.ts';
 import { type Counter, createReport, type Report } from './report.ts';
 import { describeRoster } from './roster/describe.ts';
 import type { LoadedRoster } from './roster/load-roster.ts';
+import { forwardingWarning } from './system/ip-forwarding.ts';
 import type { Log } from './system/log.ts';
 import { createTurnstile, type DropReason, type Turnstile, type Work } from './transport/turnstile.ts';
 import { listenUdp, RECEIVE_BUFFER_BYTES, type UdpListener } from './transport/udp.ts';
@@ -217,6 +219,7 @@ class RunningDaemon implements Daemon {
       await this.#keeper.start(policyOf(this.#config, this.#stanzas), { flush });
       await this.#commands.start();
       await this.#closeDoorsOfOthers([]);
+      this.#warnOfForwarding();
     } finally {
       started();
     }
@@ -433,6 +436,12 @@ class RunningDaemon implements Daemon {
     return revoking;
   }
 
+  /** Doors to other hosts need more than rules. */
+  #warnOfForwarding(): void {
+    const warning = this.#stanzas.some(({ nat }) => nat.forwarding) ? forwardingWarning() : null;
+    if (warning !== null && !this.#parts.dryRun) this.#parts.log.warning(warning);
+  }
+
   /** Without it doors open all the same. */
   async #listenControl(): Promise<ControlSocket | null> {
     const { runFolder } = this.#ports;
@@ -540,6 +549,7 @@ function policyOf(config: ServerConfig, stanzas: readonly Stanza[]): GatePolicy 
     spaPorts: [{ protocol: 'udp', port: config.udpPort }],
     protectedPorts: protectedPorts(config, stanzas),
     preFilter: config.firewall.preFilter,
+    forwards: stanzas.some(({ nat }) => allowsNat(nat)),
   };
 }
 

@@ -201,7 +201,10 @@ t.test('what is wrong is one line with the place and what to write', async (t) =
       [KEY, 'HMAC_DIGEST_TYPE sha256'],
       ':3: HMAC_DIGEST_TYPE: there is no HMAC key; write HMAC_KEY_BASE64 too',
     ],
-    [[KEY, 'FORCE_NAT 10.0.0.1 22'], ':3: FORCE_NAT: NAT is not supported yet; remove the line'],
+    [
+      [KEY, 'FORCE_NAT inner.example.org 22'],
+      ':3: FORCE_NAT: "inner.example.org 22" is no address with a port; write FORCE_NAT 10.0.0.5 22',
+    ],
     ...['2030-01-01', '02/30/2030', '13/01/2030', '12/31/30'].map(
       (date) =>
         [

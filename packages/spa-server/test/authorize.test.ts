@@ -216,7 +216,7 @@ const CASES: Readonly<Record<string, Case>> = {
     gets: { kind: 'deny', reason: 'nat-target' },
   },
   'FORCE_NAT leads a plain request elsewhere': {
-    stanza: { nat: { ...NO_NAT, force: { address: there, port: 22 } } },
+    stanza: { nat: { ...NO_NAT, forwarding: true, force: { address: there, port: 22 } } },
     gets: { kind: 'grant', grant: { forward: { kind: 'nat', target: { host: there, port: 22 } } } },
   },
   'FORCE_NAT counts more than what a message asks for': {

@@ -4,6 +4,7 @@ import { ConfigError } from 'spa-host';
 import t from 'tap';
 import { parseServerConfig, protectedPorts, type ServerConfig } from '../src/config/server-config.ts';
 import type { Stanza } from '../src/decision/stanza.ts';
+import { DEFAULT_FORWARD_CHAINS } from '../src/firewall/iptables-forwards.ts';
 
 const FILE = '/etc/fwknop/fwknopd.conf';
 
@@ -22,11 +23,14 @@ t.test('an empty file gives the defaults', async (t) => {
       kind: 'auto',
       program: null,
       nftAttach: null,
+      nftAttachForward: null,
+      iptablesForwards: DEFAULT_FORWARD_CHAINS,
       iptables: { target: 'ACCEPT', table: 'filter', from: 'INPUT', position: 1, chain: 'FWKNOP_INPUT' },
       flushAtInit: true,
       flushAtExit: true,
       preFilter: { minBytes: 140, maxBytes: 1500, ratePerSource: 100 },
     },
+    nat: {},
     protectPorts: null,
     accessFile: '/etc/fwknop/access.conf',
     accessFolder: null,
@@ -79,8 +83,28 @@ t.test('keywords set what they are called after', async (t) => {
     ],
     ['FLUSH_FIREWD_AT_EXIT N', { firewall: { flushAtInit: true, flushAtExit: false } }],
     [
+      'NFT_MODE attach\nNFT_ATTACH_CHAIN inet filter input\nNFT_ATTACH_FORWARD_CHAIN inet filter fwd',
+      { firewall: { nftAttachForward: { family: 'inet', table: 'filter', chain: 'fwd' } } },
+    ],
+    [
+      'FIREWD_FORWARD_ACCESS ACCEPT, filter, FORWARD_direct, 2, F, 1\nIPT_MASQUERADE_ACCESS MASQUERADE, nat, POSTROUTING, 1, M, 1',
+      {
+        firewall: {
+          iptablesForwards: {
+            forward: { from: 'FORWARD_direct', position: 2, chain: 'F' },
+            masquerade: { position: 2, chain: 'M' },
+          },
+        },
+      },
+    ],
+    [
       'IPT_INPUT_ACCESS ACCEPT, filter, SSH, 3, DOORS, 1;',
-      { firewall: { iptables: { from: 'SSH', position: 3 } } },
+      {
+        firewall: {
+          iptables: { from: 'SSH', position: 3 },
+          iptablesForwards: { local: { from: 'SSH', position: 4 } },
+        },
+      },
     ],
     ['SPA_PREFILTER N', { firewall: { preFilter: null } }],
     ['SPA_RATE_PER_SOURCE 5', { firewall: { preFilter: { ratePerSource: 5 } } }],
@@ -139,8 +163,20 @@ t.test('what is wrong is one line with the place and what to write', async (t) =
       ':1: ENABLE_DIGEST_PERSISTENCE: without it anybody who hears a packet can send it again; remove the line',
     ],
     [
-      'ENABLE_IPT_FORWARDING Y',
-      ':1: ENABLE_IPT_FORWARDING: NAT: not supported yet; write N or remove the line',
+      'NFT_ATTACH_FORWARD_CHAIN inet filter forward',
+      ':1: NFT_ATTACH_FORWARD_CHAIN: only mode attach uses it; write NFT_MODE attach and NFT_ATTACH_CHAIN too',
+    ],
+    [
+      'NFT_MODE attach\nNFT_ATTACH_CHAIN inet filter input\nNFT_ATTACH_FORWARD_CHAIN ip filter FORWARD',
+      ':3: NFT_ATTACH_FORWARD_CHAIN: it must be in the table of NFT_ATTACH_CHAIN, inet filter; accept there "ct status dnat" instead',
+    ],
+    [
+      'IPT_DNAT_ACCESS ACCEPT, nat, PREROUTING, 1, X, 1',
+      ':1: IPT_DNAT_ACCESS: "ACCEPT, nat, PREROUTING, 1, X, 1" is not understood; write DNAT, nat, PREROUTING, 1, FWKNOP_PREROUTING, 1',
+    ],
+    [
+      'NAT_TARGETS 10.0.0.5:0',
+      ':1: NAT_TARGETS: "10.0.0.5:0" is no host or network; write 10.0.0.5:22, 10.0.0.0/24 or [2001:db8::5]:22',
     ],
     [
       'ENABLE_TCP_SERVER Y',
@@ -245,9 +281,8 @@ const REFUSED_EXAMPLES = [
   'ENABLE_EXT_CMD_PREFIX',
   'FIREWALL_TYPE',
   'BLACKLIST',
-  'ENABLE_IPT_LOCAL_NAT',
-  'ENABLE_FIREWD_LOCAL_NAT',
   'FIREWALL_EXE',
+  'SNAT_TRANSLATE_IP',
 ];
 
 t.test(

@@ -11,7 +11,7 @@ import {
   SymmetricKey,
 } from 'spa-core';
 import { ConfigError, type ConfigPlace, readAll } from 'spa-host';
-import { NO_NAT as WITHOUT_NAT } from '../decision/nat.ts';
+import { NO_NAT } from '../decision/nat.ts';
 import type { Stanza } from '../decision/stanza.ts';
 import { type Block, readBlocks } from './access-blocks.ts';
 import {
@@ -28,13 +28,13 @@ import {
   type KeywordTable,
   type ReadValue,
   readSettings,
-  refused,
   type Settings,
   type Stated,
   type Statement,
   warnOfRepetition,
   withAliases,
 } from './keywords.ts';
+import { pickNat, STANZA_NAT_KEYWORDS, type StanzaNat } from './nat-config.ts';
 import type { ParsedConfig } from './server-config.ts';
 import {
   integerBetween,
@@ -53,6 +53,8 @@ import {
 
 /** A stanza whose OpenPGP keys are still names, of keys in a GnuPG home or of files; so are users and groups. */
 export interface StanzaText extends Omit<Stanza, 'keys' | 'signers' | 'commands'> {
+  /** What this file says of NAT; `nat` is none until fwknopd.conf has been asked (`natPolicy`). */
+  readonly natSaid: StanzaNat;
   readonly source: ConfigPlace;
   /** Null: no packet of AES opens here. */
   readonly symmetric: SymmetricKey | null;
@@ -114,8 +116,6 @@ export function parseAccessConfig(
   return { value, warnings, differences: [...blocks.differences, ...differences] };
 }
 
-const NO_NAT = 'NAT is not supported yet; remove the line';
-
 const DEFAULT_TIMEOUT_SECONDS = 30;
 const DEFAULT_MAX_TIMEOUT_SECONDS = 300;
 
@@ -151,11 +151,7 @@ const KEYWORDS = {
   SPA_CERTIFIED_BY: readCertifiers,
 
   ...COMMAND_KEYWORDS,
-  FORCE_NAT: refused(NO_NAT),
-  FORCE_SNAT: refused(NO_NAT),
-  FORCE_MASQUERADE: never(NO_NAT),
-  DISABLE_DNAT: never(NO_NAT),
-  FORWARD_ALL: never(NO_NAT),
+  ...STANZA_NAT_KEYWORDS,
 } satisfies Readonly<Record<string, ReadValue<unknown>>>;
 
 type AccessSettings = Settings<typeof KEYWORDS>;
@@ -201,7 +197,8 @@ function readStanza(block: Block, number: number, warnings: string[]): StanzaTex
     requireUsername: settings.REQUIRE_USERNAME?.value ?? null,
     commands: readCommands(settings),
     cycle: readCycle(settings),
-    nat: WITHOUT_NAT,
+    nat: NO_NAT,
+    natSaid: pickNat<StanzaNat>(STANZA_NAT_KEYWORDS, settings),
     doorsAtDestination: false,
   };
   warnings.push(...warnOf(stanza, settings, [symmetric, hmac]), ...warnOfCommands(settings));
@@ -381,13 +378,6 @@ const WEAK_MODES: Readonly<Partial<Record<CipherMode | 'asymmetric', string>>> =
   ctr: 'nothing but the HMAC protects a packet in CTR mode from being changed',
   legacy: 'legacy uses no more than 16 bytes of the key',
 };
-
-function never(instead: string): ReadValue<null> {
-  return (value, place) => {
-    if (readBoolean(value, place)) throw new ConfigError(place, instead);
-    return null;
-  };
-}
 
 function readDigestName(value: string, place: ConfigPlace): DigestName {
   const name = parseDigestName(value);

@@ -7,6 +7,7 @@ import { type LoadedRoster, loadRoster } from '../roster/load-roster.ts';
 import { parseAccessConfig, type StanzaText } from './access-config.ts';
 import { decodeText, HOST_FILES } from './config-files.ts';
 import type { Statement } from './keywords.ts';
+import { natPolicy } from './nat-config.ts';
 import { type ParsedConfig, parseServerConfig, type ServerConfig } from './server-config.ts';
 
 /** Where the configuration starts: a file, and what the command line says on top of it. */
@@ -44,7 +45,8 @@ export async function loadConfiguration(source: ConfigSource): Promise<Configura
   };
   const context = { nowSeconds: Math.floor(Date.now() / 1000), warn };
   if (config.roster !== null) mustAllSign(access.value);
-  const stanzas = await loadKeys(access.value, config.gnupg, context);
+  const texts = access.value.map((text) => ({ ...text, nat: natPolicy(config.nat, text.natSaid, warn) }));
+  const stanzas = await loadKeys(texts, config.gnupg, context);
   const differences = [...server.differences, ...access.differences];
   if (config.roster === null) return { config, stanzas, roster: null, warnings, differences };
   const { file } = config.roster;

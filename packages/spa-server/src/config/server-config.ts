@@ -17,6 +17,7 @@ import {
   type IptablesChain,
   parseIptablesChain,
 } from '../firewall/iptables-chain.ts';
+import { DEFAULT_FORWARD_CHAINS, type ForwardChains } from '../firewall/iptables-forwards.ts';
 import { type NftChain, parseNftChain } from '../firewall/nft-place.ts';
 import type { RosterConfig } from '../roster/load-roster.ts';
 import type { LogFormat } from '../system/log.ts';
@@ -34,6 +35,7 @@ import {
   warnOfRepetition,
   withAliases,
 } from './keywords.ts';
+import { pickNat, SERVER_NAT_KEYWORDS, type ServerNat } from './nat-config.ts';
 import {
   integerBetween,
   oneOf,
@@ -54,7 +56,11 @@ export interface FirewallConfig {
   readonly program: string | null;
   /** Null: mode own, our own table drops the protected ports. Otherwise mode attach: a jump at the top of this chain. */
   readonly nftAttach: NftChain | null;
+  /** `NFT_ATTACH_FORWARD_CHAIN`, in the same table; null: it needs no jump. */
+  readonly nftAttachForward: NftChain | null;
   readonly iptables: IptablesChain;
+  /** `IPT_FORWARD_ACCESS` and so on. */
+  readonly iptablesForwards: ForwardChains;
   readonly flushAtInit: boolean;
   readonly flushAtExit: boolean;
   /** What the kernel throws away of the packets to our UDP port; null: nothing (`SPA_PREFILTER N`). */
@@ -68,6 +74,8 @@ export interface ServerConfig {
   readonly listenAddress: IpAddress | null;
   readonly maxPacketAgeSeconds: number;
   readonly firewall: FirewallConfig;
+  /** What it says of NAT. */
+  readonly nat: ServerNat;
   /** `PROTECT_PORTS`; null if absent. See {@link protectedPorts}. */
   readonly protectPorts: readonly ProtoPort[] | null;
   readonly accessFile: string;
@@ -154,6 +162,7 @@ export function parseServerConfig(
     listenAddress: settings.LISTEN_ADDRESS?.value ?? null,
     maxPacketAgeSeconds: settings.MAX_SPA_PACKET_AGE?.value ?? 120,
     firewall: chooseFirewall(settings),
+    nat: pickNat<ServerNat>(SERVER_NAT_KEYWORDS, settings),
     protectPorts: settings.PROTECT_PORTS?.value ?? null,
     accessFile: settings.ACCESS_FILE?.value ?? '/etc/fwknop/access.conf',
     accessFolder: settings.ACCESS_FOLDER?.value ?? null,
@@ -251,37 +260,26 @@ const KEYWORDS = {
   FIREWALL_EXE: readFirewallProgram,
   NFT_MODE: oneOf({ own: 'own', attach: 'attach' } as const),
   NFT_ATTACH_CHAIN: readNftChain,
+  NFT_ATTACH_FORWARD_CHAIN: readNftChain,
+  ...SERVER_NAT_KEYWORDS,
   PROTECT_PORTS: readProtoPorts,
   SPA_PREFILTER: readBoolean,
   SPA_RATE_PER_SOURCE: integerBetween(0, 10_000, 'packets a second'),
   FLUSH_IPT_AT_INIT: readBoolean,
   FLUSH_IPT_AT_EXIT: readBoolean,
-  IPT_INPUT_ACCESS: readIptablesChain,
+  IPT_INPUT_ACCESS: iptablesChainOf(DEFAULT_IPTABLES_CHAIN),
   ENABLE_IPT_COMMENT_CHECK: ignored,
   ENABLE_RULE_PREPEND: ignored,
   ENABLE_DESTINATION_RULE: unsupported('doors that name the destination address'),
   ENABLE_IPT_OUTPUT: unsupported('doors in the OUTPUT chain'),
-  ENABLE_IPT_FORWARDING: unsupported('NAT'),
-  ENABLE_IPT_LOCAL_NAT: unsupported('NAT'),
-  ENABLE_IPT_SNAT: unsupported('NAT'),
-  ENABLE_NAT_DNS: ignored,
-  SNAT_TRANSLATE_IP: ignored,
   IPT_OUTPUT_ACCESS: ignored,
-  IPT_FORWARD_ACCESS: ignored,
-  IPT_DNAT_ACCESS: ignored,
-  IPT_SNAT_ACCESS: ignored,
-  IPT_MASQUERADE_ACCESS: ignored,
+  IPT_FORWARD_ACCESS: iptablesChainOf(DEFAULT_FORWARD_CHAINS.forward),
+  IPT_DNAT_ACCESS: iptablesChainOf(DEFAULT_FORWARD_CHAINS.dnat),
+  IPT_SNAT_ACCESS: iptablesChainOf(DEFAULT_FORWARD_CHAINS.snat),
+  IPT_MASQUERADE_ACCESS: iptablesChainOf(DEFAULT_FORWARD_CHAINS.masquerade),
   ENABLE_FIREWD_OUTPUT: unsupported('doors in the OUTPUT chain'),
-  ENABLE_FIREWD_FORWARDING: unsupported('NAT'),
-  ENABLE_FIREWD_LOCAL_NAT: unsupported('NAT'),
-  ENABLE_FIREWD_SNAT: unsupported('NAT'),
   ENABLE_FIREWD_COMMENT_CHECK: ignored,
-  FIREWD_INPUT_ACCESS: ignored,
   FIREWD_OUTPUT_ACCESS: ignored,
-  FIREWD_FORWARD_ACCESS: ignored,
-  FIREWD_DNAT_ACCESS: ignored,
-  FIREWD_SNAT_ACCESS: ignored,
-  FIREWD_MASQUERADE_ACCESS: ignored,
   FLUSH_IPFW_AT_INIT: ignored,
   FLUSH_IPFW_AT_EXIT: ignored,
   IPFW_START_RULE_NUM: ignored,
@@ -358,6 +356,14 @@ type ServerSettings = Settings<typeof KEYWORDS>;
 const ALIASES: Readonly<Record<string, keyof ServerSettings>> = {
   FLUSH_FIREWD_AT_INIT: 'FLUSH_IPT_AT_INIT',
   FLUSH_FIREWD_AT_EXIT: 'FLUSH_IPT_AT_EXIT',
+  ENABLE_FIREWD_FORWARDING: 'ENABLE_IPT_FORWARDING',
+  ENABLE_FIREWD_LOCAL_NAT: 'ENABLE_IPT_LOCAL_NAT',
+  ENABLE_FIREWD_SNAT: 'ENABLE_IPT_SNAT',
+  FIREWD_INPUT_ACCESS: 'IPT_INPUT_ACCESS',
+  FIREWD_FORWARD_ACCESS: 'IPT_FORWARD_ACCESS',
+  FIREWD_DNAT_ACCESS: 'IPT_DNAT_ACCESS',
+  FIREWD_SNAT_ACCESS: 'IPT_SNAT_ACCESS',
+  FIREWD_MASQUERADE_ACCESS: 'IPT_MASQUERADE_ACCESS',
 };
 
 /** All keywords of fwknopd.conf, each with what reads its value. */
@@ -415,7 +421,9 @@ function chooseFirewall(settings: ServerSettings): FirewallConfig {
     kind,
     program: program?.value.path ?? null,
     nftAttach: chooseNftAttach(settings),
+    nftAttachForward: chooseNftAttachForward(settings),
     iptables: settings.IPT_INPUT_ACCESS?.value ?? DEFAULT_IPTABLES_CHAIN,
+    iptablesForwards: chooseForwardChains(settings),
     flushAtInit: settings.FLUSH_IPT_AT_INIT?.value ?? true,
     flushAtExit: settings.FLUSH_IPT_AT_EXIT?.value ?? true,
     preFilter: choosePreFilter(settings),
@@ -447,6 +455,36 @@ function chooseNftAttach({ NFT_MODE, NFT_ATTACH_CHAIN }: ServerSettings): NftCha
     throw new ConfigError(NFT_ATTACH_CHAIN.place, 'only mode attach uses it; write NFT_MODE attach too');
   }
   return NFT_ATTACH_CHAIN?.value ?? null;
+}
+
+/** nftables jumps only within a table, and our sets stand in one. */
+function chooseNftAttachForward(settings: ServerSettings): NftChain | null {
+  const { NFT_ATTACH_CHAIN, NFT_ATTACH_FORWARD_CHAIN: forward } = settings;
+  if (forward === undefined) return null;
+  const { family, table } = chooseNftAttach(settings) ?? {};
+  if (forward.value.family === family && forward.value.table === table) return forward.value;
+  throw new ConfigError(
+    forward.place,
+    NFT_ATTACH_CHAIN === undefined
+      ? 'only mode attach uses it; write NFT_MODE attach and NFT_ATTACH_CHAIN too'
+      : `it must be in the table of NFT_ATTACH_CHAIN, ${family} ${table}; accept there "ct status dnat" instead`,
+  );
+}
+
+/** Behind the jumps that fwknopd has too stand those that it lacks, or that would have the same place. */
+function chooseForwardChains(settings: ServerSettings): ForwardChains {
+  const { local, forward, dnat, snat, masquerade } = DEFAULT_FORWARD_CHAINS;
+  const input = settings.IPT_INPUT_ACCESS?.value ?? DEFAULT_IPTABLES_CHAIN;
+  const sources = settings.IPT_SNAT_ACCESS?.value ?? snat;
+  const masquerades = settings.IPT_MASQUERADE_ACCESS?.value ?? masquerade;
+  const isSamePlace = masquerades.from === sources.from && masquerades.position === sources.position;
+  return {
+    local: { ...local, from: input.from, position: input.position + 1 },
+    forward: settings.IPT_FORWARD_ACCESS?.value ?? forward,
+    dnat: settings.IPT_DNAT_ACCESS?.value ?? dnat,
+    snat: sources,
+    masquerade: isSamePlace ? { ...masquerades, position: sources.position + 1 } : masquerades,
+  };
 }
 
 /** What was accepted is remembered beside the packets that were. */
@@ -535,13 +573,17 @@ function readNftChain(value: string, place: ConfigPlace): NftChain {
   );
 }
 
-function readIptablesChain(value: string, place: ConfigPlace): IptablesChain {
-  const chain = parseIptablesChain(value);
-  if (chain !== null && chain.target === 'ACCEPT' && chain.table === 'filter') return chain;
-  throw new ConfigError(
-    place,
-    `${quote(value)} is not understood; write ACCEPT, filter, INPUT, 1, FWKNOP_INPUT, 1`,
-  );
+/** A chain that does what `usual` does, in the same table. */
+function iptablesChainOf(usual: IptablesChain): ReadValue<IptablesChain> {
+  const { target, table, from, position, chain: name } = usual;
+  return (value, place) => {
+    const chain = parseIptablesChain(value);
+    if (chain !== null && chain.target === target && chain.table === table) return chain;
+    throw new ConfigError(
+      place,
+      `${quote(value)} is not understood; write ${target}, ${table}, ${from}, ${position}, ${name}, 1`,
+    );
+  };
 }
 
 function readSigners(value: string, place: ConfigPlace): readonly Fingerprint[] {

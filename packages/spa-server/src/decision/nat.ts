@@ -77,7 +77,8 @@ export function forwardOf(
     return 'nat-not-allowed';
   }
   if (force !== null) {
-    return { kind: 'nat', target: { host: force.address, port: force.port }, ...terms };
+    const kind = policy.forwarding ? 'nat' : 'local';
+    return { kind, target: { host: force.address, port: force.port }, ...terms };
   }
   if (request.kind === 'access') return forwardAll ? { kind: 'nat', target: null, ...terms } : null;
   const { target } = request;

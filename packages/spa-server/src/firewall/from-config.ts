@@ -35,6 +35,7 @@ export async function firewallFromConfig(
         ip6tables,
         ipset: ipset === null ? null : [ipset],
         chain: config.iptables,
+        forwardChains: config.iptablesForwards,
         now,
       });
     }
@@ -44,5 +45,5 @@ export async function firewallFromConfig(
 function placementOf(config: FirewallConfig): NftPlacement {
   return config.nftAttach === null
     ? { mode: 'own', table: OWN_TABLE }
-    : { mode: 'attach', chain: config.nftAttach };
+    : { mode: 'attach', chain: config.nftAttach, forwardChain: config.nftAttachForward };
 }

@@ -78,7 +78,7 @@ function createOnce(): Once {
 
 async function loadStanza(text: StanzaText, loading: Loading): Promise<Stanza> {
   const { defaultHome, once, memory } = loading;
-  const { source: _, symmetric, hmac, openpgp, ...rest } = text;
+  const { source: _, natSaid: __, symmetric, hmac, openpgp, ...rest } = text;
   const commands = await findPolicy(text.commands);
   const keys: OpeningKeys[] = [];
   let signers: Stanza['signers'] = null;
