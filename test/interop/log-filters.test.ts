@@ -19,7 +19,7 @@ t.setTimeout(120_000);
 const { client4, other4, server4 } = addresses;
 const KEY = Buffer.alloc(32, 1).toString('base64');
 const HMAC = Buffer.alloc(64, 2).toString('base64');
-const OTHER = Buffer.alloc(32, 3).toString('base64');
+const [OTHER = '', THIRD = ''] = [3, 4].map((octet) => Buffer.alloc(32, octet).toString('base64'));
 
 /** Something that happens, and what the filters of whoever watches fwknopd's log look for then: whole lines. */
 interface Scene {
@@ -52,7 +52,10 @@ t.test(
       ...['FW_ACCESS_TIMEOUT 1', 'REQUIRE_USERNAME alice', 'REQUIRE_SOURCE_ADDRESS Y'],
       ...[`SOURCE ${client4}`, `GPG_HOME_DIR ${bastion.path}`, `GPG_DECRYPT_ID ${bastion.fingerprint}`],
       ...['GPG_ALLOW_NO_PW Y', `GPG_FINGERPRINT_ID ${operator.fingerprint}`, 'OPEN_PORTS tcp/22'],
-      'FW_ACCESS_TIMEOUT 1',
+      ...['FW_ACCESS_TIMEOUT 1', `SOURCE ${client4}`, `KEY_BASE64 ${OTHER}`, `HMAC_KEY_BASE64 ${HMAC}`],
+      ...['ENABLE_CMD_EXEC Y', `SOURCE ${client4}`, `KEY_BASE64 ${THIRD}`, `HMAC_KEY_BASE64 ${HMAC}`],
+      ...['OPEN_PORTS tcp/22', 'CMD_CYCLE_OPEN /bin/echo open $IP', 'CMD_CYCLE_CLOSE /bin/echo close $IP'],
+      'CMD_CYCLE_TIMER 1',
     ];
     const alice = ['-a', client4, '-U', 'alice'];
     const gpg = [
@@ -146,6 +149,26 @@ t.test(
           ),
         ],
         event: 'granted',
+      },
+      {
+        name: 'a command',
+        happens: knock('-C', '/bin/echo hallo', '-a', client4, '--key-base64-rijndael', OTHER),
+        filters: [
+          /^\[10\.77\.0\.1\] \(stanza #3\) Processing SPA Command message: command='\/bin\/echo hallo'\.$/m,
+          /^\[10\.77\.0\.1\] \(stanza #3\) Running command '\/bin\/echo hallo'$/m,
+          /^\[10\.77\.0\.1\] \(stanza #3\) CMD_EXEC: command returned 0, pid_status: 0$/m,
+        ],
+        event: 'command-ended',
+      },
+      {
+        name: 'commands instead of a door',
+        happens: knock('-A', 'tcp/22', '-a', client4, '--key-base64-rijndael', THIRD),
+        filters: [
+          /^\[10\.77\.0\.1\] \(stanza #4\) Running CMD_CYCLE_OPEN command: \/bin\/echo open 10\.77\.0\.1$/m,
+          /^\[10\.77\.0\.1\] \(stanza #4\) Running CMD_CYCLE_CLOSE command in 1 seconds: \/bin\/echo close 10\.77\.0\.1$/m,
+          /^\[10\.77\.0\.1\] \(stanza #4\) Timer expired, running CMD_CYCLE_CLOSE command: \/bin\/echo close 10\.77\.0\.1$/m,
+        ],
+        event: 'cycle-closing',
       },
       {
         name: 'SIGHUP',
