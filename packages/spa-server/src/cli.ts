@@ -19,6 +19,7 @@ import { createStderrLog, type Log, leastShown, logOf, printable, teeLog } from 
 import { packageVersion } from './system/package-version.ts';
 import { findDaemon, isRunning } from './system/pid-file.ts';
 import { createSystemLog } from './system/syslog.ts';
+import { describeReception } from './transport/reception-config.ts';
 
 /** Runs the program with the arguments of the command line; resolves to its exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -90,7 +91,7 @@ async function checkConfiguration({ source }: Options): Promise<number> {
   for (const line of warnings) complain(line);
   const count = stanzas.length === 1 ? '1 stanza' : `${stanzas.length} stanzas`;
   print(
-    `configuration OK: ${count} in ${config.accessFolder ?? config.accessFile}, UDP port ${config.udpPort}\n`,
+    `configuration OK: ${count} in ${config.accessFolder ?? config.accessFile}, ${describeReception(config.reception)}\n`,
   );
   if (roster !== null) print(`${describeRoster(roster)}${roster.isNew ? ' (not yet)' : ''}\n`);
   if (differences.length > 0) print(`what differs from fwknopd:\n${differences.map(indented).join('')}`);

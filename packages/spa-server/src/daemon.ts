@@ -39,8 +39,9 @@ import { describeRoster } from './roster/describe.ts';
 import type { LoadedRoster } from './roster/load-roster.ts';
 import { forwardingWarning } from './system/ip-forwarding.ts';
 import type { Log } from './system/log.ts';
+import { openReception, type Reception } from './transport/reception.ts';
+import { spaPorts } from './transport/reception-config.ts';
 import { createTurnstile, type DropReason, type Turnstile, type Work } from './transport/turnstile.ts';
-import { listenUdp, RECEIVE_BUFFER_BYTES, type UdpListener } from './transport/udp.ts';
 
 /** Messages that wait for the store or the firewall. More are dropped, so that a flood costs bounded memory. */
 const MAX_IN_FLIGHT = 1024;
@@ -109,20 +110,14 @@ export async function startDaemon(
   openPorts: (parts: DaemonParts) => Promise<DaemonPorts> = openConfiguredPorts,
 ): Promise<Daemon> {
   const { config, log, stanzas } = parts;
-  let receiver: RunningDaemon | null = null;
   const report = createReport(log);
-  const udp = await listenUdp({
-    address: config.listenAddress,
-    port: config.udpPort,
-    onDatagram: (datagram) => receiver?.receive(datagram),
-    onWrongLength: (source) => report.ignored(source, null, 'packet-length', 'no packet has this length'),
-  });
+  const reception = await openReception(config.reception, log);
   const ports = await openPorts(parts).catch(async (error) => {
-    await udp.close();
+    await reception.close();
     throw error;
   });
-  const turnstile = createTurnstile({ now: () => performance.now(), arrived: udp.received });
-  const daemon = new RunningDaemon(parts, { ...ports, udp, report, turnstile });
+  const turnstile = createTurnstile({ now: () => performance.now(), arrived: reception.received });
+  const daemon = new RunningDaemon(parts, { ...ports, reception, report, turnstile });
   try {
     await daemon.start();
   } catch (error) {
@@ -131,21 +126,25 @@ export async function startDaemon(
     throw error;
   }
   await reach(ports.replay.floorSeconds, parts);
-  receiver = daemon;
-  log.event({ event: 'receiving', by: { kind: 'udp', port: config.udpPort } });
+  reception.begin({
+    receive: (datagram) => daemon.receive(datagram),
+    ignored: (source, { code, detail }) => report.ignored(source, null, code, detail),
+  });
+  void reception.ended.then((why) => daemon.receptionEnded(why));
+  for (const by of reception.by) log.event({ event: 'receiving', by });
   log.event({
     event: 'ready',
-    places: udp.places,
+    places: reception.places,
     firewall: ports.firewall.name,
     stanzas: stanzas.length,
   });
-  if (udp.receiveBufferBytes < RECEIVE_BUFFER_BYTES) log.warning(smallBuffer(udp.receiveBufferBytes));
+  for (const line of reception.warnings) log.warning(line);
   return daemon;
 }
 
 /** What a running daemon speaks to. */
 interface Ports extends DaemonPorts {
-  readonly udp: UdpListener;
+  readonly reception: Reception;
   readonly report: Report;
   readonly turnstile: Turnstile;
 }
@@ -305,6 +304,16 @@ class RunningDaemon implements Daemon {
     return this.#closing;
   }
 
+  /** Nothing more comes in: an end in good order, unless `why` says that it is none. */
+  receptionEnded(why: string | null): void {
+    if (this.#closing !== null) return;
+    if (why === null) return void this.close();
+    this.#closing = this.#end().then(() => {
+      throw new UnavailableError(why);
+    });
+    this.#settleClosed(this.#closing);
+  }
+
   #ignore(source: IpAddress, stanza: number | null, { code, detail }: Ignored): void {
     this.#ports.report.ignored(source, stanza, code, detail);
   }
@@ -361,7 +370,7 @@ class RunningDaemon implements Daemon {
       this.#drop(candidate.source, 'overload');
       return;
     }
-    const clock = { nowSeconds: nowSeconds(), maxAgeSeconds: this.#config.maxPacketAgeSeconds };
+    const clock = { nowSeconds: nowSeconds(), maxAgeSeconds: maxAgeOf(this.#config) };
     const deciding = gate.decide(candidate, clock);
     void this.#begin(this.handle(candidate, deciding, epoch, proved));
     await deciding;
@@ -388,8 +397,8 @@ class RunningDaemon implements Daemon {
     for (const keyword of needsRestart(this.#config, config)) {
       this.#parts.log.warning(`${keyword} has changed: restart the daemon for it`);
     }
-    const { udpPort, listenAddress, runFolder, replayStore, firewall } = this.#config;
-    const next = { ...config, udpPort, listenAddress, runFolder, replayStore, firewall };
+    const { reception, runFolder, replayStore, firewall } = this.#config;
+    const next = { ...config, reception, runFolder, replayStore, firewall };
     await this.#keeper.change(policyOf(next, stanzas));
     const before = this.#stanzas;
     this.#config = next;
@@ -474,11 +483,11 @@ class RunningDaemon implements Daemon {
   }
 
   #receptionCounters(): readonly Counter[] {
-    const { udp, turnstile, report } = this.#ports;
+    const { reception, turnstile, report } = this.#ports;
     const closes = this.#commands.pending;
-    const lost = udp.lost();
+    const lost = reception.lost();
     return [
-      { what: 'datagrams received', count: udp.received() },
+      ...reception.counters(),
       ...report.counters(),
       { what: 'waiting for public-key work', count: turnstile.waiting },
       ...(closes === 0 ? [] : [{ what: 'close commands still to be run', count: closes }]),
@@ -488,13 +497,13 @@ class RunningDaemon implements Daemon {
 
   /** Tells the report what the kernel has dropped since it was last asked. */
   async #countKernelDrops(): Promise<void> {
-    const { udp, firewall, report } = this.#ports;
+    const { reception, firewall, report } = this.#ports;
     const seen = this.#dropsSeen;
     const tell = (reason: 'receive-buffer' | FirewallCounter['reason'], packets: number): void => {
       report.lost(reason, packets - (seen.get(reason) ?? 0));
       seen.set(reason, packets);
     };
-    const lost = udp.lost();
+    const lost = reception.lost();
     if (lost !== null) tell('receive-buffer', lost);
     try {
       for (const { reason, packets } of await firewall.counters()) tell(reason, packets);
@@ -509,7 +518,7 @@ class RunningDaemon implements Daemon {
     await this.#countKernelDrops();
     report.summarize();
     try {
-      await replay.raiseFloor(nowSeconds() - this.#config.maxPacketAgeSeconds);
+      await replay.raiseFloor(nowSeconds() - maxAgeOf(this.#config));
     } catch (error) {
       if (!(error instanceof ReplayError)) throw error;
       this.#parts.log.error(error.message);
@@ -517,12 +526,12 @@ class RunningDaemon implements Daemon {
   }
 
   async #end(): Promise<void> {
-    const { udp, replay, firewall, report, turnstile } = this.#ports;
+    const { reception, replay, firewall, report, turnstile } = this.#ports;
     clearInterval(this.#housekeeping);
     clearInterval(this.#watch);
     await this.#control?.close();
     await this.#countKernelDrops();
-    await udp.close();
+    await reception.close();
     await turnstile.close();
     await Promise.allSettled(this.#inFlight);
     report.summarize();
@@ -546,7 +555,7 @@ function isSystemsFault(error: unknown): error is Error {
 
 function policyOf(config: ServerConfig, stanzas: readonly Stanza[]): GatePolicy {
   return {
-    spaPorts: [{ protocol: 'udp', port: config.udpPort }],
+    spaPorts: spaPorts(config.reception),
     protectedPorts: protectedPorts(config, stanzas),
     preFilter: config.firewall.preFilter,
     forwards: stanzas.some(({ nat }) => allowsNat(nat)),
@@ -567,16 +576,20 @@ const DROPS: Readonly<Record<DropReason, string>> = {
   overload: 'too many packets at once',
 };
 
-function smallBuffer(bytes: number): string {
-  const setting = `net.core.rmem_max=${RECEIVE_BUFFER_BYTES}`;
-  return `the kernel grants a receive buffer of ${bytes} bytes only, and a flood fills it; run: sysctl -w ${setting}, and write it to a file in /etc/sysctl.d`;
+/** A capture may be of any age: whoever has it read wants to know what is in it. */
+function maxAgeOf({ reception, maxPacketAgeSeconds }: ServerConfig): number {
+  return reception.datagrams.kind === 'file' ? Number.POSITIVE_INFINITY : maxPacketAgeSeconds;
 }
 
 /** What cannot change while the daemon runs. */
 function needsRestart(before: ServerConfig, after: ServerConfig): readonly string[] {
   const keywords: Readonly<Record<string, (config: ServerConfig) => unknown>> = {
-    UDPSERV_PORT: (config) => config.udpPort,
-    LISTEN_ADDRESS: (config) => config.listenAddress,
+    UDPSERV_PORT: ({ reception: { datagrams } }) => datagrams.kind === 'socket' && datagrams.port,
+    PCAP_INTF: ({ reception: { datagrams } }) => datagrams.kind === 'capture' && datagrams.interface.value,
+    PCAP_FILTER: ({ reception: { datagrams } }) => datagrams.kind === 'capture' && datagrams.filter.value,
+    LISTEN_ADDRESS: (config) => config.reception.listenAddress,
+    TCPSERV_PORT: (config) => config.reception.tcpPort,
+    ENABLE_SPA_OVER_HTTP: (config) => config.reception.http,
     FWKNOP_RUN_DIR: (config) => config.runFolder,
     REPLAY_STORE: (config) => config.replayStore,
     'the firewall': (config) => config.firewall,
@@ -595,6 +608,10 @@ async function openConfiguredPorts({ config, dryRun, log }: DaemonParts): Promis
   }
   // A firewall holds nothing open before it is first used, so it is chosen first.
   const firewall = await firewallFromConfig(config.firewall, (line) => log.warning(line));
+  // What is in a capture may be older than all that the store remembers.
+  if (config.reception.datagrams.kind === 'file') {
+    return { firewall, replay: createMemoryReplayStore({ floorSeconds: 0 }) };
+  }
   return {
     firewall,
     replay: await replayFromConfig(config, nowSeconds, (line) => log.warning(line)),

@@ -43,10 +43,11 @@ function isSystemError(error: unknown): error is SystemError {
 }
 
 function describeSystemError(error: SystemError): Failure {
-  const port = `UDP port ${error.port ?? ''}`.trim();
+  const isTcp = error.syscall === 'listen';
+  const port = `${isTcp ? 'TCP' : 'UDP'} port ${error.port ?? ''}`.trim();
   if (error.code === 'EADDRINUSE') {
     return {
-      line: `${port} is in use: another daemon may be running; stop it, or write another UDPSERV_PORT`,
+      line: `${port} is in use: another daemon may be running; stop it, or write another ${isTcp ? 'TCPSERV_PORT' : 'UDPSERV_PORT'}`,
       exitCode: ExitCode.unavailable,
     };
   }

@@ -212,20 +212,20 @@ const OPTIONS = [
     long: 'interface',
     short: 'i',
     argument: 'NAME',
-    help: 'accepted; packets are received on every interface',
+    help: 'capture packets on this interface (default eth0); or any',
     keyword: 'PCAP_INTF',
   },
   {
     long: 'pcap-filter',
     short: 'P',
     argument: 'TEXT',
-    help: 'UDP port to listen on: "udp port 62201"',
+    help: 'capture what this filter lets through (default "udp port 62201")',
     keyword: 'PCAP_FILTER',
   },
   {
     long: 'udp-server',
     short: 'U',
-    help: 'accepted; packets always come through a UDP socket',
+    help: 'open a UDP socket at UDPSERV_PORT instead of capturing',
     keyword: 'ENABLE_UDP_SERVER',
   },
   {
@@ -238,7 +238,18 @@ const OPTIONS = [
   { long: 'gpg-exe', argument: 'FILE', help: 'gpg to run', keyword: 'GPG_EXE' },
   { long: 'sudo-exe', argument: 'FILE', help: 'sudo to run commands through', keyword: 'SUDO_EXE' },
   { long: 'locale', short: 'l', argument: 'NAME', help: 'accepted, without effect', keyword: 'LOCALE' },
-  { long: 'pcap-any-direction', help: 'accepted, without effect' },
+  {
+    long: 'pcap-file',
+    argument: 'FILE',
+    help: 'judge the packets in a capture, of whatever age, and end; mostly with --test',
+    keyword: 'PCAP_FILE',
+    path: true,
+  },
+  {
+    long: 'pcap-any-direction',
+    help: 'capture what this host sends, too',
+    keyword: 'ENABLE_PCAP_ANY_DIRECTION',
+  },
   { long: 'no-ipt-check-support', help: 'accepted, without effect' },
   { long: 'no-firewd-check-support', help: 'accepted, without effect' },
   { long: 'key-gen', help: 'print new keys for access.conf and .fwknoprc' },
@@ -249,12 +260,6 @@ const OPTIONS = [
   { long: 'version', short: 'V', help: 'print the version' },
   { long: 'help', short: 'h', help: 'print this' },
 
-  {
-    long: 'pcap-file',
-    argument: 'FILE',
-    help: '',
-    refused: 'captures are not read; send a packet to try the daemon',
-  },
   {
     long: 'nfq-capture',
     short: 'n',

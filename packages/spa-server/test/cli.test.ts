@@ -35,7 +35,9 @@ t.test('a configuration can be checked and shown without starting anything', asy
   ]);
   t.match(shown, { status: 0, stderr: '' });
   const lines = [
-    'UDPSERV_PORT: 99',
+    'ENABLE_UDP_SERVER: N',
+    'PCAP_INTF: eth0',
+    'PCAP_FILTER: udp port 99',
     'VERBOSE: 2',
     'SOURCE (1): ANY',
     'KEY: <see access.conf>',

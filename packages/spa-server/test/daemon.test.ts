@@ -287,7 +287,11 @@ t.test('a daemon that has ended puts no rules in place again', async (t) => {
 t.test('a reload that needs a restart says so, and keeps the port', async (t) => {
   const { daemon, log, send, config } = await startGate(t, {});
   await daemon.reload({
-    config: { ...config, udpPort: config.udpPort + 1, replayStore: '/elsewhere' },
+    config: {
+      ...config,
+      reception: { ...config.reception, datagrams: { kind: 'socket', port: 1 } },
+      replayStore: '/elsewhere',
+    },
     stanzas: [stanza],
     roster: null,
   });
@@ -358,7 +362,7 @@ t.test('with --test nothing real is opened', async (t) => {
   const log = createReadableLog();
   const daemon = await startDaemon({ ...partsOf({ config, log }), dryRun: true });
   t.teardown(() => daemon.close());
-  await sendTo(config.udpPort, await sealOf(messageOf({}), keys.sealing));
+  await sendTo(portOf(config), await sealOf(messageOf({}), keys.sealing));
   await until('a grant', () => log.lines.some((line) => /opened tcp\/22/.test(line)));
   t.match(log.lines[1], /^info: listening on 127\.0\.0\.1 port \d+; firewall: memory; 1 stanzas$/);
 });
@@ -400,7 +404,7 @@ async function startGate(t: Test, options: GateOptions): Promise<Gate> {
     config,
     kernel,
     log: { matching, has: (pattern) => until(`${pattern}`, () => matching(pattern).length > 0) },
-    send: (packet) => sendTo(config.udpPort, packet),
+    send: (packet) => sendTo(portOf(config), packet),
   };
 }
 
@@ -440,6 +444,10 @@ async function freePort(): Promise<number> {
     socket.close(() => resolve());
   });
   return port;
+}
+
+function portOf({ reception: { datagrams } }: ServerConfig): number {
+  return datagrams.kind === 'socket' ? datagrams.port : 0;
 }
 
 function sendTo(port: number, packet: Buffer): Promise<void> {

@@ -16,8 +16,12 @@ const statements = (overrides: Readonly<Record<string, string>>) =>
 
 t.test('an empty file gives the defaults', async (t) => {
   t.same(parse(''), {
-    udpPort: 62201,
-    listenAddress: null,
+    reception: {
+      datagrams: { kind: 'socket', port: 62201 },
+      listenAddress: null,
+      tcpPort: null,
+      http: null,
+    },
     maxPacketAgeSeconds: 120,
     firewall: {
       kind: 'auto',
@@ -47,14 +51,67 @@ t.test('an empty file gives the defaults', async (t) => {
   });
 });
 
+t.test('a socket is opened, or packets are captured, as is said', async (t) => {
+  const stated = (value: string, line?: number, keyword?: string) => ({
+    value,
+    place: line === undefined ? { file: FILE, keyword } : { file: FILE, line, keyword },
+  });
+  const capture = {
+    kind: 'capture',
+    interface: stated('eth0', undefined, 'PCAP_INTF'),
+    filter: stated('udp port 62201', undefined, 'PCAP_FILTER'),
+    promiscuous: false,
+    anyDirection: false,
+    whenDown: 'wait-later',
+  };
+  const ports = 'udp dst portrange 10000-65535';
+  const cases: readonly (readonly [text: string, datagrams: object])[] = [
+    ['UDPSERV_PORT 5000;', { kind: 'socket', port: 5000 }],
+    ['ENABLE_UDP_SERVER Y\nPCAP_INTF eth1\nPCAP_FILTER udp port 1', { kind: 'socket', port: 62201 }],
+    ['ENABLE_UDP_SERVER N', capture],
+    ['PCAP_INTF any', { ...capture, interface: stated('any', 1, 'PCAP_INTF') }],
+    [`PCAP_FILTER ${ports};`, { ...capture, filter: stated(ports, 1, 'PCAP_FILTER') }],
+    [
+      'PCAP_INTF eth0\nEXIT_AT_INTF_DOWN Y',
+      { ...capture, interface: stated('eth0', 1, 'PCAP_INTF'), whenDown: 'exit' },
+    ],
+    [
+      'ENABLE_UDP_SERVER N\nEXIT_AT_INTF_DOWN N\nENABLE_PCAP_PROMISC Y',
+      { ...capture, whenDown: 'wait', promiscuous: true },
+    ],
+    [
+      'PCAP_FILE x.pcap\nENABLE_SPA_PACKET_AGING N\nENABLE_UDP_SERVER Y',
+      { kind: 'file', path: stated('/etc/fwknop/x.pcap', 1, 'PCAP_FILE'), filter: capture.filter },
+    ],
+  ];
+  for (const [text, datagrams] of cases) t.same(parse(text).reception.datagrams, datagrams, text);
+});
+
+t.test('TCP and HTTP are heard if that is said', async (t) => {
+  const cases: readonly (readonly [text: string, reception: object])[] = [
+    ['TCPSERV_PORT 80', { tcpPort: null, http: null }],
+    ['ENABLE_TCP_SERVER Y', { tcpPort: 62201, http: null }],
+    [
+      'ENABLE_TCP_SERVER Y\nTCPSERV_PORT 80\nLISTEN_ADDRESS 2001:DB8::0:1',
+      { tcpPort: 80, listenAddress: '2001:db8::1' },
+    ],
+    [
+      'PCAP_INTF eth0\nENABLE_TCP_SERVER Y\nLISTEN_ADDRESS 192.0.2.7',
+      { tcpPort: 62201, listenAddress: '192.0.2.7' },
+    ],
+    ['PCAP_FILE x\nENABLE_TCP_SERVER Y', { tcpPort: null }],
+    ['ALLOW_ANY_USER_AGENT Y', { http: null }],
+    ['ENABLE_SPA_OVER_HTTP Y', { http: { anyUserAgent: false, forwardedFor: false } }],
+    [
+      'ENABLE_SPA_OVER_HTTP Y\nENABLE_X_FORWARDED_FOR Y\nALLOW_ANY_USER_AGENT Y',
+      { http: { anyUserAgent: true, forwardedFor: true } },
+    ],
+  ];
+  for (const [text, reception] of cases) t.match(parse(text).reception, reception, text);
+});
+
 t.test('keywords set what they are called after', async (t) => {
   const cases: readonly (readonly [text: string, expected: object])[] = [
-    ['UDPSERV_PORT 5000;', { udpPort: 5000 }],
-    ['PCAP_FILTER udp port 5001;', { udpPort: 5001 }],
-    ['PCAP_FILTER udp  dst port 5001', { udpPort: 5001 }],
-    ['PCAP_FILTER udp port 5001\nUDPSERV_PORT 5001', { udpPort: 5001 }],
-    ['ENABLE_UDP_SERVER Y\nPCAP_FILTER udp port 62201\nUDPSERV_PORT 5000', { udpPort: 5000 }],
-    ['LISTEN_ADDRESS 2001:DB8::0:1', { listenAddress: '2001:db8::1' }],
     ['MAX_SPA_PACKET_AGE 60', { maxPacketAgeSeconds: 60 }],
     ['ACCESS_FILE access.conf', { accessFile: '/etc/fwknop/access.conf' }],
     ['ACCESS_FOLDER access.d', { accessFolder: '/etc/fwknop/access.d' }],
@@ -146,13 +203,11 @@ t.test('what is wrong is one line with the place and what to write', async (t) =
       ':2: SPA_RATE_PER_SOURCE: SPA_PREFILTER N leaves it out; remove one of the two lines',
     ],
     ['FLUSH_IPT_AT_EXIT true', ':1: FLUSH_IPT_AT_EXIT: "true" is neither yes nor no; write Y or N'],
+    ['PCAP_INTF eth 0', ':1: PCAP_INTF: "eth 0" is no interface; write one that "ip link" shows, or any'],
+    ['PCAP_INTF -w', ':1: PCAP_INTF: "-w" is no interface; write one that "ip link" shows, or any'],
     [
-      'PCAP_FILTER udp dst portrange 10000-65535',
-      ':1: PCAP_FILTER: "udp dst portrange 10000-65535" is more than a UDP socket can do; write udp port 62201',
-    ],
-    [
-      'PCAP_FILTER udp port 1\nUDPSERV_PORT 2',
-      ':2: UDPSERV_PORT: 2 is not the port of PCAP_FILTER (1); remove one of the two lines',
+      'LISTEN_ADDRESS 192.0.2.7\nPCAP_INTF eth0',
+      ':1: LISTEN_ADDRESS: packets are captured, so nothing listens; write ENABLE_UDP_SERVER Y for a socket, or remove the line',
     ],
     [
       'ENABLE_SPA_PACKET_AGING N',
@@ -177,10 +232,6 @@ t.test('what is wrong is one line with the place and what to write', async (t) =
     [
       'NAT_TARGETS 10.0.0.5:0',
       ':1: NAT_TARGETS: "10.0.0.5:0" is no host or network; write 10.0.0.5:22, 10.0.0.0/24 or [2001:db8::5]:22',
-    ],
-    [
-      'ENABLE_TCP_SERVER Y',
-      ':1: ENABLE_TCP_SERVER: packets over TCP: not supported yet; write N or remove the line',
     ],
     ['BLACKLIST 192.0.2.7', ':1: BLACKLIST: fwknopd never did anything with it; remove the line'],
     ['FIREWALL ipfw', ':1: FIREWALL: "ipfw" is not known; write auto, nftables, iptables'],
@@ -226,8 +277,8 @@ t.test('what is wrong is one line with the place and what to write', async (t) =
 });
 
 t.test('a wrong option of the command line is named as such', async (t) => {
-  t.throws(() => parse('', { PCAP_FILTER: 'tcp port 80' }), {
-    message: '--PCAP_FILTER: "tcp port 80" is more than a UDP socket can do; write udp port 62201',
+  t.throws(() => parse('', { PCAP_INTF: 'eth/0' }), {
+    message: '--PCAP_INTF: "eth/0" is no interface; write one that "ip link" shows, or any',
   });
 });
 
@@ -247,10 +298,10 @@ t.test('files of -O count more than fwknopd.conf, the command line most', async 
 });
 
 t.test('what has less effect than it seems is warned of', async (t) => {
-  const { warnings } = parseServerConfig(FILE, 'PCAP_INTF eth1\nVERBOSE 1\nVERBOSE 2', []);
+  const { warnings } = parseServerConfig(FILE, 'UDPSERV_PORT 5000\nVERBOSE 1\nVERBOSE 2\nPCAP_INTF eth1', []);
   t.same(warnings, [
     `${FILE}:3: VERBOSE is in line 2 too; the last one counts`,
-    `${FILE}:1: PCAP_INTF: packets are received on every interface; write LISTEN_ADDRESS to choose one`,
+    `${FILE}:1: UDPSERV_PORT: packets are captured as PCAP_FILTER says; for a socket write ENABLE_UDP_SERVER Y`,
   ]);
 });
 
@@ -272,7 +323,6 @@ if (!hasStock && process.env.CI !== undefined) throw new Error('fwknop-server is
 /** Lines of the stock file that show what is not supported. The other examples are accepted. */
 const REFUSED_EXAMPLES = [
   'ENABLE_NFQ_CAPTURE',
-  'PCAP_FILE',
   'ENABLE_DESTINATION_RULE',
   'ENABLE_EXTERNAL_CMDS',
   'EXTERNAL_CMD_OPEN',
@@ -310,6 +360,9 @@ t.test('any text gives a configuration or a ConfigError of one line', async (t) 
   const keyword = fc.constantFrom(
     'UDPSERV_PORT',
     'PCAP_FILTER',
+    'PCAP_INTF',
+    'PCAP_FILE',
+    'ENABLE_TCP_SERVER',
     'ACCESS_FILE',
     'IPT_INPUT_ACCESS',
     'NFT_MODE',

@@ -90,10 +90,14 @@ export const SERVER_DIFFERENCES: Readonly<Record<string, Difference>> = {
   RULES_CHECK_THRESHOLD: always('has no effect here: the kernel closes doors by itself'),
   GPG_EXE: always('is the program that is run; with fwknopd it has no effect'),
   CMD_EXEC_TIMEOUT: always('a command that takes longer is killed; with fwknopd it has no effect'),
+  ENABLE_PCAP_ANY_DIRECTION: ifYes(
+    'what this host sends is captured too; with fwknopd only the option does that',
+  ),
+  ENABLE_TCP_SERVER: ifYes('a packet may come in several segments; fwknopd reads the first one only'),
+  ENABLE_X_FORWARDED_FOR: ifYes('a request in which it is no single address is refused'),
   // They have no effect there either.
   CONFIG_FILE: never,
   OVERRIDE_CONFIG: never,
-  ENABLE_PCAP_ANY_DIRECTION: never,
   ENABLE_EXT_CMD_PREFIX: never,
   EXT_CMD_PREFIX: never,
 };

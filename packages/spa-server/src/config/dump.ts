@@ -3,6 +3,7 @@ import type { SignerTerms } from '../decision/signers.ts';
 import type { Stanza } from '../decision/stanza.ts';
 import { timeText } from '../roster/describe.ts';
 import type { LoadedRoster } from '../roster/load-roster.ts';
+import type { ReceptionConfig } from '../transport/reception-config.ts';
 import type { Configuration } from './load.ts';
 import { protectedPorts, type ServerConfig } from './server-config.ts';
 
@@ -19,8 +20,7 @@ function configLines(config: ServerConfig, stanzas: readonly Stanza[]): readonly
   const { firewall, gnupg, syslog } = config;
   const attach = firewall.nftAttach;
   return [
-    ['UDPSERV_PORT', config.udpPort],
-    ['LISTEN_ADDRESS', config.listenAddress ?? NOT_SET],
+    ...receptionLines(config.reception),
     ['MAX_SPA_PACKET_AGE', config.maxPacketAgeSeconds],
     ['FIREWALL', firewall.kind],
     ['FIREWALL_EXE', firewall.program ?? NOT_SET],
@@ -48,6 +48,27 @@ function configLines(config: ServerConfig, stanzas: readonly Stanza[]): readonly
     ['SYSLOG_FACILITY', `LOG_${syslog.facility.toUpperCase()}`],
     ['LOG_FORMAT', config.logFormat],
     ['VERBOSE', config.verbosity],
+  ];
+}
+
+function receptionLines({ datagrams, listenAddress, tcpPort, http }: ReceptionConfig): readonly Line[] {
+  const capture = datagrams.kind === 'capture' ? datagrams : null;
+  const filter = datagrams.kind === 'socket' ? null : datagrams.filter.value;
+  return [
+    ['ENABLE_UDP_SERVER', yesNo(datagrams.kind === 'socket')],
+    ['UDPSERV_PORT', datagrams.kind === 'socket' ? datagrams.port : NOT_SET],
+    ['LISTEN_ADDRESS', listenAddress ?? NOT_SET],
+    ['PCAP_INTF', capture?.interface.value ?? NOT_SET],
+    ['PCAP_FILTER', filter ?? NOT_SET],
+    ['PCAP_FILE', datagrams.kind === 'file' ? datagrams.path.value : NOT_SET],
+    ['ENABLE_PCAP_PROMISC', yesNo(capture?.promiscuous === true)],
+    ['ENABLE_PCAP_ANY_DIRECTION', yesNo(capture?.anyDirection === true)],
+    ['EXIT_AT_INTF_DOWN', yesNo(capture?.whenDown === 'exit')],
+    ['ENABLE_TCP_SERVER', yesNo(tcpPort !== null)],
+    ['TCPSERV_PORT', tcpPort ?? NOT_SET],
+    ['ENABLE_SPA_OVER_HTTP', yesNo(http !== null)],
+    ['ALLOW_ANY_USER_AGENT', yesNo(http?.anyUserAgent === true)],
+    ['ENABLE_X_FORWARDED_FOR', yesNo(http?.forwardedFor === true)],
   ];
 }
 

@@ -72,17 +72,17 @@ export function loadServerConfig({
   return parseServerConfig(configFile, text, overrides, more);
 }
 
-/** A socket on all addresses does not tell which of them a packet was sent to. */
+/** A socket on all addresses does not tell which of them a packet was sent to; a capture does. */
 function warnOfDestinations(
-  { listenAddress }: ServerConfig,
+  { reception: { datagrams, listenAddress } }: ServerConfig,
   stanzas: readonly StanzaText[],
 ): readonly string[] {
-  if (listenAddress !== null) return [];
+  if (listenAddress !== null || datagrams.kind !== 'socket') return [];
   return stanzas
     .filter(({ destinations }) => destinations !== 'any')
     .map(
       ({ place }) =>
-        `${place}: SOURCE: nothing opens this stanza: which DESTINATION a packet was sent to is known with LISTEN_ADDRESS in fwknopd.conf only`,
+        `${place}: SOURCE: nothing opens this stanza: which DESTINATION a packet was sent to is known with LISTEN_ADDRESS in fwknopd.conf, or by capturing (PCAP_INTF)`,
     );
 }
 

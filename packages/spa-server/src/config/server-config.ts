@@ -1,13 +1,11 @@
 import { basename, dirname, join } from 'node:path';
 import {
   type Fingerprint,
-  type IpAddress,
   PACKET_AGE_MAX_SECONDS,
   PACKET_MAX_LENGTH,
   PACKET_MIN_LENGTH,
   type ProtoPort,
   parseFingerprint,
-  SPA_PORT,
 } from 'spa-core';
 import { ConfigError, type ConfigPlace, type GnupgHome, parseConfigLines } from 'spa-host';
 import type { Stanza } from '../decision/stanza.ts';
@@ -21,6 +19,8 @@ import { DEFAULT_FORWARD_CHAINS, type ForwardChains } from '../firewall/iptables
 import { type NftChain, parseNftChain } from '../firewall/nft-place.ts';
 import type { RosterConfig } from '../roster/load-roster.ts';
 import type { LogFormat } from '../system/log.ts';
+import type { ReceptionConfig } from '../transport/reception-config.ts';
+import { chooseReception, readFilter, readInterface } from './choose-reception.ts';
 import { differencesOf, SERVER_DIFFERENCES, silentDifferencesOf } from './differences.ts';
 import {
   ignored,
@@ -69,9 +69,7 @@ export interface FirewallConfig {
 
 /** What fwknopd.conf says, defaults filled in. Paths are absolute. */
 export interface ServerConfig {
-  readonly udpPort: number;
-  /** Null: all addresses of the host. */
-  readonly listenAddress: IpAddress | null;
+  readonly reception: ReceptionConfig;
   readonly maxPacketAgeSeconds: number;
   readonly firewall: FirewallConfig;
   /** What it says of NAT. */
@@ -157,9 +155,9 @@ export function parseServerConfig(
   const runFolder = settings.FWKNOP_RUN_DIR?.value ?? DEFAULTS.FWKNOP_RUN_DIR;
   const replayStore =
     settings.REPLAY_STORE?.value ?? chooseReplayStore(settings.DIGEST_FILE?.value, runFolder);
+  const reception = chooseReception(file, settings);
   const value: ServerConfig = {
-    udpPort: chooseUdpPort(settings),
-    listenAddress: settings.LISTEN_ADDRESS?.value ?? null,
+    reception: reception.value,
     maxPacketAgeSeconds: settings.MAX_SPA_PACKET_AGE?.value ?? 120,
     firewall: chooseFirewall(settings),
     nat: pickNat<ServerNat>(SERVER_NAT_KEYWORDS, settings),
@@ -185,7 +183,7 @@ export function parseServerConfig(
   };
   return {
     value,
-    warnings: [...files.flatMap((statements) => warnOfRepetition(statements)), ...warnOfInterface(settings)],
+    warnings: [...files.flatMap((statements) => warnOfRepetition(statements)), ...reception.warnings],
     differences: [
       ...differencesOf(SERVER_DIFFERENCES, ignoredKeywords(KEYWORDS), statements),
       ...silentDifferencesOf(file, statements),
@@ -234,22 +232,19 @@ const KEYWORDS = {
   ENABLE_UDP_SERVER: readBoolean,
   UDPSERV_PORT: integerBetween(1, 65_535),
   LISTEN_ADDRESS: readAddress,
-  PCAP_INTF: ignored,
-  PCAP_FILTER: readPcapFilter,
-  PCAP_FILE: refused('captures are not read; remove the line, and send a packet to try the daemon'),
-  ENABLE_PCAP_PROMISC: ignored,
-  ENABLE_PCAP_ANY_DIRECTION: ignored,
+  PCAP_INTF: readInterface,
+  PCAP_FILTER: readFilter,
+  PCAP_FILE: readPath,
+  ENABLE_PCAP_PROMISC: readBoolean,
+  ENABLE_PCAP_ANY_DIRECTION: readBoolean,
   PCAP_DISPATCH_COUNT: ignored,
   PCAP_LOOP_SLEEP: ignored,
   MAX_SNIFF_BYTES: ignored,
-  EXIT_AT_INTF_DOWN: ignored,
+  EXIT_AT_INTF_DOWN: readBoolean,
   UDPSERV_SELECT_TIMEOUT: ignored,
   RULES_CHECK_THRESHOLD: ignored,
 
-  ENABLE_SPA_PACKET_AGING: mustBe(
-    true,
-    'replay protection needs the age of packets; remove the line, and raise MAX_SPA_PACKET_AGE if clocks differ',
-  ),
+  ENABLE_SPA_PACKET_AGING: readBoolean,
   MAX_SPA_PACKET_AGE: integerBetween(1, PACKET_AGE_MAX_SECONDS, 'seconds'),
   ENABLE_DIGEST_PERSISTENCE: mustBe(
     true,
@@ -291,11 +286,11 @@ const KEYWORDS = {
   PF_ANCHOR_NAME: ignored,
   PF_EXPIRE_INTERVAL: ignored,
 
-  ENABLE_SPA_OVER_HTTP: unsupported('packets inside HTTP requests'),
-  ALLOW_ANY_USER_AGENT: ignored,
-  ENABLE_X_FORWARDED_FOR: unsupported('packets inside HTTP requests'),
-  ENABLE_TCP_SERVER: unsupported('packets over TCP'),
-  TCPSERV_PORT: ignored,
+  ENABLE_SPA_OVER_HTTP: readBoolean,
+  ALLOW_ANY_USER_AGENT: readBoolean,
+  ENABLE_X_FORWARDED_FOR: readBoolean,
+  ENABLE_TCP_SERVER: readBoolean,
+  TCPSERV_PORT: integerBetween(1, 65_535),
   ENABLE_NFQ_CAPTURE: unsupported('capture through netfilter queues'),
   NFQ_INTERFACE: ignored,
   NFQ_PORT: ignored,
@@ -393,19 +388,6 @@ function expandVariables(
     variables.set(statement.keyword, value);
     return { ...statement, value };
   });
-}
-
-/** fwknopd reads `UDPSERV_PORT` with its UDP server and `PCAP_FILTER` without: so do we, though we always use a socket. */
-function chooseUdpPort({ ENABLE_UDP_SERVER, UDPSERV_PORT, PCAP_FILTER }: ServerSettings): number {
-  if (ENABLE_UDP_SERVER?.value === true) return UDPSERV_PORT?.value ?? SPA_PORT;
-  const port = PCAP_FILTER ?? UDPSERV_PORT;
-  if (PCAP_FILTER !== undefined && UDPSERV_PORT !== undefined && PCAP_FILTER.value !== UDPSERV_PORT.value) {
-    throw new ConfigError(
-      UDPSERV_PORT.place,
-      `${UDPSERV_PORT.value} is not the port of PCAP_FILTER (${PCAP_FILTER.value}); remove one of the two lines`,
-    );
-  }
-  return port?.value ?? SPA_PORT;
 }
 
 function chooseFirewall(settings: ServerSettings): FirewallConfig {
@@ -515,13 +497,6 @@ function chooseReplayStore(digestFile: string | undefined, runFolder: string): s
   return /^(\/var)?\/run(\/|$)/.test(beside) ? DURABLE_REPLAY_STORE : join(beside, 'spa-replay');
 }
 
-function warnOfInterface({ PCAP_INTF, LISTEN_ADDRESS }: ServerSettings): readonly string[] {
-  if (PCAP_INTF === undefined || LISTEN_ADDRESS !== undefined) return [];
-  const { file, line } = PCAP_INTF.place;
-  const where = line === undefined ? file : `${file}:${line}: PCAP_INTF`;
-  return [`${where}: packets are received on every interface; write LISTEN_ADDRESS to choose one`];
-}
-
 function mustBe(harmless: boolean, instead: string): ReadValue<null> {
   return (value, place) => {
     if (readBoolean(value, place) !== harmless) throw new ConfigError(place, instead);
@@ -531,15 +506,6 @@ function mustBe(harmless: boolean, instead: string): ReadValue<null> {
 
 function unsupported(what: string): ReadValue<null> {
   return mustBe(false, `${what}: not supported yet; write N or remove the line`);
-}
-
-/** The only filters whose meaning a UDP socket has. */
-function readPcapFilter(value: string, place: ConfigPlace): number {
-  const port = /^udp (?:dst )?port (\d{1,5})$/.exec(value.replaceAll(/\s+/g, ' '))?.[1];
-  if (port === undefined || Number(port) < 1 || Number(port) > 65_535) {
-    throw new ConfigError(place, `${quote(value)} is more than a UDP socket can do; write udp port 62201`);
-  }
-  return Number(port);
 }
 
 interface FirewallProgram {

@@ -18,8 +18,11 @@ export interface Datagram extends Arrival {
   readonly packet: Uint8Array;
 }
 
-/** Why a packet that proved nothing is passed over. `no-stanza`: no stanza is for its source. */
-export type IgnoreCode = SpaErrorCode | 'no-stanza';
+/**
+ * Why a packet that proved nothing is passed over. `no-stanza`: no stanza is for its source; `http`: a request of HTTP has no
+ * packet in it.
+ */
+export type IgnoreCode = SpaErrorCode | 'no-stanza' | 'http';
 
 /**
  * Why an authentic packet gets nothing. `stanza-expired`, `destination`: the stanza is not for it (any more). Of its signer: `not-certified` nobody who has to certified his key, `signer-expired` his

@@ -131,7 +131,8 @@ export interface Asked extends PacketOf {
 /** By what packets reach the daemon. */
 export type Reception =
   | { readonly kind: 'udp' | 'tcp'; readonly port: number }
-  | { readonly kind: 'capture'; readonly interface: string; readonly filter: string };
+  | { readonly kind: 'capture'; readonly interface: string; readonly filter: string }
+  | { readonly kind: 'file'; readonly path: string };
 
 /** Where the doors of a grant lead. */
 export interface Forwarded {

@@ -176,6 +176,7 @@ function receiving(by: Reception): readonly Line[] {
   if (by.kind === 'capture') {
     return [info(`Sniffing interface: ${by.interface}`), info(`PCAP filter is: '${by.filter}'`)];
   }
+  if (by.kind === 'file') return [info(`Reading pcap file: '${by.path}'`)];
   return [info(`Kicking off ${by.kind.toUpperCase()} server to listen on port ${by.port}.`)];
 }
 

@@ -182,7 +182,7 @@ class RunningTurnstile implements Turnstile {
   }
 }
 
-/** Who owns an IPv6 address owns its network of 64 bits. */
-function sourceOf(address: IpAddress): string {
+/** Who counts as one source: who owns an IPv6 address owns its network of 64 bits. */
+export function sourceOf(address: IpAddress): string {
   return ipFamily(address) === 4 ? address : `${(addressBits(address) >> 64n).toString(16)}/64`;
 }

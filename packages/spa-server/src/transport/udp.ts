@@ -1,7 +1,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
-import { type IpAddress, ipFamily, PACKET_MAX_LENGTH, PACKET_MIN_LENGTH, parseIpAddress } from 'spa-core';
-import type { Datagram } from '../decision/verdict.ts';
+import { type IpAddress, ipFamily, parseIpAddress } from 'spa-core';
 import { type BoundPlace, kernelDrops } from './kernel-drops.ts';
+import type { Payload } from './payload.ts';
 
 /** Datagrams that wait in the kernel while the daemon is busy: about 20,000 packets. */
 export const RECEIVE_BUFFER_BYTES: number = 8 * 1024 * 1024;
@@ -24,9 +24,7 @@ export interface UdpListener {
 export interface UdpOptions {
   readonly address: IpAddress | null;
   readonly port: number;
-  readonly onDatagram: (datagram: Datagram) => void;
-  /** A datagram whose length alone says that it is no packet. */
-  readonly onWrongLength: (source: IpAddress) => void;
+  readonly onPayload: (payload: Payload) => void;
 }
 
 /**
@@ -34,13 +32,14 @@ export interface UdpOptions {
  * @throws the system's error (`EADDRINUSE`, `EACCES`, …) if it cannot listen.
  */
 export async function listenUdp(options: UdpOptions): Promise<UdpListener> {
-  const { address, port } = options;
+  const { address, port, onPayload } = options;
   const sockets: Socket[] = [];
   const places: BoundPlace[] = [];
   let received = 0;
-  const onMessage = (packet: Buffer, remote: RemoteInfo): void => {
+  const onMessage = (bytes: Buffer, remote: RemoteInfo): void => {
     received += 1;
-    receive(packet, remote, options);
+    const source = sourceOf(remote);
+    if (source !== null) onPayload({ bytes, source, destination: address });
   };
   try {
     for (const host of address === null ? ALL_ADDRESSES : [address]) {
@@ -93,16 +92,6 @@ async function bind(
 /** Linux grants at most `net.core.rmem_max`, and says twice as much (socket(7)). */
 function receiveBufferBytes(socket: Socket): number {
   return socket.getRecvBufferSize() / 2;
-}
-
-function receive(packet: Buffer, remote: RemoteInfo, options: UdpOptions): void {
-  const source = sourceOf(remote);
-  if (source === null) return;
-  if (packet.length < PACKET_MIN_LENGTH || packet.length > PACKET_MAX_LENGTH) {
-    options.onWrongLength(source);
-  } else {
-    options.onDatagram({ packet, source, destination: options.address, forwardedFor: null });
-  }
 }
 
 /** IPv4 comes from the system in the one form that it has. */
