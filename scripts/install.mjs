@@ -40,6 +40,7 @@ const TEST_PROGRAMS = {
   iptables: ['iptables', 'ip6tables'],
   ipset: ['ipset'],
   conntrack: ['conntrack'],
+  tcpdump: ['tcpdump'],
   // A clock of the daemon's own.
   faketime: ['faketime'],
   // What daily work is done with.
