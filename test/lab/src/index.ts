@@ -16,7 +16,7 @@ export { inhabitants, networkOf } from './inhabitants.ts';
 export { createLab, doorCloses, doorOpens, type Lab } from './lab.ts';
 export { addresses, type CableOptions, createNamespacePair, type NamespacePair } from './namespace-pair.ts';
 export type { OperatorHost } from './operator-host.ts';
-export { lacking, lackingPerlModule, lackingPrograms } from './programs.ts';
+export { environment, lacking, lackingPerlModule, lackingPrograms } from './programs.ts';
 export { type Reach, reach, sendDatagram } from './reach.ts';
 export { createRegionLab, type RegionLab, regionAddresses } from './region-lab.ts';
 export { createLabRoster, type LabRoster, type RosterBastion } from './roster-folder.ts';
