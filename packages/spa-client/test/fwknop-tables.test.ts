@@ -21,6 +21,8 @@ t.test('docs/FWKNOP.md lists every keyword of .fwknoprc, and says which are refu
 t.test('docs/FWKNOP.md lists every option of the client, and says which are refused', async (t) => {
   const entries = readDocTable('Options of the client');
   t.same(entries.map(({ name }) => name).sort(), CLIENT_OPTIONS.map(namesOfRow).sort());
+  const ours = new Set(entries.filter(({ verdict }) => verdict === 'ours').map(({ name }) => name));
+  t.same(new Set(CLIENT_OPTIONS.filter(({ addition }) => addition).map(namesOfRow)), ours);
   for (const entry of entries) {
     t.equal(
       isRefused(UsageError, () => parseClientCommand(entry.words)),

@@ -17,7 +17,7 @@ t.test('nothing is saved unless it is asked for', async (t) => {
   t.ok(existsSync(path('.fwknop.run')), 'NO_SAVE_ARGS N asks for it');
 });
 
-t.test('-E saves the options, keys and files left out, and -l repeats them', async (t) => {
+t.test('-E saves the options, keys left out, and -l repeats them', async (t) => {
   const { path, ours } = createClientHome(t);
   const file = path('args');
   const more = ['-v', '-v', '-u', "an 'agent'", '--rc-file', path('rc')];

@@ -311,6 +311,8 @@ t.test('every mistake is one line and its exit code', async (t) => {
     [['--fd', '77', '-T', ...basic], 78, 'file descriptor 77: cannot be read: EBADF'],
     [['--stdin', '-T', ...basic], 78, 'file descriptor 0: no secret came from it'],
     [['-n', 'x', '--no-rc-file'], 64, '-n needs an rc file'],
+    [['--stanza-list', '--no-home-dir'], 64, '--stanza-list needs an rc file'],
+    [['--stanza-list'], 78, `${home}/.fwknoprc: cannot be read: there is no such file`],
     [[...basic], 64, 'which server? give -D HOST, or -n NAME of a stanza with SPA_SERVER'],
     [
       ['-T', ...basic],

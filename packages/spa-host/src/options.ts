@@ -2,7 +2,8 @@ import { parseArgs } from 'node:util';
 
 /**
  * One command-line option. With `argument` (its name in the help) it takes a value, with `many` too any number of them;
- * `count` says it may be repeated.
+ * `count` says it may be repeated; `addition`, that another program whose command line this is too has no such option: a beginning
+ * that is unique there means the same here.
  */
 export interface Option {
   readonly long: string;
@@ -10,6 +11,7 @@ export interface Option {
   readonly argument?: string;
   readonly many?: true;
   readonly count?: true;
+  readonly addition?: true;
   readonly help: string;
 }
 
@@ -82,11 +84,12 @@ function completeLongName(table: readonly Option[], argument: string): string {
   const match = /^--([^=]+)(=.*)?$/s.exec(argument);
   const name = match?.[1];
   if (name === undefined || table.some((row) => row.long === name)) return argument;
-  const candidates = table.filter((row) => row.long.startsWith(name)).map((row) => row.long);
-  if (candidates.length > 1) {
-    throw new UsageError(`option --${name} is ambiguous: --${candidates.join(', --')}`);
-  }
-  return candidates.length === 1 ? `--${candidates[0]}${match?.[2] ?? ''}` : argument;
+  const all = table.filter((row) => row.long.startsWith(name));
+  const common = all.filter((row) => row.addition !== true);
+  const [candidate, ...others] = common.length > 0 ? common : all;
+  if (others.length > 0)
+    throw new UsageError(`option --${name} is ambiguous: --${all.map((row) => row.long).join(', --')}`);
+  return candidate === undefined ? argument : `--${candidate.long}${match?.[2] ?? ''}`;
 }
 
 type OptionValue = string | readonly string[] | number | true;

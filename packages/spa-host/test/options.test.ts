@@ -53,6 +53,19 @@ t.test('a wrong command line is an error that says what to write', async (t) => 
   }
 });
 
+t.test('a beginning that is unique without our additions means what it means there', async (t) => {
+  const table = [
+    { long: 'gpg-signer-key', argument: 'KEY', help: '' },
+    { long: 'gpg-signer-key-file', argument: 'FILE', addition: true, help: '' },
+    { long: 'gpg-signer', argument: 'KEY', addition: true, help: '' },
+  ] as const;
+  const longOf = (argument: string): readonly string[] =>
+    Object.keys(parseCommandLine(table, [`${argument}=x`]).values);
+  t.same(longOf('--gpg-sign'), ['gpg-signer-key']);
+  t.same(longOf('--gpg-signer'), ['gpg-signer'], 'a whole name is itself');
+  t.same(longOf('--gpg-signer-key-'), ['gpg-signer-key-file']);
+});
+
 t.test('any arguments give values or a UsageError', async (t) => {
   const argument = fc.oneof(
     fc.string(),

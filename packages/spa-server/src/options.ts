@@ -179,10 +179,11 @@ const OPTIONS = [
   { long: 'fw-flush', help: 'close all doors' },
   {
     long: 'revoke',
+    addition: true,
     argument: 'WHOSE',
     help: 'close doors now: operator=FINGERPRINT, user=NAME, address=IP or grant=ID',
   },
-  { long: 'cut', help: 'with --revoke: end the connections through these doors too' },
+  { long: 'cut', addition: true, help: 'with --revoke: end the connections through these doors too' },
   {
     long: 'run-dir',
     short: 'r',

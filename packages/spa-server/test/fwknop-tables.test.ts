@@ -17,6 +17,8 @@ t.test('docs/FWKNOP.md lists every keyword of fwknopd.conf, and says which are r
 t.test('docs/FWKNOP.md lists every option of the server, and says which are refused', async (t) => {
   const entries = readDocTable('Options of the server');
   t.same(entries.map(({ name }) => name).sort(), SERVER_OPTIONS.map(namesOfRow).sort());
+  const ours = new Set(entries.filter(({ verdict }) => verdict === 'ours').map(({ name }) => name));
+  t.same(new Set(SERVER_OPTIONS.filter(({ addition }) => addition).map(namesOfRow)), ours);
   for (const entry of entries) {
     t.equal(
       isRefused(UsageError, () => readOptions(entry.words)),

@@ -147,10 +147,11 @@ function openRcFile({ orders }: ClientCommand): RcFile {
   const isOff = orders['no-rc-file'] || (orders['no-home-dir'] && named === undefined);
   if (!isOff) {
     const file = named ?? defaultRcFile();
-    if (named !== undefined || orders['named-config'] !== undefined || existsSync(file))
-      return readRcFile(file);
+    const isNeeded = named !== undefined || orders['named-config'] !== undefined || orders['stanza-list'];
+    if (isNeeded || existsSync(file)) return readRcFile(file);
   }
   if (orders['named-config'] !== undefined) throw new UsageError('-n needs an rc file');
+  if (orders['stanza-list']) throw new UsageError('--stanza-list needs an rc file');
   return parseRcFile('no rc file', '');
 }
 
