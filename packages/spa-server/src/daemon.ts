@@ -6,7 +6,7 @@ import { type CycleJournal, NO_JOURNAL, openCycleJournal } from './commands/cycl
 import { JournalError } from './commands/cycles.ts';
 import { allowsNat } from './config/nat-config.ts';
 import { protectedPorts, type ServerConfig } from './config/server-config.ts';
-import { answerControl, kernelCounters } from './control/answer.ts';
+import { type Answerer, answerControl, kernelCounters } from './control/answer.ts';
 import type { ControlAnswer, ControlRequest, CountersAnswer } from './control/protocol.ts';
 import { type ControlSocket, controlPath, listenControl } from './control/socket.ts';
 import { type Candidate, createGate, type Gate, type Glimpse, type Ignored } from './decision/gate.ts';
@@ -25,10 +25,9 @@ import {
 } from './firewall/firewall.ts';
 import { firewallFromConfig } from './firewall/from-config.ts';
 import { createMemoryFirewall } from './firewall/memory.ts';
-import type { Doorkeeper, Holder, Revocation } from './grants/doorkeeper.ts';
+import type { Doorkeeper, Holder } from './grants/doorkeeper.ts';
 import { createDoorkeeper } from './grants/from-folder.ts';
 import { createInnerHosts, UnknownHostError } from './grants/inner-host.ts';
-import type { GrantSelector } from './grants/ledger.ts';
 import { formerPackets, isAmong } from './replay/digest-cache.ts';
 import { replayFromConfig, volatileReplayFolder } from './replay/from-config.ts';
 import { createMemoryReplayStore } from './replay/memory.ts';
@@ -437,12 +436,15 @@ class RunningDaemon implements Daemon {
     }
   }
 
-  /** Doors close in the firewall, and by commands. @throws FirewallError */
-  #revoke(which: GrantSelector, options: Parameters<Doorkeeper['revoke']>[1]): Promise<Revocation> {
-    // First the keeper, which refuses whatever is on its way.
-    const revoking = this.#keeper.revoke(which, options);
-    this.#commands.revoke(which);
-    return revoking;
+  /** Doors close in the firewall, and by commands. @throws FirewallError and then those of commands close. */
+  async #revoke(...[which, options]: Parameters<Answerer['revoke']>): ReturnType<Answerer['revoke']> {
+    // First the keeper, who refuses whatever is on its way.
+    const [revoked, byCommands] = await Promise.allSettled([
+      this.#keeper.revoke(which, options),
+      this.#commands.revoke(which),
+    ]);
+    if (revoked.status === 'rejected') throw revoked.reason;
+    return { ...revoked.value, byCommands: byCommands.status === 'fulfilled' ? byCommands.value : 0 };
   }
 
   /** Doors to other hosts need more than rules. */

@@ -1,13 +1,15 @@
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { getPriority, setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from 'spa-lab';
 import t from 'tap';
 import { findAccount } from '../src/commands/accounts.ts';
 import { execute } from '../src/commands/execute.ts';
 import { MessageCommands, throughSudo } from '../src/commands/message-commands.ts';
+import { warnOfMissingPrograms } from '../src/commands/missing-programs.ts';
 import { fillIn, splitWords, unknownVariable } from '../src/commands/words.ts';
 import { isRunning } from '../src/system/pid-file.ts';
+import { stanzaOf } from './gate.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'spa-commands-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
@@ -107,11 +109,34 @@ t.test(
     chmodSync(folder, 0o711);
     mkdirSync(join(folder, 'open'));
     chmodSync(join(folder, 'open'), 0o777);
+    // The daemon's own priority is higher, and a command waits until it has the usual one.
+    const before = getPriority();
+    setPriority(-5);
+    t.teardown(() => setPriority(before));
+    t.same(await execute(['sh', '-c', 'until [ $(nice) = 0 ]; do :; done'], options), {
+      kind: 'ended',
+      status: 0,
+    });
     const script = `{ id -u; id -g; id -G; } > ${folder}/open/id`;
     t.same(await execute(['sh', '-c', script], options), { kind: 'ended', status: 0 });
     t.match(readFileSync(join(folder, 'open', 'id'), 'utf8'), /^1\n5\n5\n$/);
   },
 );
+
+t.test('programs that are missing are told before a packet needs them', async (t) => {
+  const cycle = (program: string) => ({ open: [program, '$IP'], close: ['sh', program], timerSeconds: 5 });
+  const sudo = { account: null, sudo: { user: null, group: null } };
+  const stanzas = [
+    stanzaOf({ cycle: cycle('sh') }),
+    stanzaOf({ cycle: cycle('/no/such') }),
+    stanzaOf({ commands: { ...sudo, sudo: null } }),
+    stanzaOf({ place: 'access.conf:9', commands: sudo }),
+  ];
+  t.same(warnOfMissingPrograms(stanzas, { sudo: '/no/sudo', timeLimitSeconds: 30 }), [
+    'access.conf:1: CMD_CYCLE_OPEN: there is no program /no/such on this host; install it, or write its whole path',
+    'access.conf:9: SUDO_EXE: there is no program /no/sudo on this host; install it, or write its whole path',
+  ]);
+});
 
 t.test('no word of a command is an option of sudo', (t) => {
   t.same(throughSudo('/usr/bin/sudo', { user: 'web', group: null }, ['-u', 'root', 'id']), [

@@ -124,10 +124,14 @@ t.test('what a revocation is meant for is closed now', async (t) => {
   const cycles = await rig.start();
   await cycles.begin(round('a', 600));
   await cycles.begin({ ...round('b', 600), origin: { ...ORIGIN, username: 'bob' } });
-  cycles.revoke({ by: 'user', name: 'bob' });
+  t.equal(await cycles.revoke({ by: 'user', name: 'bob' }), 1);
   await until('it is closed', () => cycles.origins().length === 1);
   t.same(rig.ran, ['open a', 'open b', 'close b']);
+  const beginning = cycles.begin(round('c', 600));
+  t.equal(await cycles.revoke({ by: 'all' }), 2, 'also of what is being written down');
+  t.equal(await beginning, 'begun');
   await cycles.close({ runPending: false });
+  t.same(rig.files(), []);
 });
 
 t.test('the journal is run as root, and so nobody else can have written it', async (t) => {

@@ -66,9 +66,9 @@ t.test('a revocation closes what commands have opened, and a reload does not', a
   });
   const revoke = (who: string) =>
     askDaemon(controlPath(runFolder), { do: 'revoke', which: parseSelector(who), cut: false });
-  await revoke('user=bob');
+  t.notMatch(await revoke('user=bob'), { byCommands: 1 });
   t.equal(wrote('close'), '');
-  await revoke('user=alice');
+  t.match(await revoke('user=alice'), { grants: 0, byCommands: 1 });
   await has(/Timer expired, running CMD_CYCLE_CLOSE command/);
   await until('it is closed', () => wrote('close') === 'x');
   await daemon.close();

@@ -75,9 +75,9 @@ export class Commands {
     report.cycleOpening(from, opened, round);
   }
 
-  /** Runs the close commands of those who are meant now. */
-  revoke(which: GrantSelector): void {
-    this.#cycles.revoke(which);
+  /** Runs the close commands of those who are meant now; resolves to how many they are when they have begun. */
+  revoke(which: GrantSelector): Promise<number> {
+    return this.#cycles.revoke(which);
   }
 
   /** The fingerprints of those for whom something is open, as far as they are known. */

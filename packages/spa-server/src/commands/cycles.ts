@@ -9,6 +9,10 @@ import { fillIn, type Variables } from './words.ts';
 /** A close command cannot be written down, and so its open command does not run. */
 export class JournalError extends Error {
   override readonly name = 'JournalError';
+
+  constructor(problem: string) {
+    super(`its close command cannot be written down: ${problem}`);
+  }
 }
 
 /** One round of a stanza's commands, variables replaced. */
@@ -97,6 +101,8 @@ export class Cycles {
   /** The end of what runs for a close command, or waits to: one after the other. */
   readonly #lanes = new Map<string, Promise<void>>();
   readonly #closing = new Set<string>();
+  /** Rounds whose close commands are being written down. */
+  readonly #beginning = new Set<Promise<unknown>>();
   /** All that has not ended. */
   readonly #work = new Set<Promise<void>>();
   #opening = 0;
@@ -131,31 +137,21 @@ export class Cycles {
    * Begins a round: resolves when its close command is in the journal and its open command runs. `busy`: too many do.
    * @throws JournalError and then nothing runs.
    */
-  async begin(round: CycleRound): Promise<'begun' | 'busy'> {
-    if (this.#opening >= MAX_OPENING) return 'busy';
+  begin(round: CycleRound): Promise<'begun' | 'busy'> {
+    if (this.#opening >= MAX_OPENING) return Promise.resolve('busy');
     this.#opening += 1;
-    const { close } = round;
-    return new Promise((resolve, reject) => {
-      const work = async (id: string | null): Promise<void> => {
-        try {
-          if (close !== null && id !== null) await this.#keep(id, close, round);
-          resolve('begun');
-          await this.#open(round, id);
-        } catch (error) {
-          reject(new JournalError(`its close command cannot be written down: ${(error as Error).message}`));
-        } finally {
-          this.#opening -= 1;
-        }
-      };
-      if (close === null) return this.#track(work(null));
-      const id = createHash('sha256').update(JSON.stringify(close)).digest('hex');
-      this.#inLane(id, () => work(id));
-    });
+    const beginning = this.#begin(round);
+    this.#beginning.add(beginning);
+    return beginning.finally(() => this.#beginning.delete(beginning));
   }
 
-  /** Runs the close commands of those who are meant now. */
-  revoke(which: GrantSelector): void {
-    this.#hasten(({ origin }) => isMeant(which, origin));
+  /**
+   * Runs the close commands of those who are meant now, also of those whose round is being written down. Resolves to how many they
+   * are when they have begun.
+   */
+  async revoke(which: GrantSelector): Promise<number> {
+    await Promise.allSettled(this.#beginning);
+    return this.#hasten(({ origin }) => isMeant(which, origin));
   }
 
   /** Ends: what runs is waited for. With `runPending` all close commands run now; otherwise the next daemon runs them. */
@@ -165,11 +161,31 @@ export class Cycles {
     clearTimeout(this.#timer);
   }
 
-  #hasten(isDue: (close: PendingClose) => boolean): void {
-    for (const [id, close] of this.#pending) {
-      if (isDue(close)) this.#pending.set(id, { ...close, dueAtSteady: this.#parts.now() });
-    }
+  #begin(round: CycleRound): Promise<'begun'> {
+    const { close } = round;
+    return new Promise((resolve, reject) => {
+      const work = async (id: string | null): Promise<void> => {
+        try {
+          if (close !== null && id !== null) await this.#keep(id, close, round);
+        } catch (error) {
+          this.#opening -= 1;
+          return reject(new JournalError((error as Error).message));
+        }
+        resolve('begun');
+        await this.#open(round, id);
+        this.#opening -= 1;
+      };
+      if (close === null) return this.#track(work(null));
+      const id = createHash('sha256').update(JSON.stringify(close)).digest('hex');
+      this.#inLane(id, () => work(id));
+    });
+  }
+
+  #hasten(isDue: (close: PendingClose) => boolean): number {
+    const due = [...this.#pending.values()].filter(isDue);
+    for (const close of due) this.#pending.set(close.id, { ...close, dueAtSteady: this.#parts.now() });
     this.#runDue();
+    return due.length;
   }
 
   /** Writes down that `close` is to be run, later than was written before. */

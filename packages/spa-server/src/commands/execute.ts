@@ -24,8 +24,13 @@ export type Ending =
 /** How long who was told to end (SIGTERM) has for it. */
 const GRACE_MS = 2_000;
 
+/** Where programs are looked for. */
+export const COMMAND_DIRECTORIES: readonly string[] = [
+  ...['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'],
+];
+
 /** All that a command finds in its environment: nothing of the daemon's is anybody's. */
-const ENVIRONMENT = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' } as const;
+const ENVIRONMENT = { PATH: COMMAND_DIRECTORIES.join(':') } as const;
 
 /**
  * Runs a command, word by word and without a shell: in `/`, in a session of its own without a terminal, with no input and no

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { ConfigError, type ConfigPlace } from 'spa-host';
+import { warnOfMissingPrograms } from '../commands/missing-programs.ts';
 import type { Stanza } from '../decision/stanza.ts';
 import { loadKeys } from '../keys/load-keys.ts';
 import { enrol, mustAllSign } from '../roster/enrol.ts';
@@ -47,6 +48,7 @@ export async function loadConfiguration(source: ConfigSource): Promise<Configura
   if (config.roster !== null) mustAllSign(access.value);
   const texts = access.value.map((text) => ({ ...text, nat: natPolicy(config.nat, text.natSaid, warn) }));
   const stanzas = await loadKeys(texts, config.gnupg, context);
+  warnings.push(...warnOfMissingPrograms(stanzas, config.commands));
   const differences = [...server.differences, ...access.differences];
   if (config.roster === null) return { config, stanzas, roster: null, warnings, differences };
   const { file } = config.roster;

@@ -1,7 +1,7 @@
 import type { ProtoPort } from 'spa-core';
 import { describeFailure } from '../failure.ts';
 import type { Firewall, FirewallCounter } from '../firewall/firewall.ts';
-import type { Doorkeeper } from '../grants/doorkeeper.ts';
+import type { Doorkeeper, Revocation } from '../grants/doorkeeper.ts';
 import {
   type ControlAnswer,
   type ControlRequest,
@@ -14,8 +14,8 @@ import {
 export interface Answerer {
   readonly keeper: Doorkeeper;
   readonly firewall: Firewall;
-  /** @throws FirewallError */
-  revoke: Doorkeeper['revoke'];
+  /** `byCommands`: close commands that run now. @throws FirewallError */
+  revoke(...args: Parameters<Doorkeeper['revoke']>): Promise<Revocation & { readonly byCommands: number }>;
   /** Ports to which connections may be cut, whoever's door they came through. */
   protectedPorts(): Promise<readonly ProtoPort[]>;
   counters(): Promise<CountersAnswer['counters']>;
@@ -48,7 +48,8 @@ async function fulfil(
       const revocation = await revoke(request.which, {
         cut: request.cut ? await protectedPorts() : null,
       });
-      return revokeAnswer(revocation, remaining);
+      const answer = revokeAnswer(revocation, remaining);
+      return revocation.byCommands === 0 ? answer : { ...answer, byCommands: revocation.byCommands };
     }
   }
 }

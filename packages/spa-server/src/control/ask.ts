@@ -39,7 +39,8 @@ async function answerDirectly(
     return await answerControl(request, {
       keeper,
       firewall,
-      revoke: (which, options) => keeper.revoke(which, options),
+      // The next daemon runs what is left.
+      revoke: async (which, options) => ({ ...(await keeper.revoke(which, options)), byCommands: 0 }),
       counters: async () => kernelCounters(await firewall.counters()),
       roster: () => null,
       protectedPorts: async () => {

@@ -25,6 +25,8 @@ export interface RevokeAnswer {
   readonly closed: readonly NamedDoor[];
   /** Doors that somebody else's grants still hold open. */
   readonly kept: readonly DoorLine[];
+  /** Close commands (`CMD_CYCLE_CLOSE`) that run now; left out: none. */
+  readonly byCommands?: number;
   /** Null: nothing was to be cut. */
   readonly cut: { readonly connections: number; readonly problem: string | null } | null;
 }

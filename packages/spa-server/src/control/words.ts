@@ -18,13 +18,14 @@ export function describeList({ firewall, doors }: ListAnswer): string {
 /** What `--revoke` prints. */
 export function describeRevocation(
   which: GrantSelector,
-  { grants, closed, kept, cut }: RevokeAnswer,
+  { grants, closed, byCommands = 0, kept, cut }: RevokeAnswer,
 ): string {
-  const nothing = grants === 0 && closed.length === 0;
+  const nothing = grants === 0 && closed.length === 0 && byCommands === 0;
   const whose = formatSelector(which);
   return text([
     nothing ? `There is no live grant of ${whose}.` : `Revoked ${count(grants, 'grant')} of ${whose}.`,
     ...closed.map((door) => `Closed ${nameOf(door, 'for')}.`),
+    ...describeByCommands(byCommands),
     ...kept.map(describeKept),
     ...(cut === null ? [] : [`Ended ${count(cut.connections, 'connection')}.`]),
     ...(cut === null && closed.length > 0 ? [CONNECTIONS_LIVE] : []),
@@ -33,8 +34,12 @@ export function describeRevocation(
 }
 
 /** What `--fw-flush` prints. */
-export function describeFlush({ closed }: RevokeAnswer): string {
-  return text([`Closed all doors: ${closed.length}.`, ...(closed.length > 0 ? [CONNECTIONS_LIVE] : [])]);
+export function describeFlush({ closed, byCommands = 0 }: RevokeAnswer): string {
+  return text([
+    `Closed all doors: ${closed.length}.`,
+    ...describeByCommands(byCommands),
+    ...(closed.length > 0 ? [CONNECTIONS_LIVE] : []),
+  ]);
 }
 
 /** What `--status` prints besides. */
@@ -51,6 +56,10 @@ const CONNECTIONS_LIVE = 'Connections that were made through them live on; --rev
 const EARLIER_CONNECTIONS =
   'Connections live longer than doors. If one is still there, --fw-list no longer knows whose it is, but the log does: ' +
   'look for "opened", and give --revoke address=IP --cut.';
+
+function describeByCommands(number: number): readonly string[] {
+  return number === 0 ? [] : [`Running ${count(number, 'close command')}.`];
+}
 
 function describeKept(door: DoorLine): string {
   const holders = door.grants.map(holderOf).join('; ');
