@@ -2,7 +2,8 @@ import { ConfigError, type Option, UsageError } from 'spa-host';
 import { readDocTable } from 'spa-lab';
 import t, { type Test } from 'tap';
 import { ACCESS_KEYWORDS } from '../src/config/access-config.ts';
-import type { KeywordTable } from '../src/config/keywords.ts';
+import { ACCESS_DIFFERENCES, SERVER_DIFFERENCES } from '../src/config/differences.ts';
+import { ignoredKeywords, type KeywordTable } from '../src/config/keywords.ts';
 import { SERVER_KEYWORDS } from '../src/config/server-config.ts';
 import { readOptions, SERVER_OPTIONS } from '../src/options.ts';
 
@@ -25,6 +26,21 @@ t.test('docs/FWKNOP.md lists every option of the server, and says which are refu
       entry.verdict === 'refused',
       entry.written,
     );
+  }
+});
+
+t.test('what docs/FWKNOP.md calls different is looked at by --exit-parse-config', async (t) => {
+  const files = [
+    ['access.conf', ACCESS_KEYWORDS, ACCESS_DIFFERENCES],
+    ['fwknopd.conf', SERVER_KEYWORDS, SERVER_DIFFERENCES],
+  ] as const;
+  for (const [heading, keywords, differences] of files) {
+    const known = [...Object.keys(differences), ...ignoredKeywords(keywords)];
+    for (const { name, verdict } of readDocTable(heading)) {
+      // The keywords of firewalld are other names for those of iptables.
+      if (verdict === 'different' && !name.includes('FIREWD_')) t.ok(known.includes(name), name);
+    }
+    for (const keyword of Object.keys(differences)) t.ok(Object.hasOwn(keywords, keyword), keyword);
   }
 });
 

@@ -39,6 +39,7 @@ function configLines(config: ServerConfig, stanzas: readonly Stanza[]): readonly
     ['ACCESS_FOLDER', config.accessFolder ?? NOT_SET],
     ['FWKNOP_PID_FILE', config.pidFile],
     ['FWKNOP_RUN_DIR', config.runFolder],
+    ['DIGEST_FILE', config.digestFile],
     ['REPLAY_STORE', config.replayStore],
     ['GPG_HOME_DIR', gnupg.directory ?? NOT_SET],
     ['GPG_EXE', gnupg.program],
@@ -91,13 +92,15 @@ function rosterLines({ roster: config }: ServerConfig, loaded: LoadedRoster | nu
 
 function stanzaLines(stanza: Stanza): readonly Line[] {
   return [
-    [`SOURCE (${stanza.number})`, formatSources(stanza.sources)],
+    [`SOURCE (${stanza.number})`, formatNetworks(stanza.sources)],
+    ['DESTINATION', formatNetworks(stanza.destinations)],
     ['OPEN_PORTS', stanza.openPorts === null ? NOT_SET : formatProtoPorts(stanza.openPorts)],
     ['RESTRICT_PORTS', stanza.restrictPorts.length === 0 ? NOT_SET : formatProtoPorts(stanza.restrictPorts)],
     ['FW_ACCESS_TIMEOUT', stanza.accessTimeoutSeconds],
     ['MAX_FW_TIMEOUT', stanza.maxTimeoutSeconds],
     ['REQUIRE_SOURCE_ADDRESS', yesNo(stanza.requireSourceAddress)],
     ['REQUIRE_USERNAME', stanza.requireUsername ?? NOT_SET],
+    ['ACCESS_EXPIRE', stanza.expiresAtSeconds === null ? NOT_SET : timeText(stanza.expiresAtSeconds)],
     ...commandLines(stanza),
     ...cycleLines(stanza),
     ...stanza.keys.flatMap(keyLines),
@@ -131,7 +134,12 @@ function cycleLines({ cycle }: Stanza): readonly Line[] {
 }
 
 function keyLines(keys: OpeningKeys): readonly Line[] {
-  if (keys.kind === 'aes') return [['KEY', SECRET]];
+  if (keys.kind === 'aes') {
+    return [
+      ['KEY', SECRET],
+      ['ENCRYPTION_MODE', keys.key.mode],
+    ];
+  }
   const fingerprints = keys.certificates.map((certificate) => certificate.fingerprint);
   return [
     ['GPG_DECRYPT_ID', keys.secretKeys.map((key) => key.fingerprint).join(', ')],
@@ -169,9 +177,9 @@ function hmacLines(hmac: OpeningKeys['hmac']): readonly Line[] {
   ];
 }
 
-function formatSources(sources: 'any' | readonly IpNetwork[]): string {
-  if (sources === 'any') return 'ANY';
-  return sources.map(({ address, prefixLength }) => `${address}/${prefixLength}`).join(', ');
+function formatNetworks(networks: 'any' | readonly IpNetwork[]): string {
+  if (networks === 'any') return 'ANY';
+  return networks.map(({ address, prefixLength }) => `${address}/${prefixLength}`).join(', ');
 }
 
 function yesNo(value: boolean): string {
