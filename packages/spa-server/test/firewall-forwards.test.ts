@@ -2,7 +2,15 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type IpAddress, parseIpAddress } from 'spa-core';
-import { createHosts, type Hosts, joinByCable, lacking, type Namespace, until } from 'spa-lab';
+import {
+  createHosts,
+  createInnerNetwork,
+  type Hosts,
+  innerAddresses,
+  lacking,
+  type Namespace,
+  until,
+} from 'spa-lab';
 import t, { type Test } from 'tap';
 import type { Firewall, GatePolicy, Grant } from '../src/firewall/firewall.ts';
 import type { Forward } from '../src/firewall/forward.ts';
@@ -12,19 +20,15 @@ import { createNetworkProbe, type NetworkProbe, type ProbeAnswer } from './netwo
 
 t.setTimeout(240_000);
 
-/**
- * A client reaches hosts behind the bastion through it, and only through doors:
- *
- *     client ──────────────── bastion ─────────────── inside
- *       192.0.2.7, .8    192.0.2.1, 10.0.0.1    10.0.0.5, .6
- *       2001:db8:1::7      …::1, 2001:db8:2::1   2001:db8:2::5
- */
-const CLIENT = { 4: address('192.0.2.7'), 6: address('2001:db8:1::7') } as const;
-const OTHER = address('192.0.2.8');
-const BASTION = { 4: address('192.0.2.1'), 6: address('2001:db8:1::1'), inner: address('10.0.0.1') } as const;
-const INSIDE = { 4: address('10.0.0.5'), 6: address('2001:db8:2::5') } as const;
-/** On the inner host, where nothing listens on tcp/22. */
-const ELSEWHERE = address('10.0.0.6');
+const CLIENT = { 4: address(innerAddresses.client4), 6: address(innerAddresses.client6) } as const;
+const OTHER = address(innerAddresses.other4);
+const BASTION = {
+  4: address(innerAddresses.bastion4),
+  6: address(innerAddresses.bastion6),
+  inner: address(innerAddresses.inner4),
+} as const;
+const INSIDE = { 4: address(innerAddresses.inside4), 6: address(innerAddresses.inside6) } as const;
+const ELSEWHERE = address(innerAddresses.elsewhere4);
 
 const SSH = { protocol: 'tcp', port: 22 } as const;
 const OUTER = { protocol: 'tcp', port: 2222 } as const;
@@ -292,20 +296,7 @@ async function testForwards(t: Test, rig: Rig, isShutBetween: boolean): Promise<
 
 async function createRig(plan: FirewallPlan, rules: OperatorRules | null): Promise<Rig> {
   const hosts = createHosts();
-  const client = await hosts.add({ device: 'veth0' });
-  const bastion = await hosts.add({ device: 'veth1' });
-  const inside = await hosts.add({ device: 'veth2' });
-  await joinByCable(
-    { host: bastion, device: 'veth1', addresses: [BASTION[4], BASTION[6]] },
-    { host: client, device: 'veth0', addresses: [CLIENT[4], OTHER, CLIENT[6]] },
-  );
-  await joinByCable(
-    { host: bastion, device: 'inner', addresses: [BASTION.inner, '2001:db8:2::1'] },
-    { host: inside, device: 'veth2', addresses: [INSIDE[4], ELSEWHERE, INSIDE[6]] },
-  );
-  await client.must(['ip', 'route', 'add', 'default', 'via', BASTION[4]]);
-  await inside.must(['ip', 'route', 'add', 'default', 'via', BASTION.inner]);
-  await bastion.must(['sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1']);
+  const { client, bastion, inside } = await createInnerNetwork(hosts);
   if (rules !== null) await bastion.must(rules.command, rules.input);
   const probes = { client: createNetworkProbe(client), inside: createNetworkProbe(inside) };
   await listen(createNetworkProbe(bastion), 22);

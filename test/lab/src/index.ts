@@ -13,6 +13,7 @@ export { createFleet, type Fleet, type FleetBastion, type FleetPerson } from './
 export { createGnupgHome, type GnupgHome } from './gnupg-home.ts';
 export { type CommandResult, createHosts, type HostOptions, type Hosts, type Namespace } from './hosts.ts';
 export { inhabitants, networkOf } from './inhabitants.ts';
+export { createInnerNetwork, type InnerNetwork, innerAddresses } from './inner-network.ts';
 export { createLab, doorCloses, doorOpens, type Lab } from './lab.ts';
 export { addresses, type CableOptions, createNamespacePair, type NamespacePair } from './namespace-pair.ts';
 export type { OperatorHost } from './operator-host.ts';
