@@ -8,6 +8,7 @@ import {
   doorOpens,
   type Lab,
   lacking,
+  PROGRAMS,
   type Reach,
   reach,
   startSpaServer,
@@ -60,7 +61,7 @@ t.test('stock fwknop runs commands, and opens firewalls that we do not know', { 
     await bastion.command('sudo', `-u root ${bastion.script}`);
     await daemon.logged(/Running command '\S+sudo -n -u nobody -g tty -- -u root/);
     await daemon.logged('pid_status: 127');
-    await bastion.command('sudo', `${bastion.script} through sudo`);
+    await bastion.command('sudo', `${bastion.script} through sudo`, OUR_CLIENT);
     await until('it has run', () => bastion.said()[2] === 'words=through sudo');
     t.equal(bastion.said()[0], 'uid=65534 gid=5 groups=5');
   });
@@ -121,6 +122,8 @@ t.test('stock fwknop runs commands, and opens firewalls that we do not know', { 
   });
 });
 
+const OUR_CLIENT = [process.execPath, PROGRAMS.spaClient];
+
 type StanzaName = 'user' | 'sudo' | 'door' | 'ipset' | 'nft';
 
 interface Bastion {
@@ -130,7 +133,7 @@ interface Bastion {
   said(): readonly string[];
   start(): Promise<Daemon>;
   /** Has stock fwknop send a command to a stanza, or ask it for ports. */
-  command(stanza: StanzaName, command: string): Promise<void>;
+  command(stanza: StanzaName, command: string, client?: readonly string[]): Promise<void>;
   access(stanza: StanzaName, ports: string, ...options: readonly string[]): Promise<void>;
 }
 
@@ -187,10 +190,14 @@ async function prepare({ bastion, operator, scratch }: Lab): Promise<Bastion> {
     ...lines,
   ]);
   const server = ['FIREWALL iptables', `CMD_EXEC_TIMEOUT ${COMMAND_SECONDS}`, `SUDO_EXE ${sudo}`];
-  const knock = async (stanza: StanzaName, options: readonly string[]): Promise<void> => {
+  const knock = async (
+    stanza: StanzaName,
+    options: readonly string[],
+    client: readonly string[] = ['fwknop'],
+  ): Promise<void> => {
     const [key = '', hmac = ''] = keys[stanza] ?? [];
     await operator.must([
-      ...['fwknop', '-a', addresses.client4, '-D', addresses.server4, '--no-rc-file', '--no-save-args'],
+      ...[...client, '-a', addresses.client4, '-D', addresses.server4, '--no-rc-file', '--no-save-args'],
       ...['--key-base64-rijndael', key, '--use-hmac', '--key-base64-hmac', hmac],
       ...options,
     ]);
@@ -200,7 +207,7 @@ async function prepare({ bastion, operator, scratch }: Lab): Promise<Bastion> {
     pids: scratch.path('out', 'pids'),
     said: () => readFileSync(scratch.path('out', 'said'), 'utf8').trim().split('\n'),
     start: () => startSpaServer(bastion, scratch, { server, access }),
-    command: (stanza, command) => knock(stanza, ['-C', command]),
+    command: (stanza, command, client) => knock(stanza, ['-C', command], client),
     access: (stanza, ports, ...options) => knock(stanza, ['-A', ports, ...options]),
   };
 }

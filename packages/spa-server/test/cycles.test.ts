@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { until } from 'spa-lab';
 import t, { type Test } from 'tap';
 import { type CommandOrigin, type CycleJournal, openCycleJournal } from '../src/commands/cycle-journal.ts';
-import { type CycleRound, Cycles } from '../src/commands/cycles.ts';
+import { type CycleRound, Cycles, roundOf } from '../src/commands/cycles.ts';
 import type { Ending } from '../src/commands/execute.ts';
-import { addressOf } from './gate.ts';
+import { addressOf, portsOf } from './gate.ts';
 
 const OK: Ending = { kind: 'ended', status: 0 };
 const FAILED: Ending = { kind: 'ended', status: 1 };
@@ -132,6 +132,27 @@ t.test('what a revocation is meant for is closed now', async (t) => {
   t.equal(await beginning, 'begun');
   await cycles.close({ runPending: false });
   t.same(rig.files(), []);
+});
+
+t.test('a round has the words of its stanza and the values of its packet', async (t) => {
+  const cycle = {
+    open: ['add', '$SRC,$PROTO:$PORT', '$IP/$PKT_SRC/$DST', '$CLIENT_TIMEOUTs'],
+    close: ['del', '$SRC', '$TIMEOUT'],
+    timerSeconds: 60,
+  };
+  const [port = { protocol: 'tcp', port: 0 }] = portsOf('udp/53,tcp/22');
+  const variables = {
+    ...{ address: addressOf('2001:db8::7'), packetSource: addressOf('192.0.2.8'), port },
+    ...{ packetDestination: addressOf('192.0.2.1'), timeoutSeconds: 45, timestampSeconds: 1_800_000_000 },
+  };
+  t.same(roundOf({ cycle, variables }, ORIGIN), {
+    open: ['add', '2001:db8::7,17:53', '2001:db8::7/192.0.2.8/192.0.2.1', '45s'],
+    close: ['del', '2001:db8::7', '1800000045'],
+    seconds: 45,
+    origin: ORIGIN,
+  });
+  const unknown = { cycle: { ...cycle, close: null }, variables: { ...variables, packetDestination: null } };
+  t.match(roundOf(unknown, ORIGIN), { open: { 2: '2001:db8::7/192.0.2.8/0.0.0.0' }, close: null });
 });
 
 t.test('the journal is run as root, and so nobody else can have written it', async (t) => {

@@ -74,6 +74,8 @@ export interface CycleNews {
 
 /** Open commands that run at once. More are denied: whoever may send packets cannot start processes without end. */
 const MAX_OPENING = 16;
+/** Close commands that wait for their time, a file each. More are denied. */
+const MAX_PENDING = 10_000;
 /** Close commands that run at once; the others wait. */
 const MAX_CLOSING = 16;
 /** How often a close command is run at most, however often its open command ran. */
@@ -134,11 +136,11 @@ export class Cycles {
   }
 
   /**
-   * Begins a round: resolves when its close command is in the journal and its open command runs. `busy`: too many do.
+   * Begins a round: resolves when its close command is in the journal and its open command runs. `busy`: too many do, or wait.
    * @throws JournalError and then nothing runs.
    */
   begin(round: CycleRound): Promise<'begun' | 'busy'> {
-    if (this.#opening >= MAX_OPENING) return Promise.resolve('busy');
+    if (this.#opening >= MAX_OPENING || this.#pending.size >= MAX_PENDING) return Promise.resolve('busy');
     this.#opening += 1;
     const beginning = this.#begin(round);
     this.#beginning.add(beginning);

@@ -155,7 +155,7 @@ const DENIALS: Readonly<
     ours: 'the roster does not give its signer all of the ports (SPA_ROSTER)',
   },
   revoked: { theirs: null, ours: 'it was revoked while it was being opened' },
-  'commands-busy': { theirs: null, ours: 'too many commands run already' },
+  'commands-busy': { theirs: null, ours: 'too many commands run already, or wait for their time' },
 };
 
 const UNCLAIMED: Readonly<Record<Exclude<Claim, 'claimed'>, string>> = {
