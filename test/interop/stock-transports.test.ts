@@ -1,20 +1,12 @@
-import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { addresses, createLab, joinByCable, type Lab, lacking, reach, startSpaServer, until } from 'spa-lab';
+import { addresses, createLab, joinByCable, lacking, reach, startSpaServer, until } from 'spa-lab';
 import t from 'tap';
+import { isOpenFor, knockOptions, opensFor, spareAddresses, TRANSPORT_ACCESS } from './transports.ts';
 
 t.setTimeout(120_000);
 
-/** Each packet opens the door of an address that no other packet is for: no door has to close before the next opens. */
-const DOOR_SECONDS = 30;
 const WEB_PORT = 8080;
 
-const key = randomBytes(32).toString('base64');
-const hmacKey = randomBytes(64).toString('base64');
-const ACCESS = [
-  ...['SOURCE ANY', `KEY_BASE64 ${key}`, `HMAC_KEY_BASE64 ${hmacKey}`],
-  ...['OPEN_PORTS tcp/22', `FW_ACCESS_TIMEOUT ${DOOR_SECONDS}`],
-];
 const CAPTURE = [
   ...['FIREWALL nftables', 'NFT_MODE attach', 'NFT_ATTACH_CHAIN inet filter input'],
   `PCAP_FILTER udp dst portrange 10000-65535 or tcp dst port ${WEB_PORT} or tcp dst port 80`,
@@ -28,22 +20,18 @@ t.test(
     const lab = await createLab('nftables');
     t.teardown(lab.dispose);
     const { bastion, operator, scratch } = lab;
-    const nextAddress = await spareAddresses(lab, 12);
+    const nextAddress = await spareAddresses(lab);
     const daemon = await startSpaServer(bastion, scratch, {
       server: [...CAPTURE, `PCAP_INTF ${bastion.device}`],
-      access: ACCESS,
+      access: TRANSPORT_ACCESS,
     });
-    const opens = async (how: string, localAddress: string): Promise<void> => {
-      const isOpen = async (): Promise<boolean> =>
-        (await reach(operator, addresses.server4, { localAddress })) === 'open';
-      await until(`the door opens: ${how}`, isOpen).catch((error: unknown) => {
-        throw new Error(`${(error as Error).message}; the daemon logged:\n${daemon.log()}`);
-      });
+    const opens = async (how: string, address: string): Promise<void> => {
+      await opensFor(lab, daemon, address);
       t.pass(how);
     };
     const knock = async (how: string, ...options: readonly string[]): Promise<void> => {
       const address = nextAddress();
-      t.equal(await reach(operator, addresses.server4, { localAddress: address }), 'silent', `${how}: shut`);
+      t.equal(await isOpenFor(lab, address), false, `${how}: shut`);
       await operator.must(stockKnock(address, ...options));
       await opens(how, address);
     };
@@ -118,19 +106,8 @@ t.test(
   },
 );
 
-/** Adds addresses to the operator's host; gives one after the other. */
-async function spareAddresses({ operator }: Lab, count: number): Promise<() => string> {
-  const spare = Array.from({ length: count }, (_, index) => `10.77.0.${101 + index}`);
-  const lines = spare.map((address) => `address add ${address}/24 dev ${operator.device}\n`);
-  await operator.must(['ip', '-batch', '-'], lines.join(''));
-  return () => spare.shift() ?? '';
-}
-
 function stockKnock(address: string, ...options: readonly string[]): readonly string[] {
-  return [
-    ...['fwknop', '-A', 'tcp/22', '-a', address, '-D', addresses.server4, '--no-rc-file', '--no-save-args'],
-    ...['--key-base64-rijndael', key, '--use-hmac', '--key-base64-hmac', hmacKey, ...options],
-  ];
+  return ['fwknop', ...knockOptions(address), ...options];
 }
 
 /** Router alert (RFC 2113): an option that lets the packet go its way. */

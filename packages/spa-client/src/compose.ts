@@ -10,7 +10,7 @@ import {
 } from 'spa-core';
 import { UsageError } from 'spa-host';
 import { requestOf } from './request.ts';
-import type { Settings } from './settings.ts';
+import type { HttpProxy, Settings, SpaProtocol } from './settings.ts';
 
 /** Settings whose own address is known: asking for it takes a network. */
 export interface ResolvedSettings extends Omit<Settings, 'allowIp'> {
@@ -30,7 +30,13 @@ export interface ComposeHost {
 export interface Destination {
   /** Host name or address. */
   readonly host: string;
-  readonly port: number;
+  /** Null: any from 10000 up, another for each packet. */
+  readonly port: number | null;
+  readonly protocol: SpaProtocol;
+  /** What the packet goes through, for HTTP only; null: nothing. */
+  readonly proxy: HttpProxy | null;
+  /** For HTTP: what is said of the program; null: what stock fwknop says. */
+  readonly userAgent: string | null;
   /** Port to send from; null: any. */
   readonly sourcePort: number | null;
   /** Only an address of this family will do; null: any. */
@@ -69,13 +75,19 @@ export function compose(settings: ResolvedSettings, host: ComposeHost): Composit
   };
 }
 
-/** Where the settings send a packet; null if they have no server. */
+/** Where the settings send a packet; null if they have no server. @throws UsageError for a proxy that nothing goes through. */
 export function destinationOf(settings: Settings | ResolvedSettings): Destination | null {
   const { server, serverPort, sourcePort, serverIpv4Only, allowIp } = settings;
+  const { protocol = 'udp', randomPort, httpProxy, httpUserAgent } = settings;
+  if (httpProxy !== undefined && protocol !== 'http')
+    throw new UsageError('a proxy passes HTTP on only; give -P http too, or leave -H out');
   if (server === undefined) return null;
   return {
     host: server,
-    port: serverPort ?? SPA_PORT,
+    port: randomPort ? null : (serverPort ?? SPA_PORT),
+    protocol,
+    proxy: httpProxy ?? null,
+    userAgent: httpUserAgent ?? null,
     sourcePort: sourcePort ?? null,
     family: serverIpv4Only ? 4 : null,
     preferredFamily:

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
 import type { Destination } from './compose.ts';
@@ -42,14 +43,34 @@ export async function resolveServers(
   return [first, ...others];
 }
 
+/** What {@link sendPacket} has to know of a destination. */
+export type SendingTo = Pick<
+  Destination,
+  'host' | 'port' | 'sourcePort' | 'protocol' | 'proxy' | 'userAgent'
+>;
+
 /**
- * Sends `packet` as one datagram. Resolves to the local address that it left from.
- * @throws SendError if the system refuses; nothing says that it arrived.
+ * Sends `packet` once: as one datagram, or over TCP. `server` is where it goes first, the proxy's if there is one. Resolves to
+ * the local address that it left from.
+ * @throws SendError if the system refuses, or there is no connection; nothing says that it arrived.
  */
-export function sendPacket(
+export async function sendPacket(packet: string, server: Server, to: SendingTo): Promise<string> {
+  const { sourcePort, protocol } = to;
+  const port = to.port ?? randomPort();
+  if (protocol === 'udp') return sendDatagram(packet, server, { port, sourcePort });
+  const { sendOverTcp } = await import('./send-tcp.ts');
+  return sendOverTcp(packet, server, { ...to, protocol, port });
+}
+
+/** A port that fwknop's `-r` would take. */
+export function randomPort(): number {
+  return randomInt(10_000, 65_535);
+}
+
+function sendDatagram(
   packet: string,
   server: Server,
-  ports: Pick<Destination, 'port' | 'sourcePort'>,
+  ports: { readonly port: number; readonly sourcePort: number | null },
 ): Promise<string> {
   const socket = createSocket(server.family === 6 ? 'udp6' : 'udp4');
   return new Promise((resolve, reject) => {

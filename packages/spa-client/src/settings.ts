@@ -24,6 +24,15 @@ export type KeySource =
   | { readonly kind: 'given'; readonly secret: Secret }
   | { readonly kind: 'file'; readonly path: string };
 
+/** How a packet travels. */
+export type SpaProtocol = 'udp' | 'tcp' | 'http';
+
+/** Where requests of HTTP are passed on. */
+export interface HttpProxy {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** What the rc file and the options said. What they left out is absent, so that one layer spreads over another. */
 export interface Settings {
   /** Host name or address of the bastion. */
@@ -31,6 +40,9 @@ export interface Settings {
   readonly serverPort?: number;
   readonly serverIpv4Only?: boolean;
   readonly sourcePort?: number;
+  readonly randomPort?: boolean;
+  readonly protocol?: SpaProtocol;
+  readonly httpProxy?: HttpProxy;
   readonly access?: readonly ProtoPort[];
   /** What the server is to run, instead of opening ports. */
   readonly command?: string;
@@ -185,7 +197,7 @@ const READERS: Readonly<Record<Keyword, (value: string) => Settings>> = {
   NAT_RAND_PORT: (value) => ({ natRandPort: yesOrNo(value) }),
   NO_SAVE_ARGS: (value) => ({ savesArguments: !yesOrNo(value) }),
   PRIVATE_HOSTS: (value) => ({ privateHosts: hostPatterns(value) }),
-  RAND_PORT: (value) => onlyNo(value, 'sending to a random port'),
+  RAND_PORT: (value) => ({ randomPort: yesOrNo(value) }),
   RESOLVE_HTTP_ONLY: (value) => ({ resolveHttpOnly: yesOrNo(value) }),
   // fwknop's older name of the next one: HTTPS all the same.
   RESOLVE_IP_HTTP: (value) => resolving(value),
@@ -194,9 +206,9 @@ const READERS: Readonly<Record<Keyword, (value: string) => Settings>> = {
   SERVER_RESOLVE_IPV4: (value) => ({ serverIpv4Only: yesOrNo(value) }),
   SPA_SERVER: (value) => ({ server: host(value) }),
   SPA_SERVER_PORT: (value) => ({ serverPort: port(value) }),
-  SPA_SERVER_PROTO: (value) => onlyValue(value, 'udp', 'other ways to send a packet'),
+  SPA_SERVER_PROTO: (value) => ({ protocol: protocol(value) }),
   SPA_SOURCE_PORT: (value) => ({ sourcePort: port(value) }),
-  SPOOF_SOURCE_IP: () => refuse('forging the source address'),
+  SPOOF_SOURCE_IP: () => refuse('forging the source address, which takes a raw socket'),
   SPOOF_USER: (value) => ({ username: username(value) }),
   TIME_OFFSET: (value) => ({ timeOffsetSeconds: duration(value) }),
   USE_GPG: (value) => ({ useGpg: yesOrNo(value) }),
@@ -227,13 +239,29 @@ function refuse(feature: string): never {
   throw new ValueError(`${feature}: not supported; take this out`);
 }
 
-function onlyNo(value: string, feature: string): Settings {
-  return yesOrNo(value) ? refuse(feature) : {};
+function protocol(value: string): SpaProtocol {
+  const name = value.toLowerCase();
+  if (name === 'udp' || name === 'tcp' || name === 'http') return name;
+  if (['udpraw', 'tcpraw', 'icmp'].includes(name))
+    throw new ValueError(`${name} takes a raw socket, which only root has; write udp, tcp or http`);
+  throw new ValueError(`"${value}" is no way to send a packet; write udp, tcp or http`);
 }
 
-function onlyValue(value: string, supported: string, feature: string): Settings {
-  if (value.toLowerCase() === supported.toLowerCase()) return {};
-  throw new ValueError(`${feature}: not supported; write ${supported}`);
+/** The setting of `-H`, which no keyword has: `http://HOST:PORT`, or HOST alone. @throws ValueError */
+export function readHttpProxy(value: string): Settings {
+  const text = /^\w+:\/\//.test(value) ? value : `http://${value}`;
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (
+    url !== null &&
+    url.protocol === 'http:' &&
+    url.username === '' &&
+    url.pathname === '/' &&
+    url.search === ''
+  ) {
+    const name = url.hostname.replace(/^\[|\]$/g, '');
+    return { httpProxy: { host: host(name), port: url.port === '' ? 80 : Number(url.port) } };
+  }
+  throw new ValueError(`"${value}" is no proxy; write http://HOST:PORT`);
 }
 
 function yesOrNo(value: string): boolean {

@@ -115,6 +115,9 @@ t.test(
     t.same(compose(settings, host).destination, {
       host: 'x',
       port: 62201,
+      protocol: 'udp',
+      proxy: null,
+      userAgent: null,
       sourcePort: null,
       family: null,
       preferredFamily: null,
@@ -123,12 +126,18 @@ t.test(
       ...settings,
       allowIp: address,
       serverPort: 9,
+      protocol: 'http',
+      httpProxy: { host: 'y', port: 3128 },
+      httpUserAgent: 'mine',
       sourcePort: 8,
       serverIpv4Only: true,
     };
     t.same(compose(more, host).destination, {
       host: 'x',
       port: 9,
+      protocol: 'http',
+      proxy: { host: 'y', port: 3128 },
+      userAgent: 'mine',
       sourcePort: 8,
       family: 4,
       preferredFamily: 4,

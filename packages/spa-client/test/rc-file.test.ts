@@ -96,6 +96,8 @@ WGET_CMD /usr/bin/wget
   t.equal(secretText(hmacKey), 'hmac');
   t.equal(gpgPassphrase?.bytes().toString(), 'pw');
   t.same(rest, {
+    protocol: 'udp',
+    randomPort: false,
     access: [
       { protocol: 'tcp', port: 22 },
       { protocol: 'udp', port: 53 },
@@ -204,7 +206,7 @@ t.test('a mistake is said with file, line, keyword and what to write', async (t)
     ['NAT_LOCAL yes', 'NAT_LOCAL: "yes" is neither Y nor N; write Y or N'],
     ['SPA_SERVER a/b', 'SPA_SERVER: "a/b" is no host; write a host name or an IP address'],
     ['SPA_SERVER_PORT 0', 'SPA_SERVER_PORT: "0" is not a port; write 1 to 65535'],
-    ['SPA_SERVER_PROTO http', 'SPA_SERVER_PROTO: other ways to send a packet: not supported; write udp'],
+    ['SPA_SERVER_PROTO sctp', 'SPA_SERVER_PROTO: "sctp" is no way to send a packet; write udp, tcp or http'],
     ['SPOOF_USER a:b', 'SPOOF_USER: "a:b" is no user name; write 1 to 48 letters, digits, dots, dashes'],
     ['TIME_OFFSET soon', 'TIME_OFFSET: "soon" is no time; write a number and s, m, h or d, as in 90s'],
     ['USE_GPG yes', 'USE_GPG: "yes" is neither Y nor N; write Y or N'],

@@ -295,7 +295,13 @@ t.test('every mistake is one line and its exit code', async (t) => {
       1,
       'your own address is not known: http://127.0.0.1:1/ refused the connection; write ALLOW_IP ADDRESS, or ALLOW_IP source',
     ],
-    [['-P', 'tcp'], 64, '--server-proto: other ways to send a packet: not supported; write udp'],
+    [
+      ['-P', 'icmp'],
+      64,
+      '--server-proto: icmp takes a raw socket, which only root has; write udp, tcp or http',
+    ],
+    [['-T', '-H', 'proxy:3128'], 64, 'a proxy passes HTTP on only; give -P http too, or leave -H out'],
+    [['-H', 'https://proxy'], 64, '--http-proxy: "https://proxy" is no proxy; write http://HOST:PORT'],
     [
       ['-M', 'PCBC'],
       64,

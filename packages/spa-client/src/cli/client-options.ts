@@ -1,6 +1,13 @@
 import { formatOptions, type Option, parseCommandLine, UsageError } from 'spa-host';
 import type { RcLine } from '../rc-stanza.ts';
-import { type Keyword, readCommand, readSetting, type Settings, ValueError } from '../settings.ts';
+import {
+  type Keyword,
+  readCommand,
+  readHttpProxy,
+  readSetting,
+  type Settings,
+  ValueError,
+} from '../settings.ts';
 
 /** What a command line of spa-client says. */
 export interface ClientCommand {
@@ -122,8 +129,7 @@ const GROUPS = [
   ['do', 'What to do'],
 ] as const;
 
-const RAW = 'raw sockets are not supported';
-const HTTP = 'sending over HTTP is not supported';
+const RAW = 'that takes a raw socket, which only root has; leave it out, and send by -P udp, tcp or http';
 
 // biome-ignore format: a table, one option a row
 const OPTIONS = [
@@ -133,7 +139,7 @@ const OPTIONS = [
   { group: 'what', long: 'resolve-ip-https', short: 'R', keyword: 'ALLOW_IP', value: 'resolve', help: 'open for the address that web services see' },
   { group: 'what', long: 'resolve-url', argument: 'URL[,URL...]', keyword: 'RESOLVE_URL', help: 'ask these instead of three well-known ones; more than half must agree' },
   { group: 'what', long: 'resolve-http-only', keyword: 'RESOLVE_HTTP_ONLY', value: 'Y', help: 'let them be http://: anybody on the way can forge the answer' },
-  { group: 'what', long: 'user-agent', short: 'u', argument: 'TEXT', keyword: 'HTTP_USER_AGENT', help: 'what they are told of the program (spa-client)' },
+  { group: 'what', long: 'user-agent', short: 'u', argument: 'TEXT', keyword: 'HTTP_USER_AGENT', help: 'what they, and servers of HTTP, are told of the program' },
   { group: 'what', long: 'fw-timeout', short: 'f', argument: 'SECONDS', keyword: 'FW_TIMEOUT', help: 'how long to keep the door open; 0: as the server likes' },
   { group: 'what', long: 'server-cmd', short: 'C', argument: 'COMMAND', read: readCommand, help: 'have the server run this instead, if it may' },
 
@@ -144,8 +150,10 @@ const OPTIONS = [
 
   { group: 'where', long: 'destination', short: 'D', argument: 'HOST', keyword: 'SPA_SERVER', help: 'the server: a name, an IPv4 or an IPv6 address' },
   { group: 'where', long: 'server-port', short: 'p', argument: 'PORT', keyword: 'SPA_SERVER_PORT', help: 'its UDP port (62201)' },
-  { group: 'where', long: 'server-proto', short: 'P', argument: 'udp', keyword: 'SPA_SERVER_PROTO', help: 'udp is the only way' },
-  { group: 'where', long: 'source-port', short: 'S', argument: 'PORT', keyword: 'SPA_SOURCE_PORT', help: 'send from this UDP port' },
+  { group: 'where', long: 'server-proto', short: 'P', argument: 'udp|tcp|http', keyword: 'SPA_SERVER_PROTO', help: 'how to send it (udp)' },
+  { group: 'where', long: 'rand-port', short: 'r', keyword: 'RAND_PORT', value: 'Y', help: 'to any port from 10000 up, for servers that capture' },
+  { group: 'where', long: 'http-proxy', short: 'H', argument: 'URL', read: readHttpProxy, help: 'through this proxy: http://HOST:PORT, with -P http' },
+  { group: 'where', long: 'source-port', short: 'S', argument: 'PORT', keyword: 'SPA_SOURCE_PORT', help: 'send from this port' },
   { group: 'where', long: 'server-resolve-ipv4', keyword: 'SERVER_RESOLVE_IPV4', value: 'Y', help: "use only the server's IPv4 address" },
 
   { group: 'shared', long: 'use-hmac', keyword: 'USE_HMAC', value: 'Y', help: 'authenticate the packet; asks for the HMAC key if there is none' },
@@ -205,12 +213,10 @@ const OPTIONS = [
   { long: 'wget-cmd', short: 'w', argument: 'FILE', keyword: 'WGET_CMD', help: '' },
   { long: 'use-wget-user-agent', keyword: 'USE_WGET_USER_AGENT', value: 'Y', help: '' },
 
-  { long: 'rand-port', short: 'r', refused: 'sending to a random port is not supported', help: '' },
   { long: 'spoof-source', short: 'Q', argument: 'ADDRESS', refused: RAW, help: '' },
   { long: 'spoof-src', argument: 'ADDRESS', refused: RAW, help: '' },
   { long: 'icmp-type', argument: 'NUMBER', refused: RAW, help: '' },
   { long: 'icmp-code', argument: 'NUMBER', refused: RAW, help: '' },
-  { long: 'http-proxy', short: 'H', argument: 'URL', refused: HTTP, help: '' },
   { long: 'fault-injection-tag', argument: 'TAG', refused: 'that is for test builds of fwknop', help: '' },
 ] as const satisfies readonly ClientOption[];
 

@@ -21,7 +21,7 @@ import { compose, type Destination, destinationOf } from '../compose.ts';
 import type { DumpedPacket } from '../dump.ts';
 import { loadPacketKeys, type PacketKeys } from '../packet-keys.ts';
 import { DEFAULT_STANZA, parseRcFile, type RcFile, readRcFile, stanzaSettings } from '../rc-file.ts';
-import { resolveServer, type Server, sendPacket } from '../send.ts';
+import { randomPort, resolveServer, type Server, sendPacket } from '../send.ts';
 import type { Settings } from '../settings.ts';
 import { clientHelp } from './client-help.ts';
 import { type ClientCommand, type Orders, parseClientCommand } from './client-options.ts';
@@ -86,7 +86,7 @@ async function knock({ orders, exposedSecrets }: ClientCommand, settings: Settin
     { ...settings, allowIp },
     { nowSeconds, random: randomBytes, username: currentUsername() },
   );
-  const destination = orders.test ? null : mustHaveServer(composition.destination);
+  const destination = orders.test ? null : portChosen(mustHaveServer(composition.destination));
   const keys = await loadPacketKeys(settings, secretSource(secretDescriptor(orders)));
   const packet = await sealPacket(composition.message, keys, { nowSeconds, random: randomBytes });
   if (file !== undefined) savePacket(file, packet, append);
@@ -95,9 +95,9 @@ async function knock({ orders, exposedSecrets }: ClientCommand, settings: Settin
   const { formatDump } = await import('../dump.ts');
   const dump = { settings, hmac: dumpedHmac(keys, packet), finalData: packet };
   if (isVerbose || orders.test) print(`${formatDump(composition.message, dump)}\n`);
-  if (isVerbose) print(formatRoute(settings));
+  if (isVerbose) print(formatRoute(settings, destination));
   if (destination !== null)
-    await sendPacket(packet, own?.server ?? (await resolveServer(destination)), destination);
+    await sendPacket(packet, await firstHop(destination, own?.server ?? null), destination);
   else print('test mode enabled, SPA packet not actually sent.\n');
   if (isVerbose) print(`send_spa_packet: bytes sent: ${destination === null ? 0 : packet.length}\n`);
   if (orders.test) {
@@ -108,6 +108,18 @@ async function knock({ orders, exposedSecrets }: ClientCommand, settings: Settin
     if (isVerbose) print(`\nDump of the Decoded Data\n${again}\n`);
   }
   return ExitCode.ok;
+}
+
+/** A random port is printed, so it is chosen before the packet is sent. */
+function portChosen(destination: Destination): Destination {
+  return { ...destination, port: destination.port ?? randomPort() };
+}
+
+/** `known`: where the own address was asked for; null: nowhere. */
+async function firstHop(destination: Destination, known: Server | null): Promise<Server> {
+  const { proxy } = destination;
+  if (proxy === null) return known ?? resolveServer(destination);
+  return resolveServer({ host: proxy.host, family: null, preferredFamily: null });
 }
 
 interface OwnAddress {
@@ -210,11 +222,11 @@ function formatRandomPort(request: Request): string {
   return `[+] Randomly assigned port '${request.ports[0]?.port}' on: '${formatRequest(request)}'${leads}\n`;
 }
 
-function formatRoute(settings: Settings): string {
+function formatRoute(settings: Settings, destination: Destination | null): string {
   const rows: readonly (readonly [string, string | number])[] = [
-    ['protocol', 'udp'],
+    ['protocol', settings.protocol ?? 'udp'],
     ['source port', settings.sourcePort ?? '<OS assigned>'],
-    ['destination port', settings.serverPort ?? SPA_PORT],
+    ['destination port', destination?.port ?? settings.serverPort ?? SPA_PORT],
     ['IP/host', settings.server ?? '<NULL>'],
   ];
   const lines = rows.map(([label, value]) => `${label.padStart(20)}: ${value}\n`).join('');

@@ -86,19 +86,17 @@ function packetFinding(
   notes: readonly string[],
   outcome: KnockResult['outcome'],
 ): Finding {
-  const port = destinationOf(bastion.settings)?.port;
+  const to = destinationOf(bastion.settings);
+  const port = `${to?.port ?? 'of its choice'}/${to?.protocol === 'udp' ? 'udp' : 'tcp'}`;
   const because = notes[0] === undefined ? '' : ` (${notes[0]})`;
   const [first] = sent;
   if (first !== undefined) {
     const pairs = [...new Set(sent.map(({ from, to }) => `from ${from} to ${to}`))].join(', ');
     const count = sent.length === 1 ? '1 packet' : `${sent.length} packets`;
-    return ok(
-      'packet',
-      `${count} of ${first.characters} characters left ${pairs} port ${port}/udp${because}`,
-    );
+    return ok('packet', `${count} of ${first.characters} characters left ${pairs} port ${port}${because}`);
   }
   if (outcome.state === 'unseen')
-    return ok('packet', `1 packet left to ${bastion.host} port ${port}/udp${because}`);
+    return ok('packet', `1 packet left to ${bastion.host} port ${port}${because}`);
   const error = 'errors' in outcome ? outcome.errors[0] : undefined;
   if (error === undefined) return skipped('packet', 'none was needed: the port opened before it was sent');
   return bad('packet', error.message, "look at this machine's own firewall (outgoing UDP) and its routes");

@@ -1,0 +1,60 @@
+import { addresses, createLab, lacking, PROGRAMS, reach, startFwknopd, until } from 'spa-lab';
+import t from 'tap';
+import { isOpenFor, knockOptions, opensFor, spareAddresses, TRANSPORT_ACCESS } from './transports.ts';
+
+t.setTimeout(120_000);
+
+const PROXY_PORT = 3128;
+
+/** A proxy that passes on what it is asked for, and nothing else. */
+const PROXY = `
+  const http = require('node:http');
+  http.createServer((asked, answer) => {
+    const onward = http.request(asked.url, { headers: asked.rawHeaders });
+    onward.on('error', () => answer.writeHead(502).end());
+    onward.on('response', (response) => response.pipe(answer.writeHead(response.statusCode)));
+    onward.end();
+  }).listen(${PROXY_PORT}, '127.0.0.1', () => console.log('ready'));`;
+
+t.test(
+  'our client opens doors of stock fwknopd by every transport',
+  { skip: lacking('fwknopd', 'iptables', 'nft', 'sshd', 'ssh') },
+  async (t) => {
+    const lab = await createLab('iptables');
+    t.teardown(lab.dispose);
+    const { bastion, operator, scratch } = lab;
+    const nextAddress = await spareAddresses(lab);
+    await bastion.must(['iptables', '-A', 'INPUT', '-p', 'tcp', '--dport', '80', '-j', 'ACCEPT']);
+    const daemon = await startFwknopd(bastion, scratch, {
+      server: [
+        'PCAP_FILTER udp dst portrange 10000-65535 or tcp dst port 80',
+        ...['ENABLE_TCP_SERVER Y', 'TCPSERV_PORT 80', 'ENABLE_SPA_OVER_HTTP Y'],
+      ],
+      access: TRANSPORT_ACCESS,
+    });
+    const listens = async (): Promise<boolean> =>
+      (await reach(operator, addresses.server4, { port: 80 })) === 'open';
+    await until('its TCP server listens', listens);
+    const proxy = operator.spawn([process.execPath, '-e', PROXY], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await new Promise((resolve) => proxy.stdout?.once('data', resolve));
+
+    const ways: readonly (readonly [how: string, ...options: readonly string[]])[] = [
+      ['UDP', '-P', 'udp'],
+      ['UDP, to a random port', '-r'],
+      ['UDP, from a port', '-S', '20202'],
+      ['TCP', '-P', 'tcp', '-p', '80'],
+      ['TCP, from a port', '-P', 'tcp', '-p', '80', '-S', '20203'],
+      ['HTTP', '-P', 'http', '-p', '80'],
+      ['HTTP, with a name of its own', '-P', 'http', '-p', '80', '-u', 'Fwknop/ours'],
+      ['HTTP, through a proxy', '-P', 'http', '-p', '80', '-H', `http://127.0.0.1:${PROXY_PORT}`],
+    ];
+    for (const [how, ...options] of ways) {
+      const address = nextAddress();
+      t.equal(await isOpenFor(lab, address), false, `${how}: shut`);
+      await operator.must([process.execPath, PROGRAMS.spaClient, ...knockOptions(address), ...options]);
+      await opensFor(lab, daemon, address);
+      t.pass(how);
+    }
+    await daemon.stop();
+  },
+);
