@@ -101,7 +101,11 @@ t.test('who gives away the rights of root is told', async (t) => {
 
 t.test('how long a command may run, and which sudo, is in fwknopd.conf', async (t) => {
   const commands = (text: string) => parseServerConfig('/etc/fwknop/fwknopd.conf', text, []).value.commands;
-  t.same(commands(''), { sudo: '/usr/bin/sudo', timeLimitSeconds: 30 });
-  t.same(commands('CMD_EXEC_TIMEOUT 5\nSUDO_EXE /opt/sudo'), { sudo: '/opt/sudo', timeLimitSeconds: 5 });
+  t.same(commands(''), { sudo: '/usr/bin/sudo', messageSeconds: 300, cycleSeconds: 30 });
+  t.same(commands('CMD_EXEC_TIMEOUT 5\nSUDO_EXE /opt/sudo'), {
+    sudo: '/opt/sudo',
+    messageSeconds: 5,
+    cycleSeconds: 5,
+  });
   t.throws(() => commands('CMD_EXEC_TIMEOUT 0'), { message: /write a number from 1 to 86400 \(seconds\)$/ });
 });

@@ -132,7 +132,7 @@ t.test('programs that are missing are told before a packet needs them', async (t
     stanzaOf({ commands: { ...sudo, sudo: null } }),
     stanzaOf({ place: 'access.conf:9', commands: sudo }),
   ];
-  t.same(warnOfMissingPrograms(stanzas, { sudo: '/no/sudo', timeLimitSeconds: 30 }), [
+  t.same(warnOfMissingPrograms(stanzas, '/no/sudo'), [
     'access.conf:1: CMD_CYCLE_OPEN: there is no program /no/such on this host; install it, or write its whole path',
     'access.conf:9: SUDO_EXE: there is no program /no/sudo on this host; install it, or write its whole path',
   ]);

@@ -44,7 +44,7 @@ t.test('an empty file gives the defaults', async (t) => {
     replayStore: '/var/lib/spa-server/replay',
     roster: null,
     gnupg: { directory: '/root/.gnupg', program: 'gpg' },
-    commands: { sudo: '/usr/bin/sudo', timeLimitSeconds: 30 },
+    commands: { sudo: '/usr/bin/sudo', messageSeconds: 300, cycleSeconds: 30 },
     syslog: { identity: 'fwknopd', facility: 'daemon' },
     logFormat: 'text',
     verbosity: 0,

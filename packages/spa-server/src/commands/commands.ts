@@ -36,7 +36,7 @@ export class Commands {
     this.#messages = new MessageCommands(run);
     this.#cycles = new Cycles({
       journal,
-      run: (words) => run(words, { account: null, timeLimitMs: this.#timeLimitMs() }),
+      run: (words) => run(words, { account: null, timeLimitMs: parts.config().cycleSeconds * 1000 }),
       news: {
         closing: (origin, words) => report.cycleClosing(origin, words),
         ended: (origin, words, ending) => report.cycleEnded(origin, words, ending),
@@ -60,7 +60,7 @@ export class Commands {
     const asked = splitWords(run.command);
     const words = sudo === null ? asked : throughSudo(config().sudo, sudo, asked);
     const origin = originOf(from, verdict);
-    const options = { account, timeLimitMs: this.#timeLimitMs() };
+    const options = { account, timeLimitMs: config().messageSeconds * 1000 };
     const isStarted = this.#messages.start(words, options, (ending) => report.commandEnded(origin, ending));
     if (isStarted) report.commandStarted(from, opened, words, account);
     else report.busy(from, opened);
@@ -93,10 +93,6 @@ export class Commands {
   /** Ends: commands of messages are killed; with `runPending` all close commands are run, otherwise the next daemon runs them. */
   async close(options: { readonly runPending: boolean }): Promise<void> {
     await Promise.all([this.#messages.close(), this.#cycles.close(options)]);
-  }
-
-  #timeLimitMs(): number {
-    return this.#parts.config().timeLimitSeconds * 1000;
   }
 }
 

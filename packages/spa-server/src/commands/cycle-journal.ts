@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type IpAddress, parseIpAddress } from 'spa-core';
 import type { Meant } from '../grants/ledger.ts';
@@ -98,8 +98,13 @@ async function listFolder(folder: string): Promise<readonly string[]> {
 
 /** The text of a file that nobody else can have written; otherwise nothing. */
 async function readOwn(path: string): Promise<string> {
-  const { uid, mode } = await stat(path);
-  return uid === process.getuid?.() && (mode & 0o022) === 0 ? readFile(path, 'utf8') : '';
+  const file = await open(path, 'r');
+  try {
+    const { uid, mode } = await file.stat();
+    return uid === process.getuid?.() && (mode & 0o022) === 0 ? await file.readFile('utf8') : '';
+  } finally {
+    await file.close();
+  }
 }
 
 /** The name of a file is in its folder. */

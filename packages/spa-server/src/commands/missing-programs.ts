@@ -1,13 +1,9 @@
-import type { CommandConfig } from '../config/server-config.ts';
 import type { Stanza } from '../decision/stanza.ts';
 import { findProgram } from '../firewall/programs.ts';
 import { COMMAND_DIRECTORIES } from './execute.ts';
 
 /** The programs of this host that stanzas name and that are not there now, one line each: only packets would show it. */
-export function warnOfMissingPrograms(
-  stanzas: readonly Stanza[],
-  { sudo }: CommandConfig,
-): readonly string[] {
+export function warnOfMissingPrograms(stanzas: readonly Stanza[], sudo: string): readonly string[] {
   return stanzas.flatMap(({ place, commands, cycle }) =>
     [
       { keyword: 'SUDO_EXE', program: commands?.sudo ? sudo : undefined },

@@ -43,7 +43,7 @@ function configLines(config: ServerConfig, stanzas: readonly Stanza[]): readonly
     ['REPLAY_STORE', config.replayStore],
     ['GPG_HOME_DIR', gnupg.directory ?? NOT_SET],
     ['GPG_EXE', gnupg.program],
-    ['CMD_EXEC_TIMEOUT', config.commands.timeLimitSeconds],
+    ['CMD_EXEC_TIMEOUT', config.commands.messageSeconds],
     ['SUDO_EXE', config.commands.sudo],
     ['SYSLOG_IDENTITY', syslog.identity],
     ['SYSLOG_FACILITY', `LOG_${syslog.facility.toUpperCase()}`],

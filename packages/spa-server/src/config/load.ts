@@ -48,7 +48,7 @@ export async function loadConfiguration(source: ConfigSource): Promise<Configura
   if (config.roster !== null) mustAllSign(access.value);
   const texts = access.value.map((text) => ({ ...text, nat: natPolicy(config.nat, text.natSaid, warn) }));
   const stanzas = await loadKeys(texts, config.gnupg, context);
-  warnings.push(...warnOfMissingPrograms(stanzas, config.commands));
+  warnings.push(...warnOfMissingPrograms(stanzas, config.commands.sudo));
   const differences = [...server.differences, ...access.differences];
   if (config.roster === null) return { config, stanzas, roster: null, warnings, differences };
   const { file } = config.roster;

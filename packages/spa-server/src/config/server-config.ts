@@ -101,7 +101,9 @@ export interface ServerConfig {
 export interface CommandConfig {
   /** `SUDO_EXE`. */
   readonly sudo: string;
-  readonly timeLimitSeconds: number;
+  /** `CMD_EXEC_TIMEOUT`: for commands of messages, and for those that open and close. */
+  readonly messageSeconds: number;
+  readonly cycleSeconds: number;
 }
 
 /** How lines are marked in the system's log. `facility` as logger(1) spells it: `daemon`, `local3`. */
@@ -172,7 +174,8 @@ export function parseServerConfig(
     roster: chooseRoster(settings, replayStore),
     commands: {
       sudo: settings.SUDO_EXE?.value ?? '/usr/bin/sudo',
-      timeLimitSeconds: settings.CMD_EXEC_TIMEOUT?.value ?? DEFAULT_COMMAND_SECONDS,
+      messageSeconds: settings.CMD_EXEC_TIMEOUT?.value ?? DEFAULT_MESSAGE_SECONDS,
+      cycleSeconds: settings.CMD_EXEC_TIMEOUT?.value ?? DEFAULT_CYCLE_SECONDS,
     },
     syslog: {
       identity: settings.SYSLOG_IDENTITY?.value ?? DEFAULT_SYSLOG.identity,
@@ -221,8 +224,10 @@ const DURABLE_REPLAY_STORE = '/var/lib/spa-server/replay';
 /** Packets a second: far more than the operators behind one address send, far less than a flood is. */
 const DEFAULT_RATE_PER_SOURCE = 100;
 
-/** For a command to restart a service; not for one that waits for somebody. */
-const DEFAULT_COMMAND_SECONDS = 30;
+/** Nobody waits for it, and to be killed half way can do harm. */
+const DEFAULT_MESSAGE_SECONDS = 300;
+/** A door that does not close is to be tried again soon. */
+const DEFAULT_CYCLE_SECONDS = 30;
 
 const NEVER_READ = 'fwknopd never did anything with it; remove the line';
 
