@@ -79,6 +79,7 @@ export function casesOf(cells: readonly Cell[], fileOf: (index: number) => strin
     const file = fileOf(index);
     return {
       name: nameOf(cell),
+      opens: !isUnmade(cell),
       access: [
         ...[`KEY_BASE64 ${key}`, `ENCRYPTION_MODE ${cell.mode}`],
         ...(cell.hmac === null ? [] : [`HMAC_KEY_BASE64 ${hmacKey}`, `HMAC_DIGEST_TYPE ${cell.hmac}`]),

@@ -2,14 +2,11 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 
-/** How it stands with one cell, in one direction. */
-export type Standing =
-  /** The door opened. */
-  | 'open'
-  /** fwknop takes, or makes, no such packet. */
-  | 'refused by fwknop'
-  /** It would work between two fwknops, and does not here. */
-  | 'different on purpose';
+/**
+ * How it stands with one cell, in one direction. `refused by both`: between two of fwknop it would be no different. `refused by
+ * fwknop`: two of ours would do it. `different on purpose`: two of fwknop would do it, or would not, and ours does otherwise.
+ */
+export type Standing = 'open' | 'refused by both' | 'refused by fwknop' | 'different on purpose';
 
 /** A row of the table: some cells, in both directions. */
 export interface MatrixRow {
@@ -21,7 +18,7 @@ export interface MatrixRow {
 /** The rows as Markdown. */
 export function formatMatrix(rows: readonly MatrixRow[]): string {
   const lines = rows.map(({ name, toSpaServer, toFwknopd }) =>
-    [name, toFwknopd.length, countsOf(toSpaServer), countsOf(toFwknopd)].join(' | '),
+    [name, toSpaServer.length, countsOf(toSpaServer), countsOf(toFwknopd)].join(' | '),
   );
   const head = ['| | Cells | fwknop → spa-server | spa-client → fwknopd |', '|---|---|---|---|'];
   return [...head, ...lines.map((line) => `| ${line} |`)].join('\n');
