@@ -89,6 +89,12 @@ t.test('access.conf that others can read, and files that are not there, end with
     status: 78,
     stderr: 'spa-server: /nowhere/access.conf: cannot be read: there is no such file\n',
   });
+  const main = join(open.folder, 'fwknopd.conf');
+  chmodSync(main, 0o666);
+  t.match(run(open.command('--exit-parse-config')), {
+    status: 78,
+    stderr: `spa-server: ${main}: others can change it; run: chmod go-w ${main}\n`,
+  });
   t.match(run([process.execPath, BIN, '-S', '-c', '/nowhere/fwknopd.conf']), {
     status: 78,
     stderr:

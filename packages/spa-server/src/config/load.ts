@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { ConfigError, type ConfigPlace } from 'spa-host';
+import { existsSync } from 'node:fs';
+import { ConfigError, type ConfigPlace, readTrustedFile } from 'spa-host';
 import { warnOfMissingPrograms } from '../commands/missing-programs.ts';
 import type { Stanza } from '../decision/stanza.ts';
 import { loadKeys } from '../keys/load-keys.ts';
@@ -99,16 +99,13 @@ function accessPaths({ accessFolder, accessFile }: ServerConfig): readonly strin
   );
 }
 
-/** `option` is the one that names the file. */
+/** It says which programs run as root: nobody else may change it. `option` is the one that names the file. */
 function readConfigFile(path: string, option: string): string {
-  try {
-    return decodeText(path, readFileSync(path));
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    const reason = code === 'ENOENT' ? `there is no such file; name another with --${option}` : message;
-    throw new ConfigError({ file: path }, `cannot be read: ${reason}`);
-  }
+  if (existsSync(path)) return decodeText(path, readTrustedFile(path));
+  throw new ConfigError(
+    { file: path },
+    `cannot be read: there is no such file; name another with --${option}`,
+  );
 }
 
 function formatPlace({ file, line, keyword }: ConfigPlace): string {
