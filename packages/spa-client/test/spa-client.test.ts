@@ -300,7 +300,11 @@ t.test('every mistake is one line and its exit code', async (t) => {
       64,
       '--server-proto: icmp takes a raw socket, which only root has; write udp, tcp or http',
     ],
-    [['-T', '-H', 'proxy:3128'], 64, 'a proxy passes HTTP on only; give -P http too, or leave -H out'],
+    [
+      ['-T', '-A', 'tcp/22', '-s', '-H', 'proxy:3128'],
+      64,
+      'a proxy passes HTTP on only; give -P http too, or leave -H out',
+    ],
     [['-H', 'https://proxy'], 64, '--http-proxy: "https://proxy" is no proxy; write http://HOST:PORT'],
     [
       ['-M', 'PCBC'],
