@@ -32,7 +32,9 @@ t.test('the command lines of fwknop(8) say what they say there', async (t) => {
   for (const [line, expected] of rows) t.match(parseClientCommand(line.split(' ')), expected, line);
   t.throws(
     () => parseClientCommand('--spoof-src www.example.com -A tcp/22 -a 1.1.1.1 -D 3.3.3.3'.split(' ')),
-    new UsageError('--spoof-src: raw sockets are not supported'),
+    new UsageError(
+      '--spoof-src: that takes a raw socket, which only root has; leave it out, and send by -P udp, tcp or http',
+    ),
   );
 });
 

@@ -75,7 +75,13 @@ t.test('what cannot be repeated is one line', async (t) => {
       78,
       `${run}: holds a secret and others have access to it; run: chmod 600 ${run}`,
     ],
-    ['fwknop -A tcp/22 -Q 1.2.3.4\n', 0o600, [], 64, '--spoof-source: raw sockets are not supported'],
+    [
+      'fwknop -A tcp/22 -Q 1.2.3.4\n',
+      0o600,
+      [],
+      64,
+      '--spoof-source: that takes a raw socket, which only root has; leave it out, and send by -P udp, tcp or http',
+    ],
     [
       'fwknop\n',
       0o600,

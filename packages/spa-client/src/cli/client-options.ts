@@ -104,8 +104,8 @@ interface ClientOption extends Option {
   readonly keyword?: Keyword;
   /** The keyword's value: of an option without argument, or made from its argument. */
   readonly value?: string | ((argument: string) => string);
-  /** True: OpenPGP is wanted, as `-g` says. */
-  readonly gpg?: true;
+  /** What is wanted too. */
+  readonly implies?: Settings;
   /** What it says if no keyword can say it. */
   readonly read?: (argument: string) => Settings;
   readonly secret?: true;
@@ -129,6 +129,8 @@ const GROUPS = [
   ['do', 'What to do'],
 ] as const;
 
+const GPG: Settings = { useGpg: true };
+const HMAC: Settings = { useHmac: true };
 const RAW = 'that takes a raw socket, which only root has; leave it out, and send by -P udp, tcp or http';
 
 // biome-ignore format: a table, one option a row
@@ -157,7 +159,7 @@ const OPTIONS = [
   { group: 'where', long: 'server-resolve-ipv4', keyword: 'SERVER_RESOLVE_IPV4', value: 'Y', help: "use only the server's IPv4 address" },
 
   { group: 'shared', long: 'use-hmac', keyword: 'USE_HMAC', value: 'Y', help: 'authenticate the packet; asks for the HMAC key if there is none' },
-  { group: 'shared', long: 'hmac-digest-type', argument: 'DIGEST', keyword: 'HMAC_DIGEST_TYPE', help: 'digest of the HMAC (sha256)' },
+  { group: 'shared', long: 'hmac-digest-type', argument: 'DIGEST', keyword: 'HMAC_DIGEST_TYPE', implies: HMAC, help: 'the same, with this digest (sha256)' },
   { group: 'shared', long: 'get-key', short: 'G', argument: 'FILE', keyword: 'KEY_FILE', help: 'file with lines HOST: KEY' },
   { group: 'shared', long: 'get-hmac-key', argument: 'FILE', keyword: 'HMAC_KEY_FILE', help: 'file with lines HOST: HMAC-KEY' },
   { group: 'shared', long: 'stdin', help: 'read the key (or the signing passphrase) from standard input' },
@@ -168,16 +170,16 @@ const OPTIONS = [
   { group: 'shared', long: 'key-base64-hmac', argument: 'BASE64', keyword: 'HMAC_KEY_BASE64', secret: true, help: 'the same in base64' },
 
   { group: 'gpg', long: 'gpg-encryption', short: 'g', keyword: 'USE_GPG', value: 'Y', help: 'sign and encrypt with OpenPGP keys instead of AES' },
-  { group: 'gpg', long: 'gpg-recipient-key', argument: 'KEY', keyword: 'GPG_RECIPIENT', gpg: true, help: "the server's key in the GnuPG home: fingerprint, key ID or user ID" },
-  { group: 'gpg', long: 'gpg-signer-key', argument: 'KEY', keyword: 'GPG_SIGNER', gpg: true, help: 'your key in the GnuPG home' },
-  { group: 'gpg', long: 'gpg-recipient-key-file', addition: true, argument: 'FILE', keyword: 'GPG_RECIPIENT_KEY_FILE', gpg: true, help: "the server's certificate in a file: no GnuPG needed" },
-  { group: 'gpg', long: 'gpg-signer-key-file', addition: true, argument: 'FILE', keyword: 'GPG_SIGNER_KEY_FILE', gpg: true, help: 'your secret key in a file: no GnuPG needed' },
+  { group: 'gpg', long: 'gpg-recipient-key', argument: 'KEY', keyword: 'GPG_RECIPIENT', implies: GPG, help: "the server's key in the GnuPG home: fingerprint, key ID or user ID" },
+  { group: 'gpg', long: 'gpg-signer-key', argument: 'KEY', keyword: 'GPG_SIGNER', implies: GPG, help: 'your key in the GnuPG home' },
+  { group: 'gpg', long: 'gpg-recipient-key-file', addition: true, argument: 'FILE', keyword: 'GPG_RECIPIENT_KEY_FILE', implies: GPG, help: "the server's certificate in a file: no GnuPG needed" },
+  { group: 'gpg', long: 'gpg-signer-key-file', addition: true, argument: 'FILE', keyword: 'GPG_SIGNER_KEY_FILE', implies: GPG, help: 'your secret key in a file: no GnuPG needed' },
   { group: 'gpg', long: 'gpg-home-dir', argument: 'DIR', keyword: 'GPG_HOMEDIR', help: 'the GnuPG home (~/.gnupg)' },
   { group: 'gpg', long: 'gpg-exe', argument: 'FILE', keyword: 'GPG_EXE', help: 'the gpg program (gpg)' },
   { group: 'gpg', long: 'gpg-agent', keyword: 'USE_GPG_AGENT', value: 'Y', help: 'gpg-agent is used anyway when no passphrase is given' },
   { group: 'gpg', long: 'gpg-no-signing-pw', keyword: 'GPG_NO_SIGNING_PW', value: 'Y', help: 'your key has no passphrase: fail rather than ask' },
-  { long: 'gpg-recipient', addition: true, argument: 'KEY', keyword: 'GPG_RECIPIENT', gpg: true, help: '' },
-  { long: 'gpg-signer', addition: true, argument: 'KEY', keyword: 'GPG_SIGNER', gpg: true, help: '' },
+  { long: 'gpg-recipient', addition: true, argument: 'KEY', keyword: 'GPG_RECIPIENT', implies: GPG, help: '' },
+  { long: 'gpg-signer', addition: true, argument: 'KEY', keyword: 'GPG_SIGNER', implies: GPG, help: '' },
 
   { group: 'message', long: 'spoof-user', short: 'U', argument: 'NAME', keyword: 'SPOOF_USER', help: 'user name in the message (your login name)' },
   { group: 'message', long: 'digest-type', short: 'm', argument: 'DIGEST', keyword: 'DIGEST_TYPE', help: 'digest of the message: md5 sha1 sha256 sha384 sha512 sha3_256 sha3_512' },
@@ -273,11 +275,10 @@ function wordsToSave(row: ClientOption, given: OptionValue): readonly string[] {
 
 function settingsOf(row: ClientOption, given: OptionValue): Settings {
   if (row.refused !== undefined) throw new UsageError(`--${row.long}: ${row.refused}`);
-  const gpg: Settings = row.gpg ? { useGpg: true } : {};
   const value = rcValueOf(row, given);
   try {
     if (row.read !== undefined) return row.read(value);
-    return row.keyword === undefined ? gpg : { ...readSetting(row.keyword, value), ...gpg };
+    return row.keyword === undefined ? {} : { ...readSetting(row.keyword, value), ...row.implies };
   } catch (error) {
     if (error instanceof ValueError) throw new UsageError(`--${row.long}: ${error.message}`);
     throw error;
@@ -295,7 +296,10 @@ function rcLineOf(row: ClientOption, given: OptionValue): RcLine | null {
 
 /** One line a keyword, and what the others imply. */
 function rcLinesOf(lines: readonly RcLine[], settings: Settings): readonly RcLine[] {
-  const implied: readonly RcLine[] = settings.useGpg ? [{ keyword: 'USE_GPG', value: 'Y' }] : [];
-  const byKeyword = new Map([...implied, ...lines].map((line) => [line.keyword, line]));
+  const implied: readonly RcLine[] = [
+    ...(settings.useGpg ? [{ keyword: 'USE_GPG', value: 'Y' } as const] : []),
+    ...(settings.useHmac ? [{ keyword: 'USE_HMAC', value: 'Y' } as const] : []),
+  ];
+  const byKeyword = new Map([...lines, ...implied].map((line) => [line.keyword, line]));
   return [...byKeyword.values()];
 }
