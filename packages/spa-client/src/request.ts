@@ -28,18 +28,6 @@ export function requestOf(settings: ResolvedSettings, random: (bytes: number) =>
   return mustFit(portsRequest(settings, allowIp, random));
 }
 
-/** A port that nobody else has chosen, 10000..65534: fwknop's range. */
-export function randomPort(random: (bytes: number) => Uint8Array): number {
-  for (;;) {
-    const [high = 0, low = 0] = random(2);
-    const port = high * 256 + low;
-    if (port >= RANDOM_PORT_MIN && port <= RANDOM_PORT_MAX) return port;
-  }
-}
-
-const RANDOM_PORT_MIN = 10_000;
-const RANDOM_PORT_MAX = 65_534;
-
 /** The field is base64: three bytes become four characters. */
 const REQUEST_MAX_LENGTH = (FIELD_MAX_LENGTH / 4) * 3;
 
@@ -69,6 +57,18 @@ function outsidePorts(
     { protocol: inside.protocol, port: natRandPort || natPort === undefined ? randomPort(random) : natPort },
   ];
 }
+
+/** 10000..65534, as fwknop takes one. */
+function randomPort(random: (bytes: number) => Uint8Array): number {
+  for (;;) {
+    const [high = 0, low = 0] = random(2);
+    const port = high * 256 + low;
+    if (port >= RANDOM_PORT_MIN && port <= RANDOM_PORT_MAX) return port;
+  }
+}
+
+const RANDOM_PORT_MIN = 10_000;
+const RANDOM_PORT_MAX = 65_534;
 
 function natHost({ natAccess, server }: ResolvedSettings): NatTarget['host'] {
   const host = natAccess?.host ?? server;
