@@ -18,7 +18,7 @@ export { createLab, doorCloses, doorOpens, type Lab } from './lab.ts';
 export { addresses, type CableOptions, createNamespacePair, type NamespacePair } from './namespace-pair.ts';
 export type { OperatorHost } from './operator-host.ts';
 export { environment, lacking, lackingPerlModule, lackingPrograms } from './programs.ts';
-export { type Reach, reach, sendDatagram } from './reach.ts';
+export { answeringPorts, type Reach, reach, sendDatagram } from './reach.ts';
 export { createRegionLab, type RegionLab, regionAddresses } from './region-lab.ts';
 export { createLabRoster, type LabRoster, type RosterBastion } from './roster-folder.ts';
 export { dropEverything, IPTABLES_DEFAULT_DROP, NFT_DEFAULT_DROP } from './rulesets.ts';

@@ -36,3 +36,23 @@ export async function sendDatagram(
     socket.bind(0, localAddress || undefined, () => socket.send(payload, Number(port), host, () => socket.close()));`;
   await from.must([process.execPath, '-e', script, to, String(port), localAddress ?? ''], payload);
 }
+
+/** Those of `ports` on which a host answers, be it that nobody listens there: its firewall lets them through. One SYN each. */
+export async function answeringPorts(
+  from: Namespace,
+  to: string,
+  ports: readonly number[],
+  { limitMs = 500 }: { readonly limitMs?: number } = {},
+): Promise<readonly number[]> {
+  const script = `
+    const [host, limit, ...ports] = process.argv.slice(1);
+    const answering = [];
+    for (const port of ports) {
+      require('node:net').connect({ host, port: Number(port) })
+        .on('connect', () => answering.push(port))
+        .on('error', ({ code }) => code === 'ECONNREFUSED' && answering.push(port));
+    }
+    setTimeout(() => { process.stdout.write(answering.join(' ')); process.exit(0); }, Number(limit));`;
+  const answer = await from.must([process.execPath, '-e', script, to, String(limitMs), ...ports.map(String)]);
+  return answer.split(' ').filter(Boolean).map(Number);
+}
