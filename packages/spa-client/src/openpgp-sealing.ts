@@ -1,15 +1,17 @@
 import {
   type Certificate,
-  checkRecipient,
   KeyError,
-  type OpenPgpSealingKeys,
+  type KeySize,
   parseFingerprint,
   planSealing,
   readCertificates,
   readSecretKeys,
   type Sealing,
   type SealingFiles,
+  type SealingSizes,
   type SecretKey,
+  type SigningKeys,
+  sealingSizes,
   unlockSecretKey,
 } from 'spa-core';
 import {
@@ -19,6 +21,7 @@ import {
   findKey,
   type GnupgHome,
   type GnupgSealing,
+  listKeySizes,
   readPrivateFile,
   readTrustedFile,
   signAndEncrypt,
@@ -34,13 +37,17 @@ import type { Settings } from './settings.ts';
  *
  * With a signing key of a GnuPG home, gpg signs and encrypts itself, with gpg-agent's cache and pinentry: the key stays
  * where it is, be that a card, and it is quicker than to fetch it.
- * @throws ConfigError, KeyError if a key cannot be read or used; UsageError if signer or recipient is missing.
+ * Without a signer the packet is not signed, as fwknop has it: a server takes that with `GPG_DISABLE_SIG` only.
+ * @throws ConfigError, KeyError if a key cannot be read or used; UsageError if the recipient is missing.
  */
 export async function loadOpenPgpSealing(settings: Settings, secrets: SecretSource): Promise<Sealing> {
   const home = { directory: settings.gpgHome ?? null, program: settings.gpgProgram ?? 'gpg' };
-  const { gpgSignerKeyFile: file } = settings;
-  if (file === undefined) return gpgSealing(settings, home, knownPassphrase(settings, secrets));
-  return fileSealing(file, settings, home, secrets);
+  const { gpgSignerKeyFile: file, gpgSigner, gpgRecipientKeyFile } = settings;
+  if (file !== undefined) return fileSealing(file, settings, home, secrets);
+  const isAllInFiles = gpgSigner === undefined && gpgRecipientKeyFile !== undefined;
+  if (!isAllInFiles) return gpgSealing(settings, home, knownPassphrase(settings, secrets));
+  const recipient = await readRecipient(await recipientData(settings, home));
+  return { kind: 'openpgp', signer: null, recipient };
 }
 
 /** Keys that were judged before need no library. */
@@ -52,7 +59,7 @@ async function fileSealing(
 ): Promise<Sealing> {
   const recipient = await recipientData(settings, home);
   const files = { signer: readPrivateFile(signerFile), recipient: recipient.data };
-  const load = async (): Promise<OpenPgpSealingKeys> => ({
+  const load = async (): Promise<SigningKeys> => ({
     recipient: await readRecipient(recipient),
     signer: await readSigner(signerFile, files.signer, settings, secrets),
   });
@@ -65,11 +72,7 @@ async function fileSealing(
 }
 
 /** Best effort: what is wrong with the keys is said when they are used. */
-async function rememberPlan(
-  files: SealingFiles,
-  keys: OpenPgpSealingKeys,
-  nowSeconds: number,
-): Promise<void> {
+async function rememberPlan(files: SealingFiles, keys: SigningKeys, nowSeconds: number): Promise<void> {
   const plan = await planSealing(keys, nowSeconds).catch(() => null);
   if (plan !== null) writeSealingPlan(files, plan);
 }
@@ -107,13 +110,15 @@ async function gpgSealing(settings: Settings, home: GnupgHome, known: Secret | n
   const { gpgSigner: keyId, gpgNoPassphrase } = settings;
   const [recipient, signer] = await Promise.all([
     gpgRecipient(settings, home),
-    keyId === undefined ? Promise.reject(noSigner()) : fingerprintOf(home, 'secret', keyId),
+    keyId === undefined ? null : fingerprintOf(home, 'secret', keyId),
   ]);
   // An empty passphrase instead of none: who says that the key has none is not asked for it.
   const passphrase = known === null ? (gpgNoPassphrase ? '' : null) : textOf(known);
-  const keys = { signer, recipient, passphrase };
+  const keys = { signer, recipient: recipient.name, passphrase };
+  const sizes = await sizesOf(home, signer, recipient);
   return {
     kind: 'external',
+    ...(sizes === null ? {} : { sizes }),
     signAndEncrypt: async (text) => {
       try {
         return await signAndEncrypt(home, keys, text);
@@ -129,16 +134,40 @@ async function fingerprintOf(home: GnupgHome, kind: 'public' | 'secret', keyId: 
   return parseFingerprint(keyId) ?? findKey(home, kind, keyId);
 }
 
+/** Whom gpg encrypts to. */
+interface GpgRecipient {
+  readonly name: GnupgSealing['recipient'];
+  /** Null: gpg is to be asked. */
+  readonly size: KeySize | null;
+}
+
 /** gpg takes a certificate from a file without a question, so that the library looks at it before. */
-async function gpgRecipient(settings: Settings, home: GnupgHome): Promise<GnupgSealing['recipient']> {
+async function gpgRecipient(settings: Settings, home: GnupgHome): Promise<GpgRecipient> {
   const { gpgRecipientKeyFile: file, gpgRecipient: keyId } = settings;
   if (file === undefined) {
     if (keyId === undefined) throw noRecipient();
-    return fingerprintOf(home, 'public', keyId);
+    return { name: await fingerprintOf(home, 'public', keyId), size: null };
   }
-  const certificate = await readRecipient(await recipientData(settings, home));
-  await inFile(file, checkRecipient(certificate, Math.floor(Date.now() / 1000)));
-  return { file };
+  const recipient = await readRecipient(await recipientData(settings, home));
+  const now = Math.floor(Date.now() / 1000);
+  const { recipient: size } = await inFile(file, sealingSizes({ signer: null, recipient }, now));
+  return { name: { file }, size };
+}
+
+/** Null if gpg does not know; then it will say what is wrong. */
+async function sizesOf(
+  home: GnupgHome,
+  signer: string | null,
+  { name, size }: GpgRecipient,
+): Promise<SealingSizes | null> {
+  const signing = signer === null ? [] : [[signer, 'sign'] as const];
+  const encrypting = typeof name === 'string' ? [[name, 'encrypt'] as const] : [];
+  const found = await listKeySizes(home, [...signing, ...encrypting]);
+  const recipient = size ?? found.at(-1) ?? null;
+  const signerSize = signer === null ? null : found[0];
+  return recipient === null || (signer !== null && !signerSize)
+    ? null
+    : { signer: signerSize ?? null, recipient };
 }
 
 /** Why gpg refused, as far as it can be said better than with gpg's last line. */
@@ -150,6 +179,7 @@ async function diagnose(
 ): Promise<Error> {
   try {
     if (typeof recipient === 'string') await findKey(home, 'public', recipient);
+    if (signer === null) return error;
     await findKey(home, 'secret', signer);
     if (passphrase === null || (await exportSecretKey(home, signer, passphrase)) !== null) return error;
   } catch (cause) {
@@ -172,12 +202,6 @@ function knownPassphrase(settings: Settings, secrets: SecretSource): Secret | nu
 function noRecipient(): UsageError {
   return new UsageError(
     'encrypt to whom? give --gpg-recipient-key KEY or --gpg-recipient-key-file FILE (GPG_RECIPIENT, GPG_RECIPIENT_KEY_FILE in the rc file)',
-  );
-}
-
-function noSigner(): UsageError {
-  return new UsageError(
-    'sign as whom? give --gpg-signer-key KEY or --gpg-signer-key-file FILE (GPG_SIGNER, GPG_SIGNER_KEY_FILE in the rc file)',
   );
 }
 

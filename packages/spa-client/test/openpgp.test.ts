@@ -278,11 +278,6 @@ HMAC_KEY ${HMAC}
         `${home}: gpg finds no secret key "nobody@x" here; gpg --homedir ${home} --list-secret-keys shows those it has`,
       ],
       [
-        [...recipient],
-        'sign as whom? give --gpg-signer-key KEY or --gpg-signer-key-file FILE (GPG_SIGNER, GPG_SIGNER_KEY_FILE in the rc file)',
-        64,
-      ],
-      [
         [...recipient, '--gpg-signer-key-file', openFile],
         `${openFile}: holds a secret and others have access to it; run: chmod 600 ${openFile}`,
       ],

@@ -62,10 +62,11 @@ export {
 export { MESSAGE_TYPES, type MessageType, type MessageTypeRow, messageTypeFor } from './message-type.ts';
 export type { HashName } from './native-keys.ts';
 export {
-  checkRecipient,
   type OpenPgpOpeningKeys,
   type OpenPgpSealingKeys,
   type PlannedSealing,
+  type SigningKeys,
+  sealingSizes,
 } from './openpgp.ts';
 export {
   Certificate,
@@ -104,6 +105,7 @@ export {
   type Sealing,
   sealPacket,
 } from './packet.ts';
+export { expectedLength, type KeySize, type SealingSizes } from './packet-size.ts';
 export {
   type Challenge,
   formatChallenge,

@@ -1,19 +1,25 @@
-import type { PartialConfig } from 'openpgp';
+import type { Key, PartialConfig, Subkey } from 'openpgp';
 import { type Certificate, type KeptKey, KeyError, type SecretKey } from './openpgp-keys.ts';
 import { type SealingFiles, sealByPlan } from './openpgp-seal.ts';
+import type { KeySize, SealingSizes } from './packet-size.ts';
 import type { SealingPlan } from './sealing-plan.ts';
 
-/** Who signs and for whom. */
+/** Who signs, or null for nobody, and for whom. */
 export interface OpenPgpSealingKeys {
-  readonly signer: SecretKey;
+  readonly signer: SecretKey | null;
   readonly recipient: Certificate;
+}
+
+/** The same if somebody signs. */
+export interface SigningKeys extends OpenPgpSealingKeys {
+  readonly signer: SecretKey;
 }
 
 /** The same as key files that were judged before: the library is loaded only if the judgement does not fit. */
 export interface PlannedSealing {
   readonly plan: SealingPlan;
   readonly files: SealingFiles;
-  readonly load: () => Promise<OpenPgpSealingKeys>;
+  readonly load: () => Promise<SigningKeys>;
 }
 
 /** Who can open, and whose signature counts. */
@@ -61,7 +67,7 @@ async function sealWithLibrary(
       ...options,
       message,
       sessionKey: { algorithm, data },
-      signingKeys: keys.signer.openpgpKey(),
+      ...(keys.signer === null ? {} : { signingKeys: keys.signer.openpgpKey() }),
       format: 'binary',
     });
   } catch (error) {
@@ -69,13 +75,28 @@ async function sealWithLibrary(
   }
 }
 
-/** Finds out whether one can encrypt to a certificate. @throws KeyError if not: expired, revoked, of the wrong kind. */
-export async function checkRecipient(certificate: Certificate, nowSeconds: number): Promise<void> {
+/** Sizes of the keys that a packet would be made with now. @throws KeyError as {@link sealOpenPgp} */
+export async function sealingSizes(
+  { signer, recipient }: OpenPgpSealingKeys,
+  nowSeconds: number,
+): Promise<SealingSizes> {
+  const date = dateOf(nowSeconds);
   try {
-    await certificate.openpgpKey().getEncryptionKey(undefined, dateOf(nowSeconds));
+    const [signing, encrypting] = await Promise.all([
+      signer?.openpgpKey().getSigningKey(undefined, date),
+      recipient.openpgpKey().getEncryptionKey(undefined, date),
+    ]);
+    return { signer: signing === undefined ? null : sizeOf(signing), recipient: sizeOf(encrypting) };
   } catch (error) {
     throw new KeyError((error as Error).message.replaceAll(/\s+/g, ' '));
   }
+}
+
+/** Curves are called after their size, but for those of RFC 7748. */
+function sizeOf({ keyPacket }: Key | Subkey): KeySize {
+  const { bits, curve, algorithm: name } = keyPacket.getAlgorithmInfo();
+  const digits = Number(/\d+/.exec(curve ?? name)?.[0]);
+  return { algorithm: Number(keyPacket.algorithm), bits: bits ?? (digits === 25519 ? 255 : digits) };
 }
 
 /** The library takes dates; the time itself still comes from the caller. */

@@ -21,11 +21,13 @@ import {
   type OpenPgpOpeningKeys,
   type OpenPgpSealingKeys,
   type PlannedSealing,
+  sealingSizes,
   sealOpenPgp,
 } from './openpgp.ts';
 import type { Certificate, Fingerprint } from './openpgp-keys.ts';
 import { whyNotSigned } from './openpgp-library.ts';
 import { type DecryptedOpenPgp, decryptorOf, keyIdsOf, type OpenPgpDecryptor } from './openpgp-opening.ts';
+import { explainTooLong, type SealingSizes } from './packet-size.ts';
 import type { RequestKind } from './request.ts';
 import { decryptSymmetric, encryptSymmetric } from './symmetric.ts';
 
@@ -46,11 +48,18 @@ export interface Packet {
   readonly kind: PacketKind;
 }
 
-/** How to encrypt. `external`: somebody else, such as gpg itself, signs and encrypts to a binary OpenPGP message. */
+/**
+ * How to encrypt. `external`: somebody else, such as gpg itself, signs and encrypts to a binary OpenPGP message; with `sizes` he is
+ * not asked in vain.
+ */
 export type Sealing =
   | { readonly kind: 'aes'; readonly key: SymmetricKey }
   | ({ readonly kind: 'openpgp' } & (OpenPgpSealingKeys | PlannedSealing))
-  | { readonly kind: 'external'; readonly signAndEncrypt: (text: string) => Promise<Uint8Array> };
+  | {
+      readonly kind: 'external';
+      readonly sizes?: SealingSizes;
+      readonly signAndEncrypt: (text: string) => Promise<Uint8Array>;
+    };
 
 /** What one receiver opens a packet with. With an HMAC key, a packet without its MAC never opens. */
 export type OpeningKeys = { readonly hmac: HmacKey | null } & (
@@ -77,11 +86,22 @@ export async function sealPacket(
   keys: { readonly encryption: Sealing; readonly hmac: HmacKey | null },
   host: { readonly nowSeconds: number; readonly random: (bytes: number) => Uint8Array },
 ): Promise<string> {
-  const text = await seal(encodeMessage(message), keys.encryption, host);
-  const kind = keys.encryption.kind === 'aes' ? 'aes' : 'openpgp';
+  const { encryption } = keys;
+  const plain = encodeMessage(message);
+  const macLength = keys.hmac === null ? 0 : digestLength(keys.hmac.digest);
+  if (encryption.kind === 'external') mustFit(encryption.sizes ?? null, plain, macLength);
+  const text = await seal(plain, encryption, host);
+  const kind = encryption.kind === 'aes' ? 'aes' : 'openpgp';
   const packet = text.slice(PREFIX[kind].length) + (keys.hmac === null ? '' : hmacOf(keys.hmac, text));
   if (kind === 'aes') checkAesSize(message, text, packet, keys.hmac !== null);
-  else checkOpenPgpSize(text, packet);
+  else if (text.length < PACKET_MAX_LENGTH && packet.length <= PACKET_MAX_LENGTH) mustBeOpenPgp(text, packet);
+  else {
+    mustFit(await sizesOf(encryption, host.nowSeconds), plain, macLength);
+    throw new SpaError(
+      'packet-too-long',
+      `the packet has ${packet.length} characters, but ${PACKET_MAX_LENGTH} is the limit: use ed25519/cv25519 keys (about 650 characters) or RSA-2048`,
+    );
+  }
   return packet;
 }
 
@@ -215,6 +235,16 @@ export function identify(text: string): MessageId {
   return hash('sha256', Buffer.from(text, 'latin1'), 'hex') as MessageId;
 }
 
+async function sizesOf(encryption: Sealing, nowSeconds: number): Promise<SealingSizes | null> {
+  if (encryption.kind !== 'openpgp') return null;
+  return sealingSizes('plan' in encryption ? await encryption.load() : encryption, nowSeconds);
+}
+
+function mustFit(sizes: SealingSizes | null, plain: string, macLength: number): void {
+  const reason = sizes === null ? null : explainTooLong(sizes, plain.length, macLength);
+  if (reason !== null) throw new SpaError('packet-too-long', reason);
+}
+
 async function seal(
   text: string,
   encryption: Sealing,
@@ -260,17 +290,12 @@ const SHORTER: Readonly<Record<RequestKind, string>> = {
   'local-nat-access': 'ask for fewer ports, or give the address of the server, not its name',
 };
 
-/** Nor does it take anything above 1500 characters. */
-function checkOpenPgpSize(text: string, packet: string): void {
-  if (Math.min(packet.length, text.length) < PEER_OPENPGP_MIN_LENGTH) {
-    throw new SpaError('packet-too-short', 'fwknopd takes an OpenPGP packet this short for AES: sign it');
-  }
-  if (packet.length > PACKET_MAX_LENGTH || text.length >= PACKET_MAX_LENGTH) {
-    throw new SpaError(
-      'packet-too-long',
-      `the packet has ${packet.length} characters, but ${PACKET_MAX_LENGTH} is the limit: use ed25519/cv25519 keys (about 650 characters) or RSA-2048`,
-    );
-  }
+function mustBeOpenPgp(text: string, packet: string): void {
+  if (Math.min(packet.length, text.length) >= PEER_OPENPGP_MIN_LENGTH) return;
+  throw new SpaError(
+    'packet-too-short',
+    `the packet has ${packet.length} characters, and fwknopd takes one this short for AES: sign it`,
+  );
 }
 
 /** The texts that the packet can have been: with an HMAC key, those whose MAC fits. */

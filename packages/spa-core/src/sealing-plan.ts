@@ -1,5 +1,5 @@
 import type { Key, Subkey } from 'openpgp';
-import { dateOf, LIBRARY_CONFIG, type OpenPgpSealingKeys } from './openpgp.ts';
+import { dateOf, LIBRARY_CONFIG, type SigningKeys } from './openpgp.ts';
 import { KeyError } from './openpgp-keys.ts';
 import { decryptContent, readSignedText } from './openpgp-native.ts';
 import { splitPackets, TAG } from './openpgp-packets.ts';
@@ -25,7 +25,7 @@ export interface SealingPlan {
  * begins), or if what it makes with them is not the usual packet.
  * @throws KeyError if a key cannot sign or encrypt.
  */
-export async function planSealing(keys: OpenPgpSealingKeys, nowSeconds: number): Promise<SealingPlan | null> {
+export async function planSealing(keys: SigningKeys, nowSeconds: number): Promise<SealingPlan | null> {
   const untilSeconds = nowSeconds + DAY_SECONDS;
   const choice = await chooseKeys(keys, nowSeconds);
   const later = await chooseKeys(keys, untilSeconds).catch(() => null);
@@ -39,7 +39,7 @@ const DAY_SECONDS = 86_400;
 type Choice = Pick<SealingPlan, 'encryptTo' | 'signWith'>;
 type Methods = Pick<SealingPlan, 'cipher' | 'hash'>;
 
-async function chooseKeys({ signer, recipient }: OpenPgpSealingKeys, atSeconds: number): Promise<Choice> {
+async function chooseKeys({ signer, recipient }: SigningKeys, atSeconds: number): Promise<Choice> {
   const date = dateOf(atSeconds);
   const fingerprintOf = (key: Key | Subkey): string => key.getFingerprint().toUpperCase();
   try {
@@ -54,7 +54,7 @@ async function chooseKeys({ signer, recipient }: OpenPgpSealingKeys, atSeconds: 
 
 /** Cipher and hash follow from what both keys prefer: seen in a packet that the library makes. */
 async function chooseMethods(
-  { signer, recipient }: OpenPgpSealingKeys,
+  { signer, recipient }: SigningKeys,
   nowSeconds: number,
 ): Promise<Methods | null> {
   const openpgp = await import('openpgp');

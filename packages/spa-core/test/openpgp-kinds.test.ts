@@ -3,6 +3,7 @@ import * as openpgp from 'openpgp';
 import {
   type Certificate,
   encodeMessage,
+  expectedLength,
   HmacKey,
   openPacket,
   parsePacket,
@@ -10,6 +11,7 @@ import {
   readSecretKeys,
   type SecretKey,
   SpaError,
+  sealingSizes,
   sealPacket,
 } from 'spa-core';
 import t from 'tap';
@@ -48,6 +50,17 @@ for (const [name, options] of Object.entries(KINDS)) {
       const packet = await sealPacket(request, { encryption, hmac: mac }, host);
       const opened = await open(packet, recipient.secret, signer.certificate, mac);
       t.equal(opened, signer.certificate.fingerprint, mac === null ? 'without HMAC' : 'with HMAC');
+      const sizes = await sealingSizes(
+        { signer: signer.secret, recipient: recipient.certificate },
+        nowSeconds,
+      );
+      const expected = expectedLength(sizes, encodeMessage(request).length) + (mac === null ? 0 : 43);
+      // A signature of version 6 has a salt and a longer fingerprint.
+      const more = signer.certificate.fingerprint.length === 64 ? 122 : 0;
+      t.ok(
+        Math.abs(packet.length - expected - more) <= 12,
+        `${packet.length} characters are near ${expected}`,
+      );
     }
   });
 }

@@ -12,7 +12,8 @@ export interface GnupgHome {
 
 /** What gpg itself is to sign and encrypt with. Key names are what gpg's `--local-user` and `--recipient` take. */
 export interface GnupgSealing {
-  readonly signer: string;
+  /** Null: nobody signs. */
+  readonly signer: string | null;
   /** A name, or a file with one certificate, of which gpg does not ask whether it has expired. */
   readonly recipient: string | { readonly file: string };
   /** Null: gpg-agent knows it, asks for it (pinentry), or needs none (a card). */
@@ -88,7 +89,8 @@ export async function signAndEncrypt(home: GnupgHome, keys: GnupgSealing, text: 
     [
       ...(keys.passphrase === null ? [] : loopback),
       ...['--yes', '--trust-model', 'always', '--no-encrypt-to', '--no-armor', '--compress-algo', 'none'],
-      ...['--sign', '--encrypt', '--local-user', keys.signer],
+      ...(keys.signer === null ? [] : ['--sign', '--local-user', keys.signer]),
+      '--encrypt',
       ...(typeof keys.recipient === 'string'
         ? ['--recipient', keys.recipient]
         : ['--recipient-file', keys.recipient.file]),
@@ -139,6 +141,45 @@ const NOTHING_ENCRYPTED = Buffer.concat([Buffer.of(0xd2, 41, 1), Buffer.alloc(40
 export async function findKey(home: GnupgHome, kind: 'public' | 'secret', keyId: string): Promise<string> {
   const fingerprints = await listFingerprints(home, kind, keyId);
   return mustBeOne(home, kind, keyId, fingerprints);
+}
+
+/** A public key of a home, as far as its size goes. Algorithm: RFC 9580 section 9.1. */
+export interface GnupgKeySize {
+  readonly algorithm: number;
+  readonly bits: number;
+}
+
+/**
+ * The keys that gpg would sign and encrypt with now for the certificates with these fingerprints: of each its newest valid one.
+ * Null for what is not to be found; then gpg itself says what is wrong.
+ * @throws ConfigError if gpg cannot be run.
+ */
+export async function listKeySizes(
+  home: GnupgHome,
+  wanted: readonly (readonly [fingerprint: string, use: 'sign' | 'encrypt'])[],
+): Promise<readonly (GnupgKeySize | null)[]> {
+  const fingerprints = wanted.map(([fingerprint]) => fingerprint);
+  const { output } = await runGpg(home, ['--with-colons', '--list-keys', '--', ...fingerprints], {});
+  const certificates = output.toString('utf8').split(/^(?=pub:)/m);
+  return wanted.map(([fingerprint, use]) => {
+    const certificate = certificates.find((text) => text.includes(`:${fingerprint}:`));
+    return certificate === undefined ? null : newestFor(certificate, use.charAt(0));
+  });
+}
+
+/** Of the records of a certificate (GnuPG's doc/DETAILS), the newest valid (sub)key with that capability. */
+function newestFor(certificate: string, capability: string): GnupgKeySize | null {
+  const parts = certificate.split('\n').flatMap((line) => {
+    const [type, validity = '', bits, algorithm, , createdAt] = line.split(':');
+    const capabilities = line.split(':')[11] ?? '';
+    const isForIt = (type === 'pub' || type === 'sub') && capabilities.includes(capability);
+    return isForIt && !/^[eridn]/.test(validity)
+      ? [{ algorithm: Number(algorithm), bits: Number(bits), createdAt: Number(createdAt) }]
+      : [];
+  });
+  // Of equally old ones gpg takes the subkey, which comes later.
+  const [newest] = parts.toReversed().toSorted((one, other) => other.createdAt - one.createdAt);
+  return newest === undefined ? null : { algorithm: newest.algorithm, bits: newest.bits };
 }
 
 /**

@@ -9,8 +9,10 @@ export {
   exportSecretKey,
   findKey,
   type GnupgHome,
+  type GnupgKeySize,
   type GnupgSealing,
   listFingerprints,
+  listKeySizes,
   listValidKeys,
   signAndEncrypt,
 } from './gnupg.ts';
