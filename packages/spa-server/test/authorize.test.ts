@@ -187,6 +187,11 @@ const CASES: Readonly<Record<string, Case>> = {
     stanza: { cycle: CYCLE },
     gets: { kind: 'cycle', cycle: { variables: { timeoutSeconds: 300 } } },
   },
+  'nor do they run for NAT that is not enabled': {
+    message: { request: nat('nat-access', '10.0.0.5', 22) },
+    stanza: { cycle: CYCLE },
+    gets: { kind: 'deny', reason: 'nat-not-allowed' },
+  },
   'NAT is denied unless it is enabled': {
     message: { request: nat('nat-access', '10.0.0.5', 22) },
     stanza: { nat: { ...NO_NAT, local: true } },

@@ -198,7 +198,7 @@ export class Cycles {
     const close: PendingClose = {
       id,
       words,
-      dueAt: wallNow() + leftMs,
+      dueAt: Math.ceil(wallNow() + leftMs),
       seconds: Math.ceil(leftMs / 1000),
       opens: (before?.opens ?? 0) + 1,
       origin,

@@ -36,6 +36,8 @@ export function authorize(opened: Authentic, arrival: Arrival, stanza: Stanza, c
   if (request.kind === 'command') return authorizeCommand(opened, request, stanza);
   const portReason = portRefusal(request.ports, stanza, terms);
   if (portReason !== null) return { kind: 'deny', reason: portReason, opened };
+  const forward = forwardOf(request, stanza.nat, stanza.openPorts);
+  if (typeof forward === 'string') return { kind: 'deny', reason: forward, opened };
   const address = request.source ?? arrival.forwardedFor ?? arrival.source;
   const timeoutSeconds = Math.min(timeoutOf(opened.message, stanza), timeLeft(terms, stanza, clock));
   const { cycle } = stanza;
@@ -43,8 +45,6 @@ export function authorize(opened: Authentic, arrival: Arrival, stanza: Stanza, c
     const variables = variablesOf(opened.message, request, arrival, { address, timeoutSeconds });
     return { kind: 'cycle', cycle: { cycle, variables }, opened };
   }
-  const forward = forwardOf(request, stanza.nat, stanza.openPorts);
-  if (typeof forward === 'string') return { kind: 'deny', reason: forward, opened };
   const destination = stanza.doorsAtDestination ? arrival.destination : null;
   const grant = { id: opened.id, address, ports: request.ports, timeoutSeconds, forward, destination };
   return { kind: 'grant', grant, opened };
