@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import {
   innerAddresses as at,
   createHosts,
@@ -51,7 +52,7 @@ const FIREWALLS = [
 ] as const;
 
 for (const { name, programs, rules, server } of FIREWALLS) {
-  const needed = ['fwknop', 'sysctl', 'conntrack', ...programs];
+  const needed = ['fwknop', 'sysctl', 'conntrack', 'ssh', ...programs];
   t.test(`NAT with ${name}`, { skip: lacking(...needed) }, async (t) => {
     const scratch = createScratch();
     const hosts = createHosts();
@@ -122,6 +123,19 @@ async function testNat(
     t.equal(await session(), false, 'the session is dead');
   });
 
+  await t.test('sshbh goes to the NAT_PORT of its region', async (t) => {
+    const rc = scratch.path('fwknoprc');
+    const lines = [
+      ...['[inside]', `SPA_SERVER ${at.bastion4}`, `ALLOW_IP ${at.client4}`, 'ACCESS tcp/22'],
+      ...[`NAT_ACCESS ${at.inside4}`, 'NAT_PORT 2222', ...asked.access],
+    ];
+    writeFileSync(rc, `${lines.join('\n')}\n`, { mode: 0o600 });
+    const opened = await client.must([...SSHBH, 'open', '--json', '--rc-file', rc, 'inside']);
+    t.match(JSON.parse(opened), { state: 'open', address: at.bastion4, port: 2222 });
+    t.equal(await visit(client, 2222), `${at.inside4} saw ${at.client4}`);
+    await control(bastion, daemon, '--fw-flush');
+  });
+
   await t.test('NAT_TARGETS: other ports and hosts are not reached', async (t) => {
     for (const target of [`${at.inside4}:23`, `${at.elsewhere4}:22`]) {
       const since = daemon.log().length;
@@ -187,6 +201,7 @@ async function testNat(
 
 const STOCK = ['fwknop'] as const;
 const OURS = [process.execPath, PROGRAMS.spaClient] as const;
+const SSHBH = [process.execPath, PROGRAMS.sshbh] as const;
 
 /** Keys of one stanza, as lines of access.conf and as options of both clients. */
 interface Keys {
