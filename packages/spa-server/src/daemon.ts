@@ -260,7 +260,8 @@ class RunningDaemon implements Daemon {
       if (grant === 'nat-target') return report.denied(candidate, opened, grant, null);
       const granted = await this.#keeper.grant(grant, holderOf(opened), epoch);
       if (granted === null) return report.revoked(candidate, opened);
-      return report.granted(candidate, opened, { ...verdict.grant, ports: grant.ports }, granted.expiresAt);
+      const { destination } = verdict.grant;
+      return report.granted(candidate, opened, { ...grant, destination }, granted.expiresAt);
     } catch (error) {
       if (!isSystemsFault(error)) throw error;
       return report.failed(candidate, opened, error);

@@ -1,12 +1,11 @@
-import { formatProtoPort, formatProtoPorts, type IpAddress, type NatTarget } from 'spa-core';
+import { formatProtoPort, formatProtoPorts, type IpAddress } from 'spa-core';
 import type { CommandOrigin } from './commands/cycle-journal.ts';
 import type { CycleRound } from './commands/cycles.ts';
 import type { Ending } from './commands/execute.ts';
 import type { Account } from './decision/commands.ts';
-import type { ForwardTerms } from './decision/nat.ts';
 import type { Authentic, Datagram, DenyReason, GrantTerms, IgnoreCode } from './decision/verdict.ts';
-import type { FirewallCounter } from './firewall/firewall.ts';
-import type { Asked, Forwarded, PacketOf } from './log/event.ts';
+import type { FirewallCounter, Grant } from './firewall/firewall.ts';
+import type { Asked, PacketOf } from './log/event.ts';
 import type { Claim } from './replay/replay-store.ts';
 import type { Log } from './system/log.ts';
 import type { DropReason } from './transport/turnstile.ts';
@@ -19,7 +18,7 @@ const EVENTS_PER_PERIOD = 20;
  * somebody without a key can cause, by junk or with a packet that was caught, has a bounded number.
  */
 export interface Report {
-  granted(from: Sender, opened: Authentic, grant: GrantTerms, expiresAt: number): void;
+  granted(from: Sender, opened: Authentic, grant: Granted, expiresAt: number): void;
   /** `requiredUsername`: what the stanza's `REQUIRE_USERNAME` says. */
   denied(from: Sender, opened: Authentic, reason: DenyReason, requiredUsername: string | null): void;
   /** Permitted, and not run: too many commands run. */
@@ -45,6 +44,9 @@ export interface Report {
   counters(): readonly Counter[];
 }
 
+/** What was opened. */
+export type Granted = Grant & Pick<GrantTerms, 'destination'>;
+
 /** Who a packet came from. */
 export type Sender = Pick<Datagram, 'source'>;
 
@@ -63,7 +65,7 @@ export function createReport(log: Log): Report {
   const dropped = new Map<string, number>();
 
   return {
-    granted: (from, opened, grant, expiresAt) => {
+    granted: (from, opened, { destination, ...grant }, expiresAt) => {
       add(totals, 'opened', 1);
       log.event({
         event: 'granted',
@@ -72,8 +74,8 @@ export function createReport(log: Log): Report {
         ports: grant.ports.map(formatProtoPort),
         timeoutSeconds: grant.timeoutSeconds,
         expiresAtSeconds: Math.floor(expiresAt / 1000),
-        destination: grant.destination,
-        forward: grant.forward === null ? null : forwardedOf(grant.forward),
+        destination,
+        forward: grant.forward ?? null,
       });
     },
     denied: (from, opened, reason, requiredUsername) => {
@@ -151,14 +153,6 @@ export function createReport(log: Log): Report {
       ...Array.from(ignored, ([code, count]) => ({ what: `ignored: ${code}`, count })),
     ],
   };
-}
-
-function forwardedOf({ target, targets: _, ...forward }: ForwardTerms): Forwarded {
-  return { ...forward, target: target === null ? null : formatTarget(target) };
-}
-
-function formatTarget({ host, port }: NatTarget): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** So many events in a period. */

@@ -78,7 +78,13 @@ const LINES: readonly (readonly [event: LogEvent, lines: readonly string[]])[] =
   [
     {
       ...{ ...door, ports: ['tcp/22'], destination: parseIpAddress('203.0.113.1') },
-      forward: { kind: 'nat', target: '10.0.0.5:22', translates: true, sourceAs: 'masquerade', all: false },
+      forward: {
+        kind: 'nat',
+        target: { address: addressOf('10.0.0.5'), port: 22 },
+        translates: true,
+        sourceAs: 'masquerade',
+        all: false,
+      },
     },
     [
       matched,
@@ -91,7 +97,13 @@ const LINES: readonly (readonly [event: LogEvent, lines: readonly string[]])[] =
   [
     {
       ...{ ...door, ports: ['tcp/22'] },
-      forward: { kind: 'local', target: '10.0.0.1:2222', translates: true, sourceAs: null, all: false },
+      forward: {
+        kind: 'local',
+        target: { address: addressOf('10.0.0.1'), port: 2222 },
+        translates: true,
+        sourceAs: null,
+        all: false,
+      },
     },
     [
       matched,
@@ -109,17 +121,29 @@ const LINES: readonly (readonly [event: LogEvent, lines: readonly string[]])[] =
       matched,
       'info: Added FORWARD ALL rule to FWKNOP_FORWARD for 192.0.2.7 -> 0.0.0.0/0 */*, expires at 1795360364',
       'info: Added SNAT ALL rule to FWKNOP_POSTROUTING for 192.0.2.7 -> 0.0.0.0/0 */*, expires at 1795360364',
-      `info: opened tcp/22 for 192.0.2.7 to whatever it is routed to, 30 s until 15:12:44 UTC: ${who}`,
+      `info: opened tcp/22 for 192.0.2.7 to wherever it sends to, 30 s until 15:12:44 UTC: ${who}`,
+    ],
+  ],
+  [
+    {
+      ...{ event: 'ended', packet: asked.packet, address: asked.source, ports: ['tcp/22'] },
+      ...{ username: 'alice', fingerprint: null, expiresAtSeconds: 1_795_360_364, forward: null },
+    },
+    [
+      'info: Removed rule 1 from FWKNOP_INPUT with expire time of 1795360364',
+      'info: ended tcp/22 for 192.0.2.7: user alice, packet 62c7edd78ac6df1e',
     ],
   ],
   [
     {
       ...{ event: 'ended', packet: asked.packet, address: asked.source, ports: ['tcp/22'] },
       ...{ username: 'alice', fingerprint: null, expiresAtSeconds: 1_795_360_364 },
+      forward: { kind: 'nat', target: null, translates: true, sourceAs: null, all: true },
     },
     [
-      'info: Removed rule 1 from FWKNOP_INPUT with expire time of 1795360364',
-      'info: ended tcp/22 for 192.0.2.7: user alice, packet 62c7edd78ac6df1e',
+      'info: Removed rule 1 from FWKNOP_FORWARD with expire time of 1795360364',
+      'info: Removed rule 1 from FWKNOP_PREROUTING with expire time of 1795360364',
+      'info: ended tcp/22 for 192.0.2.7 to wherever it sends to: user alice, packet 62c7edd78ac6df1e',
     ],
   ],
   [

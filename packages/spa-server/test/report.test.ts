@@ -6,7 +6,7 @@ import { addressOf, createReadableLog, messageOf, portsOf } from './gate.ts';
 
 const source = addressOf('192.0.2.7');
 const datagram = { packet: Buffer.from('a packet'), source, destination: null, forwardedFor: null };
-const ownPorts = { forward: null, destination: null };
+const ownPorts = { destination: null };
 const opened: Authentic = {
   id: identify('a message'),
   message: messageOf({}),

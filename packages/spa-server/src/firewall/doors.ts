@@ -18,7 +18,8 @@ export function formatDoor({ port, forward }: Pick<DoorName, 'port' | 'forward'>
   return `${what} to ${where}${as}`;
 }
 
-function formatTarget({ address, port }: NonNullable<Forward['target']>): string {
+/** `10.0.0.5:22`. */
+export function formatTarget({ address, port }: NonNullable<Forward['target']>): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 

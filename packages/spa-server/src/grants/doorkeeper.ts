@@ -310,11 +310,11 @@ export class Doorkeeper {
     if (ended.length > ENDS_TOLD) this.#parts.log.info(`ended ${ended.length - ENDS_TOLD} more grants`);
   }
 
-  #tellEnd({ id, address, ports, username, operator, endsAt }: LiveGrant): void {
+  #tellEnd({ id, address, ports, username, operator, endsAt, forward }: LiveGrant): void {
     const endedAt = this.#parts.wallNow() - (this.#now() - endsAt);
     this.#parts.log.event({
       ...{ event: 'ended', packet: id, address, ports: ports.map(formatProtoPort), username },
-      ...{ fingerprint: operator, expiresAtSeconds: Math.floor(endedAt / 1000) },
+      ...{ fingerprint: operator, expiresAtSeconds: Math.floor(endedAt / 1000), forward: forward ?? null },
     });
   }
 

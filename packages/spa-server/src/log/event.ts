@@ -3,6 +3,7 @@ import type { Ending } from '../commands/execute.ts';
 import type { Account } from '../decision/commands.ts';
 import type { DenyReason, IgnoreCode } from '../decision/verdict.ts';
 import type { FirewallCounter } from '../firewall/firewall.ts';
+import type { Forward } from '../firewall/forward.ts';
 import type { Claim } from '../replay/replay-store.ts';
 import type { DropReason } from '../transport/turnstile.ts';
 
@@ -42,7 +43,7 @@ export type LogEvent =
       /** The only address of this host where the doors are; null: all of them. */
       readonly destination: IpAddress | null;
       /** Null: the doors are this host's own ports. */
-      readonly forward: Forwarded | null;
+      readonly forward: Forward | null;
     })
   /** The time of a grant is over, and the kernel has taken its doors away. */
   | {
@@ -53,6 +54,7 @@ export type LogEvent =
       readonly username: string | null;
       readonly fingerprint: string | null;
       readonly expiresAtSeconds: number;
+      readonly forward: Forward | null;
     }
   | (Asked & {
       readonly event: 'denied';
@@ -133,17 +135,3 @@ export type Reception =
   | { readonly kind: 'udp' | 'tcp'; readonly port: number }
   | { readonly kind: 'capture'; readonly interface: string; readonly filter: string }
   | { readonly kind: 'file'; readonly path: string };
-
-/** Where the doors of a grant lead. */
-export interface Forwarded {
-  /** `nat`: to another host; `local`: to another port of this one. */
-  readonly kind: 'nat' | 'local';
-  /** `10.0.0.5:22`; null: wherever the sender's packets are addressed to (`FORWARD_ALL`). */
-  readonly target: string | null;
-  /** The destination is rewritten (DNAT). */
-  readonly translates: boolean;
-  /** What the source is rewritten to; null: it stays. */
-  readonly sourceAs: IpAddress | 'masquerade' | null;
-  /** All ports and protocols (`FORWARD_ALL`). */
-  readonly all: boolean;
-}

@@ -1,5 +1,7 @@
 import type { IpAddress } from 'spa-core';
 import type { Account } from '../decision/commands.ts';
+import { formatTarget } from '../firewall/doors.ts';
+import type { Forward } from '../firewall/forward.ts';
 import type { Claim } from '../replay/replay-store.ts';
 import type { Asked, Level, LogEvent, PacketOf, Reception } from './event.ts';
 
@@ -207,7 +209,7 @@ interface Rule {
   readonly chain: string;
 }
 
-function rulesOf(forward: Granted['forward']): readonly Rule[] {
+function rulesOf(forward: Forward | null): readonly Rule[] {
   if (forward === null) return [rule('access')];
   const { kind, translates, sourceAs } = forward;
   return [
@@ -226,26 +228,27 @@ function rule(name: Rule['name'], chain: string = CHAINS[name]): Rule {
 function describeGrant(event: Granted): string {
   const { ports, address, timeoutSeconds, expiresAtSeconds, forward } = event;
   const until = new Date(expiresAtSeconds * 1000).toISOString().slice(11, 19);
-  const leadsTo = forward === null ? '' : ` to ${forward.target ?? 'whatever it is routed to'}`;
-  return `opened ${ports.join()} for ${address}${leadsTo}, ${timeoutSeconds} s until ${until} UTC: ${describe(event)}`;
+  return `opened ${ports.join()} for ${address}${leadsTo(forward)}, ${timeoutSeconds} s until ${until} UTC: ${describe(event)}`;
+}
+
+function leadsTo(forward: Forward | null): string {
+  if (forward === null) return '';
+  return ` to ${forward.target === null ? 'wherever it sends to' : formatTarget(forward.target)}`;
 }
 
 /** The kernel takes doors away, by no number: fwknopd's first number is said. */
-function ended({
-  packet,
-  address,
-  ports,
-  username,
-  fingerprint,
-  expiresAtSeconds,
-}: EventOf<'ended'>): readonly Line[] {
+function ended(event: EventOf<'ended'>): readonly Line[] {
+  const { packet, address, username, fingerprint, ports, expiresAtSeconds, forward } = event;
   const who = [
     `user ${username ?? 'unknown'}`,
     ...(fingerprint === null ? [] : [`signed by ${fingerprint}`]),
   ];
+  const what = `${ports.join()} for ${address}${leadsTo(forward)}`;
   return [
-    ...ports.map(() => info(`Removed rule 1 from FWKNOP_INPUT with expire time of ${expiresAtSeconds}`)),
-    info(`ended ${ports.join()} for ${address}: ${who.join(', ')}, packet ${packet.slice(0, 16)}`),
+    ...rulesOf(forward).flatMap(({ chain }) =>
+      ports.map(() => info(`Removed rule 1 from ${chain} with expire time of ${expiresAtSeconds}`)),
+    ),
+    info(`ended ${what}: ${who.join(', ')}, packet ${packet.slice(0, 16)}`),
   ];
 }
 
