@@ -6,6 +6,8 @@ export interface ConfigLine {
   readonly line: number;
   readonly keyword: string;
   readonly value: string;
+  /** There, if blanks stand behind the value. */
+  readonly endsBlank?: true;
 }
 
 /**
@@ -18,7 +20,9 @@ export function parseConfigLines(file: string, text: string): readonly ConfigLin
   for (const [index, raw] of text.split('\n').entries()) {
     const content = raw.trim();
     if (content === '' || content.startsWith('#') || content.startsWith(';')) continue;
-    lines.push(parseConfigLine(file, index + 1, content));
+    const line = parseConfigLine(file, index + 1, content);
+    const endsBlank = /[ \t]$/.test(raw.replace(/[;\r].*$/, ''));
+    lines.push(endsBlank ? { ...line, endsBlank } : line);
   }
   return lines;
 }

@@ -7,7 +7,7 @@ t.test('a line is a keyword, a blank or a colon with a blank, and a value', asyn
     ['SOURCE ANY', 'SOURCE', 'ANY'],
     ['SOURCE: ANY', 'SOURCE', 'ANY'],
     ['SOURCE\t\t ANY', 'SOURCE', 'ANY'],
-    ['  SOURCE ANY  \r', 'SOURCE', 'ANY'],
+    ['  SOURCE ANY\r', 'SOURCE', 'ANY'],
     ['OPEN_PORTS tcp/22, udp/53', 'OPEN_PORTS', 'tcp/22, udp/53'],
     ['VERBOSE 0;', 'VERBOSE', '0'],
     ['VERBOSE 0; # quiet', 'VERBOSE', '0'],
@@ -17,6 +17,14 @@ t.test('a line is a keyword, a blank or a colon with a blank, and a value', asyn
   ];
   for (const [line, keyword, value] of cases) {
     t.same(parseConfigLines('f', line), [{ file: 'f', line: 1, keyword, value }], line);
+  }
+});
+
+t.test('blanks behind a value are no part of it, and are told', async (t) => {
+  for (const line of ['KEY a b ', 'KEY a b\t \r', 'KEY a b ; comment']) {
+    t.same(parseConfigLines('f', line), [
+      { file: 'f', line: 1, keyword: 'KEY', value: 'a b', endsBlank: true },
+    ]);
   }
 });
 

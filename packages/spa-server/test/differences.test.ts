@@ -18,6 +18,13 @@ t.test('a line that means something else to fwknopd is named, with what fwknopd 
   ]);
 });
 
+t.test('a key that had blanks at its end is another key now', async (t) => {
+  const { differences } = parseAccessText(ACCESS, 'SOURCE ANY \nKEY secret \nOPEN_PORTS tcp/22 \n');
+  t.same(differences, [
+    `${ACCESS}:2: KEY: the blanks at the end are no part of it; to fwknopd 2.6.10 they are, but not to 2.6.11`,
+  ]);
+});
+
 t.test('a line that means the same is not', async (t) => {
   const same = [
     'SOURCE 192.0.2.0/24',

@@ -16,14 +16,22 @@ export function differencesOf(
   statements: readonly Statement[],
 ): readonly string[] {
   const said = new Map(statements.map(({ keyword, value }) => [keyword, value]));
-  return statements.flatMap(({ keyword, value, place: { file, line, keyword: written } }) => {
+  return statements.flatMap(({ keyword, value, endsBlank, place: { file, line, keyword: written } }) => {
     const row = Object.hasOwn(table, keyword) ? table[keyword] : undefined;
     const otherwise = withoutEffect.has(keyword) ? 'has no effect here' : null;
-    const difference = row === undefined ? otherwise : row(value, said);
+    const differences = [
+      row === undefined ? otherwise : row(value, said),
+      endsBlank && FREE_TEXTS.has(keyword) ? BLANKS : null,
+    ];
     const where = line === undefined ? file : `${file}:${line}: ${written ?? keyword}`;
-    return difference === null ? [] : [`${where}: ${difference}`];
+    return differences.flatMap((difference) => (difference === null ? [] : [`${where}: ${difference}`]));
   });
 }
+
+/** Whose values may end with a blank. */
+const FREE_TEXTS: ReadonlySet<string> = new Set(['KEY', 'HMAC_KEY', 'GPG_DECRYPT_PW', 'REQUIRE_USERNAME']);
+
+const BLANKS = 'the blanks at the end are no part of it; to fwknopd 2.6.10 they are, but not to 2.6.11';
 
 /** What `file`, a fwknopd.conf, leaves to defaults that are not fwknopd's. */
 export function silentDifferencesOf(file: string, statements: readonly Statement[]): readonly string[] {

@@ -20,18 +20,21 @@ export type Settings<Table extends KeywordTable> = {
 /** A keyword with its value still as text. */
 export interface Statement extends Stated<string> {
   readonly keyword: string;
+  /** There, if blanks stand behind the value in the file. */
+  readonly endsBlank?: true;
 }
 
 /** The statement that a line of a file makes. @throws ConfigError for `NAME = value`. */
 export function statementOf(line: ConfigLine): Statement {
-  const { file, keyword, value } = line;
+  const { file, keyword, value, endsBlank } = line;
   if (/^=(\s|$)/.test(value)) {
     throw new ConfigError(
       { file, line: line.line },
       'there is an "=" on this line; write NAME value without it',
     );
   }
-  return { keyword, value, place: { file, line: line.line, keyword } };
+  const place = { file, line: line.line, keyword };
+  return { keyword, value, place, ...(endsBlank ? { endsBlank } : {}) };
 }
 
 /**
