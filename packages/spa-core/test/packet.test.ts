@@ -54,6 +54,35 @@ t.test('what is sealed opens to itself, with and without HMAC', async (t) => {
   );
 });
 
+// As they were measured with fwknopd 2.6.10: the longest text that its daemon takes.
+for (const [name, kind, digest, limit] of [
+  ['a request with an HMAC', 'access', 'sha256', 255],
+  ['a request with a long HMAC', 'access', 'sha512', 223],
+  ['a request without an HMAC', 'access', null, 287],
+  ['a command with an HMAC', 'command', 'sha256', 271],
+] as const) {
+  t.test(`${name} is sealed up to what fwknopd takes, and no further`, async (t) => {
+    const mac = digest === null ? null : new HmacKey(Buffer.alloc(64, 2), digest);
+    const lengths = { sealed: new Set<number>(), refused: new Set<number>() };
+    for (let userLength = 1; userLength <= 48; userLength += 1) {
+      for (let count = 1; count <= 28; count += 1) {
+        const ports = Array.from({ length: count }, () => ({ protocol: 'tcp', port: 1 }) as const);
+        const asked =
+          kind === 'access'
+            ? ({ kind, source: null, ports } as const)
+            : ({ kind, source: null, command: 'x'.repeat(6 * count) } as const);
+        const sample = { ...request, username: 'u'.repeat(userLength), request: asked };
+        const packet = await sealPacket(sample, { encryption: { kind: 'aes', key }, hmac: mac }, host).catch(
+          tooLong,
+        );
+        lengths[packet === null ? 'refused' : 'sealed'].add(encodeMessage(sample).length);
+      }
+    }
+    t.equal(Math.max(...lengths.sealed), limit);
+    t.ok(Math.min(...lengths.refused) > limit);
+  });
+}
+
 t.test('any bytes give a message or a SpaError, nothing else', async (t) => {
   const keysOfAllKinds = [
     ...(await openPgpKeys()),

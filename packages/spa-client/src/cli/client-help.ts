@@ -7,9 +7,9 @@ export function clientHelp(): string {
 Usage: spa-client -n NAME                        settings from stanza [NAME] of ~/.fwknoprc
        spa-client -A PORTS (-s | -a ADDRESS) -D HOST [options]
 
-One UDP packet (Single Packet Authorization) goes to the server, which never answers. It understands the command
-line and the rc file of fwknop 2.6, and its packets are taken by fwknopd. To open the door and run ssh in one go,
-see sshbh --help.
+One packet (Single Packet Authorization) goes to the server, which never answers. It understands the command line
+and the rc file of fwknop 2.6, and its packets are taken by fwknopd. To open the door and run ssh in one go, see
+sshbh --help.
 
 Make keys once, and put the two lines into the rc file and into the server's access.conf:
   spa-client --key-gen
@@ -38,6 +38,8 @@ Then:
   spa-client -n us-east-1 -a 198.51.100.7         ... for somebody else
   spa-client -n us-east-1 -R                      ... for the address that web services see (behind NAT)
   spa-client -n us-east-1 -A tcp/443 -f 60        ... another port, for 60 seconds
+  spa-client -n us-east-1 -N 10.0.0.5 --nat-port 2222   port 2222 leads to port 22 of a host behind the server
+  spa-client -n us-east-1 -C '/usr/bin/id'        the server runs a command, if it may
   spa-client -n us-east-1 -T -v                   look at the packet, send nothing
 
 ${formatClientOptions()}
