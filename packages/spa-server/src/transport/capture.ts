@@ -46,7 +46,7 @@ const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 5_000;
 /** Who has captured for so long has not failed at once. */
 const STEADY_MS = 10_000;
-/** How often it is looked whether the interface is up, if that matters. */
+/** How often it is looked whether the interface is up, if that matters, and what was lost. */
 const LOOK_MS = 1_000;
 
 class RunningCapture implements Capture {
@@ -79,7 +79,7 @@ class RunningCapture implements Capture {
       log.warning(`nothing is captured on ${range.interface} yet: ${error.message}; waiting for it`);
     }
     this.#keeping = this.#keep(first);
-    if (whenDown === 'exit') this.#looking = setInterval(() => this.#look(), LOOK_MS).unref();
+    this.#looking = setInterval(() => this.#look(), LOOK_MS).unref();
   }
 
   received(): number {
@@ -156,8 +156,10 @@ class RunningCapture implements Capture {
   }
 
   #look(): void {
-    const device = this.#options.range.interface;
-    if (isDown(device)) this.#end(`interface ${device} is down`);
+    const { range, whenDown } = this.#options;
+    const device = range.interface;
+    this.#tcpdump?.askLost();
+    if (whenDown === 'exit' && isDown(device)) this.#end(`interface ${device} is down`);
   }
 }
 

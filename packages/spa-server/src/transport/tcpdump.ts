@@ -11,8 +11,10 @@ export interface Tcpdump {
   readonly linkType: number;
   /** Resolves when it has ended, to why in its own words; null: it has read its file to the end. */
   readonly ended: Promise<string | null>;
-  /** Frames that the kernel has thrown away because nobody read fast enough, as it last said. It is asked each time. */
+  /** Frames that the kernel has thrown away because nobody read fast enough, as it has said when it was last asked. */
   lost(): number;
+  /** Has it say so anew, in a moment. */
+  askLost(): void;
   /** Ends it; resolves when it has ended. */
   end(): Promise<void>;
 }
@@ -96,9 +98,9 @@ export async function startTcpdump(
   return {
     linkType: reader.linkType,
     ended,
-    lost: () => {
+    lost: words.lost,
+    askLost: () => {
       if (file === undefined) child.kill('SIGUSR1');
-      return words.lost();
     },
     end: async () => {
       child.kill('SIGKILL');
