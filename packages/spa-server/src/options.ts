@@ -265,7 +265,7 @@ const OPTIONS = [
     long: 'nfq-capture',
     short: 'n',
     help: '',
-    refused: 'packets come through a UDP socket; leave the option out',
+    refused: 'there is no netfilter queue; write -i eth0, which needs none',
   },
   {
     long: 'dump-serv-err-codes',

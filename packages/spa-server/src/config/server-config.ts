@@ -296,7 +296,10 @@ const KEYWORDS = {
   ENABLE_X_FORWARDED_FOR: readBoolean,
   ENABLE_TCP_SERVER: readBoolean,
   TCPSERV_PORT: integerBetween(1, 65_535),
-  ENABLE_NFQ_CAPTURE: unsupported('capture through netfilter queues'),
+  ENABLE_NFQ_CAPTURE: mustBe(
+    false,
+    'there is no netfilter queue; write PCAP_INTF and PCAP_FILTER, which need none',
+  ),
   NFQ_INTERFACE: ignored,
   NFQ_PORT: ignored,
   NFQ_TABLE: ignored,
