@@ -107,7 +107,7 @@ t.test('a wrong command line is an error that says what to write', async (t) => 
       ['--revoke', 'grant=62c7'],
       'grant: "62c7" is no id; write at least 8 digits of what --fw-list or the log shows',
     ],
-    [['-n'], '--nfq-capture: packets come through a UDP socket; leave the option out'],
+    [['-n'], '--nfq-capture: there is no netfilter queue; write -i eth0, which needs none'],
   ];
   for (const [argv, message] of cases) {
     t.throws(() => readOptions(argv), { name: 'UsageError', message }, argv.join(' '));
