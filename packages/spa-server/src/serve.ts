@@ -75,7 +75,9 @@ function mustBeAlone(pidFile: string): void {
 function tellOfDead(pidFile: string, log: Log): void {
   const pid = findDeadDaemon(pidFile);
   if (pid === null) return;
-  log.warning(`the daemon before this one (pid=${pid}) was killed, or crashed`);
+  log.warning(
+    `the daemon before this one (pid=${pid}) was killed, or crashed (or it was fwknopd, which leaves its pid file)`,
+  );
 }
 
 /** Rejects if the daemon was told to stop and could not do so in good order; never resolves. */

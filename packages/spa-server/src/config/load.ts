@@ -45,6 +45,7 @@ export async function loadConfiguration(source: ConfigSource): Promise<Configura
     warnings.push(line);
   };
   const context = { nowSeconds: Math.floor(Date.now() / 1000), warn };
+  warnings.push(...warnOfExpired(access.value, context.nowSeconds));
   if (config.roster !== null) mustAllSign(access.value);
   const texts = access.value.map((text) => ({ ...text, nat: natPolicy(config.nat, text.natSaid, warn) }));
   const stanzas = await loadKeys(texts, config.gnupg, context);
@@ -85,6 +86,14 @@ function warnOfDestinations(
     .map(
       ({ place }) =>
         `${place}: SOURCE: nothing opens this stanza: which DESTINATION a packet was sent to is known with LISTEN_ADDRESS in fwknopd.conf, or by capturing (PCAP_INTF)`,
+    );
+}
+
+function warnOfExpired(stanzas: readonly StanzaText[], nowSeconds: number): readonly string[] {
+  return stanzas
+    .filter(({ expiresAtSeconds }) => expiresAtSeconds !== null && expiresAtSeconds <= nowSeconds)
+    .map(
+      ({ place }) => `${place}: SOURCE: nothing opens this stanza: its ACCESS_EXPIRE has passed; remove it`,
     );
 }
 
