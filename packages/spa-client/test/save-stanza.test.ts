@@ -25,6 +25,15 @@ t.test('--save-rc-stanza makes the rc file, for its owner only, and the stanza o
   t.match(ours('-n', '127.0.0.1', '-T'), { code: 0, stdout: /Message String: 192\.0\.2\.7,tcp\/22\n/ });
 });
 
+t.test('what no keyword can say is not saved, and that is said', async (t) => {
+  const { path, ours } = createClientHome(t);
+  const rc = path('.fwknoprc');
+  t.match(ours('-C', 'id', '-s', '-n', 'one', '-T', '-g', '--save-rc-stanza'), {
+    stderr: `spa-client: ${rc}: [one] is saved\nspa-client: --server-cmd is not saved: an rc file has no keyword for it\n`,
+  });
+  t.match(readFileSync(rc, 'utf8'), /^\[one\]\nALLOW_IP +source\nUSE_GPG +Y\n$/);
+});
+
 t.test('a stanza that is there is replaced by force only, where nobody can be asked', async (t) => {
   const { path, ours } = createClientHome(t);
   const rc = path('.fwknoprc');

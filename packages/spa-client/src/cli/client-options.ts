@@ -14,8 +14,10 @@ export interface ClientCommand {
   /** Settings that override the rc file's. */
   readonly settings: Settings;
   readonly orders: Orders;
-  /** The same settings as lines of an rc file. What only an option can say is not among them. */
+  /** The same settings as lines of an rc file. */
   readonly rcLines: readonly RcLine[];
+  /** Given options that no line of an rc file can say. */
+  readonly withoutKeyword: readonly string[];
   /** The same command line in long options, without those that `-l` does not repeat. */
   readonly words: readonly string[];
   /** Without the keys too: that there is an HMAC is still said. */
@@ -66,6 +68,7 @@ export function parseClientCommand(argv: readonly string[]): ClientCommand {
       given.flatMap((row) => rcLineOf(row, values[row.long]) ?? []),
       settings,
     ),
+    withoutKeyword: given.filter((row: ClientOption) => row.read !== undefined).map((row) => `--${row.long}`),
     orders: values,
     words: given.flatMap((row) => wordsOf(row, values[row.long])),
     wordsToSave: given.flatMap((row) => wordsToSave(row, values[row.long])),

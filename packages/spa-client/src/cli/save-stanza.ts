@@ -13,7 +13,7 @@ import { defaultRcFile, say } from './program.ts';
  * @throws UsageError, ConfigError
  */
 export async function saveStanza(
-  { orders, settings, rcLines }: ClientCommand,
+  { orders, settings, rcLines, withoutKeyword }: ClientCommand,
   more: readonly RcLine[],
 ): Promise<string | null> {
   const name = mustBeStanzaName(orders['named-config'] ?? settings.server);
@@ -26,6 +26,8 @@ export async function saveStanza(
   }
   writePrivateFile(file, withStanza(rcFile?.text ?? '', name, [...rcLines, ...more]));
   say(`spa-client: ${file}: [${name}] is saved`);
+  for (const option of withoutKeyword)
+    say(`spa-client: ${option} is not saved: an rc file has no keyword for it`);
   return file;
 }
 
