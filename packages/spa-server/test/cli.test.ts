@@ -61,6 +61,30 @@ t.test(
   },
 );
 
+t.test('all that is wrong with a configuration is told at once', async (t) => {
+  const { command, access } = makeSetting(t, {
+    access: `${ACCESS}OPEN_PORT tcp/443\nHMAC_DIGEST_TYPE crc\nSOURCE ANY\nOPEN_PORTS tcp/22\n`,
+  });
+  const { status, stderr } = run(command('--exit-parse-config'));
+  t.equal(status, 78);
+  const lines = stderr.trimEnd().split('\n');
+  const beginnings = [
+    `spa-server: ${access}:6: "OPEN_PORT" is no keyword`,
+    `spa-server: ${access}:7: HMAC_DIGEST_TYPE: `,
+    `spa-server: ${access}:8: SOURCE: this stanza has no key`,
+  ];
+  t.equal(lines.length, 3);
+  for (const [index, beginning] of beginnings.entries()) t.ok(lines[index]?.startsWith(beginning), beginning);
+});
+
+t.test('a stanza that opens nothing any more has a warning', async (t) => {
+  const { command, access } = makeSetting(t, { access: `${ACCESS}ACCESS_EXPIRE 12/31/2020\n` });
+  t.match(run(command('--exit-parse-config')), {
+    status: 0,
+    stderr: `spa-server: ${access}:1: SOURCE: nothing opens this stanza: its ACCESS_EXPIRE has passed; remove it\n`,
+  });
+});
+
 t.test('warnings of a configuration that is right go to standard error', async (t) => {
   const { command, access } = makeSetting(t, { access: ACCESS.replace('OPEN_PORTS tcp/22\n', '') });
   t.match(run(command('--exit-parse-config')), {
