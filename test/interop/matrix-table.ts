@@ -43,5 +43,5 @@ const DOCUMENT = fileURLToPath(new URL('../../../docs/FWKNOP.md', import.meta.ur
 function countsOf(standings: readonly Standing[]): string {
   const counts = new Map<Standing, number>();
   for (const standing of standings) counts.set(standing, (counts.get(standing) ?? 0) + 1);
-  return [...counts].map(([standing, count]) => `${count} ${standing}`).join(', ');
+  return [...counts].map(([standing, count]) => `${count} ${standing}`).join(', ') || 'none';
 }

@@ -39,9 +39,11 @@ export async function createOpenPgpHomes(scratch: Scratch): Promise<OpenPgpHomes
       addKeys(operator, SIGNERS),
       addKeys(elsewhere, { elsewhere: RECIPIENTS.cv25519 ?? [] }),
     ]);
-    await introduce(bastion, operator, signers);
-    for (const home of [bastion, elsewhere])
+    // Before the bastion hears of the revocation, which is not to come back.
+    for (const home of [bastion, elsewhere]) {
       await gpg(operator, ['--import'], await gpg(home, ['--armor', '--export']));
+    }
+    await introduce(bastion, operator, signers);
     const [, signingSubkey = ''] = await listFingerprints(operator, signers.subkeys ?? '');
     return {
       ...{ bastion, operator, close },
