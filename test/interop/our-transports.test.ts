@@ -1,20 +1,15 @@
 import { addresses, createLab, lacking, PROGRAMS, reach, startFwknopd, until } from 'spa-lab';
 import t from 'tap';
-import { isOpenFor, knockOptions, opensFor, spareAddresses, TRANSPORT_ACCESS } from './transports.ts';
+import {
+  isOpenFor,
+  knockOptions,
+  opensFor,
+  spareAddresses,
+  startProxy,
+  TRANSPORT_ACCESS,
+} from './transports.ts';
 
 t.setTimeout(120_000);
-
-const PROXY_PORT = 3128;
-
-/** A proxy that passes on what it is asked for, and nothing else. */
-const PROXY = `
-  const http = require('node:http');
-  http.createServer((asked, answer) => {
-    const onward = http.request(asked.url, { headers: asked.rawHeaders });
-    onward.on('error', () => answer.writeHead(502).end());
-    onward.on('response', (response) => response.pipe(answer.writeHead(response.statusCode)));
-    onward.end();
-  }).listen(${PROXY_PORT}, '127.0.0.1', () => console.log('ready'));`;
 
 t.test(
   'our client opens doors of stock fwknopd by every transport',
@@ -35,8 +30,7 @@ t.test(
     const listens = async (): Promise<boolean> =>
       (await reach(operator, addresses.server4, { port: 80 })) === 'open';
     await until('its TCP server listens', listens);
-    const proxy = operator.spawn([process.execPath, '-e', PROXY], { stdio: ['ignore', 'pipe', 'inherit'] });
-    await new Promise((resolve) => proxy.stdout?.once('data', resolve));
+    const proxy = await startProxy(operator);
 
     const ways: readonly (readonly [how: string, ...options: readonly string[]])[] = [
       ['UDP', '-P', 'udp'],
@@ -46,7 +40,7 @@ t.test(
       ['TCP, from a port', '-P', 'tcp', '-p', '80', '-S', '20203'],
       ['HTTP', '-P', 'http', '-p', '80'],
       ['HTTP, with a name of its own', '-P', 'http', '-p', '80', '-u', 'Fwknop/ours'],
-      ['HTTP, through a proxy', '-P', 'http', '-p', '80', '-H', `http://127.0.0.1:${PROXY_PORT}`],
+      ['HTTP, through a proxy', '-P', 'http', '-p', '80', '-H', proxy],
     ];
     for (const [how, ...options] of ways) {
       const address = nextAddress();

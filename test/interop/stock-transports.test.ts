@@ -1,7 +1,24 @@
-import { readFileSync } from 'node:fs';
-import { addresses, createLab, joinByCable, lacking, reach, startSpaServer, until } from 'spa-lab';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import {
+  addresses,
+  createLab,
+  doorOpens,
+  joinByCable,
+  lacking,
+  PROGRAMS,
+  reach,
+  startSpaServer,
+  until,
+} from 'spa-lab';
 import t from 'tap';
-import { isOpenFor, knockOptions, opensFor, spareAddresses, TRANSPORT_ACCESS } from './transports.ts';
+import {
+  isOpenFor,
+  knockOptions,
+  opensFor,
+  spareAddresses,
+  startProxy,
+  TRANSPORT_ACCESS,
+} from './transports.ts';
 
 t.setTimeout(120_000);
 
@@ -10,7 +27,13 @@ const WEB_PORT = 8080;
 const CAPTURE = [
   ...['FIREWALL nftables', 'NFT_MODE attach', 'NFT_ATTACH_CHAIN inet filter input'],
   `PCAP_FILTER udp dst portrange 10000-65535 or tcp dst port ${WEB_PORT} or tcp dst port 80`,
-  ...['ENABLE_TCP_SERVER Y', 'TCPSERV_PORT 80', 'ENABLE_SPA_OVER_HTTP Y', 'EXIT_AT_INTF_DOWN N'],
+  ...[
+    'ENABLE_TCP_SERVER Y',
+    'TCPSERV_PORT 80',
+    'ENABLE_SPA_OVER_HTTP Y',
+    'ENABLE_X_FORWARDED_FOR Y',
+    'EXIT_AT_INTF_DOWN N',
+  ],
 ];
 
 t.test(
@@ -47,18 +70,19 @@ t.test(
     t.match(daemon.log(), "Sniffing interface: veth0\nPCAP filter is: 'udp dst portrange 10000-65535 or");
     t.match(daemon.log(), 'Kicking off TCP server to listen on port 80.');
 
-    await bastion.must([
-      'nft',
-      'add',
-      'rule',
-      'inet',
-      'filter',
-      'input',
-      'tcp',
-      'dport',
-      `${WEB_PORT}`,
-      'accept',
-    ]);
+    const { client4, client6, other4, server4, server6 } = addresses;
+    const proxy = await startProxy(operator);
+    t.equal(await isOpenFor(lab, client4), false, 'HTTP, through a proxy: shut');
+    await operator.must(stockKnock('0.0.0.0', '-P', 'http', '-p', '80', '-H', proxy));
+    await opens('HTTP, through a proxy, for whom it says', client4);
+    t.equal(await isOpenFor(lab, other4), false, 'and not for the proxy');
+
+    t.equal(await reach(operator, server6), 'silent', 'IPv6: shut');
+    await operator.must([process.execPath, PROGRAMS.spaClient, ...knockOptions(client6, server6)]);
+    await doorOpens(lab, server6);
+    t.pass('IPv6, as our client sends it');
+
+    await bastion.must(['nft', `add rule inet filter input tcp dport ${WEB_PORT} accept`]);
     bastion.spawn([process.execPath, '-e', `require('http').createServer().listen(${WEB_PORT})`]);
     await until(
       'the web server listens',
@@ -89,7 +113,6 @@ t.test(
     await daemon.logged('capturing on veth0 again');
     await knock('after the death of tcpdump');
 
-    const { client4, client6, server4, server6 } = addresses;
     const since = daemon.log().length;
     await bastion.must(['ip', 'link', 'del', bastion.device]);
     await daemon.logged(/capturing on veth0 has ended: .*disappeared/, since);
@@ -99,10 +122,23 @@ t.test(
       { host: operator, device: operator.device, addresses: [client4, address, client6] },
     );
     await daemon.logged('capturing on veth0 again', since);
+    const file = scratch.path('knock.pcap');
+    const recorder = bastion.spawn(['tcpdump', '-i', bastion.device, '-U', '-w', file, 'udp'], {
+      stdio: 'ignore',
+    });
+    await until('it records', () => existsSync(file) && statSync(file).size > 0);
     await operator.must(stockKnock(address));
     await opens('an interface that went, and came again', address);
+    await until('it is recorded', () => statSync(file).size > 200);
+    recorder.kill('SIGTERM');
     t.equal(await daemon.stop(), 0);
     t.same(await tcpdumpsOf(daemon.process.pid), [], 'tcpdump is gone with the daemon');
+
+    const judged = await bastion.run([
+      ...[process.execPath, PROGRAMS.spaServer, '-f', '-c', daemon.configFile, '--pcap-file', file, '--test'],
+    ]);
+    t.equal(judged.status, 0, 'a capture is read, and that is all');
+    t.match(judged.stderr, `for ${address} -> 0.0.0.0/0 tcp/22`);
   },
 );
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { addresses, type Daemon, type Lab, reach, until } from 'spa-lab';
+import { addresses, type Daemon, type Lab, type Namespace, reach, until } from 'spa-lab';
 
 /** How long the doors of these tests stay open: none has to close before the next opens. */
 const DOOR_SECONDS = 30;
@@ -13,9 +13,9 @@ export const TRANSPORT_ACCESS: readonly string[] = [
 ];
 
 /** What a client, stock or ours, is told in order to open the door of an address. */
-export function knockOptions(address: string): readonly string[] {
+export function knockOptions(address: string, server: string = addresses.server4): readonly string[] {
   return [
-    ...['-A', 'tcp/22', '-a', address, '-D', addresses.server4, '--no-rc-file', '--no-save-args'],
+    ...['-A', 'tcp/22', '-a', address, '-D', server, '--no-rc-file', '--no-save-args'],
     ...['--key-base64-rijndael', key, '--use-hmac', '--key-base64-hmac', hmacKey],
   ];
 }
@@ -39,3 +39,23 @@ export async function opensFor(lab: Lab, daemon: Daemon, localAddress: string): 
     throw new Error(`${(error as Error).message}; the daemon logged:\n${daemon.log()}`);
   });
 }
+
+/** Starts a proxy that passes on what it is asked for, from the host's other address, and says for whom; resolves to its URL. */
+export async function startProxy(host: Namespace): Promise<string> {
+  const proxy = host.spawn([process.execPath, '-e', PROXY, addresses.client4, addresses.other4], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await new Promise((resolve) => proxy.stdout?.once('data', resolve));
+  return `http://${addresses.client4}:3128`;
+}
+
+const PROXY = `
+  const http = require('node:http');
+  const [address, localAddress] = process.argv.slice(1);
+  http.createServer((asked, answer) => {
+    const headers = [...asked.rawHeaders, 'X-Forwarded-For', asked.socket.remoteAddress];
+    const onward = http.request(asked.url, { headers, localAddress });
+    onward.on('error', () => answer.writeHead(502).end());
+    onward.on('response', (response) => response.pipe(answer.writeHead(response.statusCode)));
+    onward.end();
+  }).listen(3128, address, () => console.log('ready'));`;
