@@ -17,6 +17,7 @@ import t, { type Test } from 'tap';
 t.setTimeout(120_000);
 
 const { client4, other4, server4 } = addresses;
+const NAT = 'ENABLE_IPT_FORWARDING Y';
 const KEY = Buffer.alloc(32, 1).toString('base64');
 const HMAC = Buffer.alloc(64, 2).toString('base64');
 const [OTHER = '', THIRD = ''] = [3, 4].map((octet) => Buffer.alloc(32, octet).toString('base64'));
@@ -32,7 +33,7 @@ interface Scene {
 
 t.test(
   'filters made for the log of fwknopd find the same in ours, and with LOG_FORMAT json each event is an object',
-  { skip: lacking('fwknop', 'fwknopd', 'iptables', 'gpg', 'sshd') },
+  { skip: lacking('fwknop', 'fwknopd', 'iptables', 'gpg', 'sshd', 'tcpdump') },
   async (t) => {
     const lab = await createLab('iptables');
     t.teardown(lab.dispose);
@@ -119,11 +120,22 @@ t.test(
       },
       {
         name: 'NAT where none is allowed',
-        happens: knock('-A', 'tcp/22', '-N', '10.88.0.1:80', ...alice),
+        happens: knock('-A', 'tcp/22', '--nat-local', '--nat-port', '22', ...alice),
         filters: [
           /^\(stanza #1\) SPA packet from 10\.77\.0\.1 requested NAT access, but is not enabled\/supported$/m,
         ],
         event: 'denied',
+      },
+      {
+        name: 'a door that leads to another host',
+        happens: knock('-A', 'tcp/22', '-N', '10.88.0.1:80', ...alice),
+        filters: [
+          /^Added FORWARD rule to FWKNOP_FORWARD for 10\.77\.0\.1 -> 0\.0\.0\.0\/0 tcp\/22, expires at \d+$/m,
+          /^Added DNAT rule to FWKNOP_PREROUTING for 10\.77\.0\.1 -> 0\.0\.0\.0\/0 tcp\/22, expires at \d+$/m,
+          /^Removed rule \d+ from FWKNOP_FORWARD with expire time of \d+$/m,
+          /^Removed rule \d+ from FWKNOP_PREROUTING with expire time of \d+$/m,
+        ],
+        event: 'granted',
       },
       {
         name: 'a wrong HMAC',
@@ -179,18 +191,21 @@ t.test(
     ];
 
     await t.test('fwknopd', async (t) => {
-      const daemon = await startFwknopd(lab.bastion, lab.scratch, { access });
+      const daemon = await startFwknopd(lab.bastion, lab.scratch, { access, server: [NAT] });
       await watch(t, lab, daemon, scenes);
     });
     await t.test('spa-server', async (t) => {
-      const config: DaemonConfig = { access, server: ['FIREWALL iptables'] };
+      const config: DaemonConfig = {
+        access,
+        server: ['FIREWALL iptables', NAT, `PCAP_INTF ${lab.bastion.device}`],
+      };
       const daemon = await startSpaServer(lab.bastion, lab.scratch, config);
       await watch(t, lab, daemon, scenes);
     });
     await t.test('spa-server with LOG_FORMAT json', async (t) => {
       const daemon = await startSpaServer(lab.bastion, lab.scratch, {
         access,
-        server: ['FIREWALL iptables'],
+        server: ['FIREWALL iptables', NAT],
       });
       const since = daemon.log().length;
       const config = readFileSync(daemon.configFile, 'utf8');
@@ -223,6 +238,11 @@ t.test(
         all.filter(({ event }) => event === 'granted'),
         [
           { source: client4, stanza: 1, username: 'alice', fingerprint: null, ports: ['tcp/22'] },
+          {
+            source: client4,
+            stanza: 1,
+            forward: { kind: 'nat', target: { address: '10.88.0.1', port: 80 } },
+          },
           { source: client4, stanza: 2, fingerprint: operator.fingerprint, timeoutSeconds: 1 },
         ],
       );
@@ -242,6 +262,8 @@ function knock(...options: readonly string[]): Scene['happens'] {
 /** Lets all that happen, and looks for it in the log as it grows. */
 async function watch(t: Test, lab: Lab, daemon: Daemon, scenes: readonly Scene[]): Promise<void> {
   t.match(daemon.log(), /^Starting fwknopd$/m);
+  t.match(daemon.log(), /^Sniffing interface: veth0$/m);
+  t.match(daemon.log(), /^PCAP filter is: 'udp port 62201'$/m);
   await daemon.logged(/^Starting fwknopd main event loop\.$/m);
   for (const { name, happens, filters } of scenes) {
     const since = daemon.log().length;

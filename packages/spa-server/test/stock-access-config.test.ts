@@ -252,17 +252,17 @@ function readTheirs(folder: string): Outcome {
 }
 
 function showDump(dump: string): Shown {
-  const valueOf = (name: string): string => new RegExp(`^ *${name}: +(.*)$`, 'm').exec(dump)?.[1] ?? '';
+  const shownAs = (name: string): string => new RegExp(`^ *${name}: +(.*)$`, 'm').exec(dump)?.[1] ?? '';
   const setOrNull = (text: string): string | null => (text === '<not set>' ? null : text);
-  const expires = setOrNull(valueOf('ACCESS_EXPIRE'));
+  const expires = setOrNull(shownAs('ACCESS_EXPIRE'));
   return {
-    timeout: Number(valueOf('FW_ACCESS_TIMEOUT')),
-    maxTimeout: Number(valueOf('MAX_FW_TIMEOUT')),
-    needsSource: valueOf('REQUIRE_SOURCE_ADDRESS') === 'Yes',
-    keyBytes: Number(valueOf('KEY_LEN')),
-    hmacBytes: Number(valueOf('HMAC_KEY_LEN')),
-    hmacType: Number(valueOf('HMAC_DIGEST_TYPE')),
-    user: setOrNull(valueOf('REQUIRE_USERNAME')),
+    timeout: Number(shownAs('FW_ACCESS_TIMEOUT')),
+    maxTimeout: Number(shownAs('MAX_FW_TIMEOUT')),
+    needsSource: shownAs('REQUIRE_SOURCE_ADDRESS') === 'Yes',
+    keyBytes: Number(shownAs('KEY_LEN')),
+    hmacBytes: Number(shownAs('HMAC_KEY_LEN')),
+    hmacType: Number(shownAs('HMAC_DIGEST_TYPE')),
+    user: setOrNull(shownAs('REQUIRE_USERNAME')),
     expires: expires === null ? null : Date.parse(expires) / 1000,
   };
 }

@@ -133,16 +133,16 @@ function readTheirs(folder: string, overrideFiles: readonly string[]): Outcome {
     encoding: 'utf8',
   });
   if (status !== 0) return null;
-  const valueOf = (name: string): string =>
+  const shownAs = (name: string): string =>
     new RegExp(`^ *\\d+\\. ${name} +=  '(.*)'$`, 'm').exec(stdout)?.[1] ?? '';
   return {
-    age: Number(valueOf('MAX_SPA_PACKET_AGE')),
-    runFolder: valueOf('FWKNOP_RUN_DIR'),
-    pidFile: valueOf('FWKNOP_PID_FILE'),
-    digestFile: valueOf('DIGEST_FILE'),
-    identity: valueOf('SYSLOG_IDENTITY'),
-    facility: valueOf('SYSLOG_FACILITY'),
-    chain: valueOf('IPT_INPUT_ACCESS').split(', ')[4] ?? '',
-    verbosity: Number(valueOf('VERBOSE').replace('<not set>', '0')),
+    age: Number(shownAs('MAX_SPA_PACKET_AGE')),
+    runFolder: shownAs('FWKNOP_RUN_DIR'),
+    pidFile: shownAs('FWKNOP_PID_FILE'),
+    digestFile: shownAs('DIGEST_FILE'),
+    identity: shownAs('SYSLOG_IDENTITY'),
+    facility: shownAs('SYSLOG_FACILITY'),
+    chain: shownAs('IPT_INPUT_ACCESS').split(', ')[4] ?? '',
+    verbosity: Number(shownAs('VERBOSE').replace('<not set>', '0')),
   };
 }

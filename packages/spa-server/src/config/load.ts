@@ -42,7 +42,8 @@ export async function loadConfiguration(source: ConfigSource): Promise<Configura
   const access = parseAccessConfig(accessPaths(config), HOST_FILES);
   const warnings = [...server.warnings, ...access.warnings, ...warnOfDestinations(config, access.value)];
   const warn = (line: string): void => {
-    warnings.push(line);
+    // What is wrong in fwknopd.conf may be wrong for many stanzas.
+    if (!warnings.includes(line)) warnings.push(line);
   };
   const context = { nowSeconds: Math.floor(Date.now() / 1000), warn };
   warnings.push(...warnOfExpired(access.value, context.nowSeconds));
