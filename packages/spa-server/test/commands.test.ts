@@ -120,6 +120,14 @@ t.test(
     const script = `{ id -u; id -g; id -G; } > ${folder}/open/id`;
     t.same(await execute(['sh', '-c', script], options), { kind: 'ended', status: 0 });
     t.match(readFileSync(join(folder, 'open', 'id'), 'utf8'), /^1\n5\n5\n$/);
+    const groups = process.getgroups?.() ?? [];
+    process.setgroups?.([4, 27]);
+    t.teardown(() => process.setgroups?.(groups));
+    t.same(
+      await execute(['sh', '-c', 'test "$(id -G)" = 0'], AS_DAEMON),
+      { kind: 'ended', status: 0 },
+      "nor the daemon's own",
+    );
   },
 );
 

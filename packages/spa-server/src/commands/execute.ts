@@ -74,6 +74,7 @@ export function execute(words: readonly string[], options: ExecuteOptions): Prom
 /** The process, which may turn out not to have started; or why it did not. */
 function start(words: readonly string[], account: Account | null): ChildProcess | string {
   const [program = '', ...args] = words;
+  const { uid, gid } = account ?? ownAccount();
   try {
     const child = spawn(program, args, {
       cwd: '/',
@@ -81,8 +82,9 @@ function start(words: readonly string[], account: Account | null): ChildProcess 
       stdio: 'ignore',
       // Its process group is what is killed.
       detached: true,
-      // With a user or a group Node takes away all supplementary groups (setgroups).
-      ...(account === null ? {} : { uid: account.uid, gid: account.gid }),
+      // With a user and a group, be they the daemon's own, Node takes away all other groups (setgroups).
+      uid,
+      gid,
     });
     if (child.pid !== undefined) goAfterDaemon(child.pid);
     return child;
@@ -90,6 +92,10 @@ function start(words: readonly string[], account: Account | null): ChildProcess 
     // What is wrong with the program itself is told by an event, what the system refuses is thrown.
     return problemOf(words, account, error as NodeJS.ErrnoException);
   }
+}
+
+function ownAccount(): Pick<Account, 'uid' | 'gid'> {
+  return { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
 }
 
 function problemOf(
