@@ -79,6 +79,40 @@ t.test('stanzas of the kinds that the manual describes are read', async (t) => {
     ],
     [
       [
+        ...['SOURCE ANY', ...key, 'OPEN_PORTS tcp/22', 'ENCRYPTION_MODE legacy', 'HMAC_DIGEST_TYPE SHA3_512'],
+        ...['ACCESS_EXPIRE 12/31/2030', 'RESTRICT_PORTS tcp/25', 'MAX_FW_TIMEOUT 600'],
+      ],
+      { maxTimeoutSeconds: 600 },
+    ],
+    [
+      [
+        ...['SOURCE ANY', ...key, 'FORCE_NAT 192.168.10.55 22', 'FORCE_SNAT 192.168.10.1', 'DISABLE_DNAT N'],
+        ...['FORWARD_ALL N'],
+      ],
+      {},
+    ],
+    [['SOURCE ANY', ...key, 'FORCE_NAT 192.168.10.55 22', 'FORCE_MASQUERADE Y'], {}],
+    [['SOURCE ANY', ...key, 'FORWARD_ALL Y', 'DISABLE_DNAT Y'], {}],
+    [['SOURCE ANY', ...key, 'ENABLE_CMD_EXEC Y', 'CMD_EXEC_USER nobody', 'CMD_EXEC_GROUP nogroup'], {}],
+    [
+      [
+        ...['SOURCE ANY', ...key, 'CMD_CYCLE_OPEN /usr/sbin/ipset -exist add ssh_in $SRC,$PROTO:$PORT'],
+        ...['CMD_CYCLE_CLOSE /usr/sbin/ipset del ssh_in $SRC,$PROTO:$PORT', 'CMD_CYCLE_TIMER 30'],
+      ],
+      { cycle: { timerSeconds: 30 } as StanzaText['cycle'] },
+    ],
+    [
+      [
+        'SOURCE ANY',
+        ...key,
+        'CMD_CYCLE_OPEN /bin/open $IP $PKT_SRC $DST $TIMEOUT',
+        'CMD_CYCLE_CLOSE NONE',
+        'CMD_CYCLE_TIMER 1',
+      ],
+      { cycle: { close: null } as StanzaText['cycle'] },
+    ],
+    [
+      [
         ...['SOURCE ANY', 'GPG_HOME_DIR /root/.gnupg', 'GPG_DECRYPT_ID ABCD1234', 'GPG_DECRYPT_PW secret'],
         ...['GPG_REQUIRE_SIG Y', 'GPG_IGNORE_SIG_VERIFY_ERROR N', 'GPG_REMOTE_ID 1234ABCD,5678ABCD'],
       ],
