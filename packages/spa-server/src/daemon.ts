@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { IpAddress } from 'spa-core';
+import { type IpAddress, ipFamily } from 'spa-core';
 import { Commands, originOf } from './commands/commands.ts';
 import { type CycleJournal, NO_JOURNAL, openCycleJournal } from './commands/cycle-journal.ts';
 import { JournalError } from './commands/cycles.ts';
@@ -23,6 +23,7 @@ import {
   type GatePolicy,
   type Grant,
 } from './firewall/firewall.ts';
+import type { Forward } from './firewall/forward.ts';
 import { firewallFromConfig } from './firewall/from-config.ts';
 import { createMemoryFirewall } from './firewall/memory.ts';
 import type { Doorkeeper, Holder } from './grants/doorkeeper.ts';
@@ -269,8 +270,9 @@ class RunningDaemon implements Daemon {
   }
 
   /** The grant with the addresses of the hosts that it leads to; `nat-target`: it must not lead there. */
-  async #grantOf({ forward: terms, ...grant }: GrantTerms): Promise<Grant | 'nat-target'> {
-    if (terms === null) return grant;
+  async #grantOf({ forward: terms, destination, ...grant }: GrantTerms): Promise<Grant | 'nat-target'> {
+    if (terms === null)
+      return destination === null ? grant : { ...grant, forward: atAddress(destination, grant) };
     const forward = await this.#innerHosts.find(terms, grant.address);
     // As fwknopd: the message names one inner port, for one outer.
     return forward === 'nat-target' ? forward : { ...grant, ports: grant.ports.slice(0, 1), forward };
@@ -551,6 +553,15 @@ class RunningDaemon implements Daemon {
   }
 }
 
+/** Doors of this host's own that are open at one of its addresses only. */
+function atAddress(destination: IpAddress, { address, ports }: Grant): Forward {
+  const target = { address: destination, port: ports[0]?.port ?? 0 };
+  if (ipFamily(destination) !== ipFamily(address)) {
+    throw new UnknownHostError(`${address} cannot reach ${destination}, to which the packet was sent`);
+  }
+  return { kind: 'local', target, translates: false, sourceAs: null, all: false };
+}
+
 /** Not the remote's fault, and the daemon lives on. */
 function isSystemsFault(error: unknown): error is Error {
   return [ReplayError, FirewallError, UnknownHostError, JournalError].some((fault) => error instanceof fault);
@@ -561,7 +572,7 @@ function policyOf(config: ServerConfig, stanzas: readonly Stanza[]): GatePolicy 
     spaPorts: spaPorts(config.reception),
     protectedPorts: protectedPorts(config, stanzas),
     preFilter: config.firewall.preFilter,
-    forwards: stanzas.some(({ nat }) => allowsNat(nat)),
+    forwards: stanzas.some(({ nat, doorsAtDestination }) => doorsAtDestination || allowsNat(nat)),
   };
 }
 

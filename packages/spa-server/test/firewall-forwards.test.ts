@@ -212,6 +212,22 @@ async function testForwards(t: Test, rig: Rig, isShutBetween: boolean): Promise<
     t.not(await rig.reach(2222), 'open');
   });
 
+  await t.test('a door at one address of the bastion is none at its others', async (t) => {
+    const at = (to: IpAddress): Forward => {
+      return { ...TO_INSIDE, kind: 'local', target: { address: to, port: 22 }, translates: false };
+    };
+    const changes = { ports: [SSH] };
+    await firewall.grant(grantOf(at(BASTION[4]), changes));
+    t.equal(await rig.reach(22), 'open');
+    t.not(await rig.reach(22, { to: BASTION.inner }), 'open');
+    t.not(await rig.reach(22, { from: OTHER }), 'open');
+    await firewall.grant(grantOf(at(BASTION.inner), { ...changes, id: 'b2' }));
+    t.equal(await rig.reach(22, { to: BASTION.inner }), 'open');
+    t.equal(await rig.reach(22), 'open', 'the other door is open still');
+    t.equal((await firewall.list()).length, 2);
+    await firewall.flush();
+  });
+
   await t.test('without translation the inner host is reached by its own address', async (t) => {
     const routed = { ...TO_INSIDE, translates: false };
     await firewall.grant(grantOf(routed));

@@ -28,8 +28,14 @@ t.test('an address is not looked up, and has to be of the family of the client',
   const hosts = createInnerHosts({ lookup: async () => t.fail('looked up') as never });
   const to = (host: string): ForwardTerms => ({ ...TERMS, target: { host, port: 22 } });
   t.match(await hosts.find(to('10.0.0.5'), CLIENT), { target: { address: '10.0.0.5' } });
-  await t.rejects(hosts.find(to('2001:db8::5'), CLIENT), { name: 'UnknownHostError', message: /another family/ });
-  t.match(await hosts.find({ ...TERMS, target: null, all: true }, CLIENT), { target: null, all: true });
+  await t.rejects(hosts.find(to('2001:db8::5'), CLIENT), {
+    name: 'UnknownHostError',
+    message: /another family/,
+  });
+  const anywhere: ForwardTerms = { ...TERMS, target: null, all: true };
+  t.match(await hosts.find(anywhere, CLIENT), { target: null, all: true });
+  const asIpv6: ForwardTerms = { ...anywhere, sourceAs: addressOf('2001:db8::1') };
+  await t.rejects(hosts.find(asIpv6, CLIENT), { message: /2001:db8::1: NAT has no way there from 192/ });
 });
 
 t.test(

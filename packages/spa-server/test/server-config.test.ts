@@ -35,6 +35,7 @@ t.test('an empty file gives the defaults', async (t) => {
       preFilter: { minBytes: 140, maxBytes: 1500, ratePerSource: 100 },
     },
     nat: {},
+    doorsAtDestination: false,
     protectPorts: null,
     accessFile: '/etc/fwknop/access.conf',
     accessFolder: null,
@@ -323,7 +324,6 @@ if (!hasStock && process.env.CI !== undefined) throw new Error('fwknop-server is
 /** Lines of the stock file that show what is not supported. The other examples are accepted. */
 const REFUSED_EXAMPLES = [
   'ENABLE_NFQ_CAPTURE',
-  'ENABLE_DESTINATION_RULE',
   'ENABLE_EXTERNAL_CMDS',
   'EXTERNAL_CMD_OPEN',
   'EXTERNAL_CMD_CLOSE',

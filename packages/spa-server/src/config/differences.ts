@@ -126,6 +126,9 @@ export const SERVER_DIFFERENCES: Readonly<Record<string, Difference>> = {
   ),
   ENABLE_IPT_SNAT: ifYes('for the source alone; with fwknopd for all that is forwarded to that host'),
   ENABLE_NAT_DNS: never,
+  ENABLE_DESTINATION_RULE: ifYes(
+    'needs LISTEN_ADDRESS or captured packets; what is translated may be sent to any address of this host',
+  ),
   ENABLE_SPA_OVER_HTTP: ifYes('the request has to be well formed; fwknopd takes the beginning of one'),
   ENABLE_X_FORWARDED_FOR: ifYes(
     'a request in which it is no single address is refused; fwknopd takes the first',

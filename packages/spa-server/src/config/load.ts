@@ -48,7 +48,11 @@ export async function loadConfiguration(source: ConfigSource): Promise<Configura
   const context = { nowSeconds: Math.floor(Date.now() / 1000), warn };
   warnings.push(...warnOfExpired(access.value, context.nowSeconds));
   if (config.roster !== null) mustAllSign(access.value);
-  const texts = access.value.map((text) => ({ ...text, nat: natPolicy(config.nat, text.natSaid, warn) }));
+  const { doorsAtDestination } = config;
+  const texts = access.value.map((text) => ({
+    ...text,
+    ...{ nat: natPolicy(config.nat, text.natSaid, warn), doorsAtDestination },
+  }));
   const stanzas = await loadKeys(texts, config.gnupg, context);
   warnings.push(...warnOfMissingPrograms(stanzas, config.commands.sudo));
   const differences = [...server.differences, ...access.differences];
@@ -78,16 +82,21 @@ export function loadServerConfig({
 
 /** A socket on all addresses does not tell which of them a packet was sent to; a capture does. */
 function warnOfDestinations(
-  { reception: { datagrams, listenAddress } }: ServerConfig,
+  { reception: { datagrams, listenAddress }, doorsAtDestination }: ServerConfig,
   stanzas: readonly StanzaText[],
 ): readonly string[] {
   if (listenAddress !== null || datagrams.kind !== 'socket') return [];
-  return stanzas
+  const nothingOpens = stanzas
     .filter(({ destinations }) => destinations !== 'any')
     .map(
       ({ place }) =>
         `${place}: SOURCE: nothing opens this stanza: which DESTINATION a packet was sent to is known with LISTEN_ADDRESS in fwknopd.conf, or by capturing (PCAP_INTF)`,
     );
+  if (!doorsAtDestination) return nothingOpens;
+  return [
+    ...nothingOpens,
+    'ENABLE_DESTINATION_RULE: doors are open at all addresses of this host: to which a packet was sent is known with LISTEN_ADDRESS, or by capturing (PCAP_INTF)',
+  ];
 }
 
 function warnOfExpired(stanzas: readonly StanzaText[], nowSeconds: number): readonly string[] {

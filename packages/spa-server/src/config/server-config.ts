@@ -72,6 +72,8 @@ export interface ServerConfig {
   readonly reception: ReceptionConfig;
   readonly maxPacketAgeSeconds: number;
   readonly firewall: FirewallConfig;
+  /** `ENABLE_DESTINATION_RULE`. */
+  readonly doorsAtDestination: boolean;
   /** What it says of NAT. */
   readonly nat: ServerNat;
   /** `PROTECT_PORTS`; null if absent. See {@link protectedPorts}. */
@@ -162,6 +164,7 @@ export function parseServerConfig(
     reception: reception.value,
     maxPacketAgeSeconds: settings.MAX_SPA_PACKET_AGE?.value ?? 120,
     firewall: chooseFirewall(settings),
+    doorsAtDestination: settings.ENABLE_DESTINATION_RULE?.value ?? false,
     nat: pickNat<ServerNat>(SERVER_NAT_KEYWORDS, settings),
     protectPorts: settings.PROTECT_PORTS?.value ?? null,
     accessFile: settings.ACCESS_FILE?.value ?? '/etc/fwknop/access.conf',
@@ -270,7 +273,7 @@ const KEYWORDS = {
   IPT_INPUT_ACCESS: iptablesChainOf(DEFAULT_IPTABLES_CHAIN),
   ENABLE_IPT_COMMENT_CHECK: ignored,
   ENABLE_RULE_PREPEND: ignored,
-  ENABLE_DESTINATION_RULE: unsupported('doors that name the destination address'),
+  ENABLE_DESTINATION_RULE: readBoolean,
   ENABLE_IPT_OUTPUT: unsupported('doors in the OUTPUT chain'),
   IPT_OUTPUT_ACCESS: ignored,
   IPT_FORWARD_ACCESS: iptablesChainOf(DEFAULT_FORWARD_CHAINS.forward),

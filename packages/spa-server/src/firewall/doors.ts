@@ -5,6 +5,7 @@ import { canLead, type Forward } from './forward.ts';
 /** One key per door: two grants of the same door have the same. A forward of all ports is one door. */
 export function doorKey({ address, port, forward }: DoorName): string {
   if (forward === undefined) return `${address} ${formatProtoPort(port)}`;
+  if (isAtAddress(forward)) return `${address} ${formatProtoPort(port)} at ${forward.target?.address}`;
   return forward.all ? `${address} forwarded` : `${address} ${formatProtoPort(port)} forwarded`;
 }
 
@@ -12,10 +13,16 @@ export function doorKey({ address, port, forward }: DoorName): string {
 export function formatDoor({ port, forward }: Pick<DoorName, 'port' | 'forward'>): string {
   if (forward === undefined) return formatProtoPort(port);
   const { target, all, sourceAs } = forward;
+  if (isAtAddress(forward)) return `${formatProtoPort(port)} at ${target?.address}`;
   const what = all ? 'all ports' : formatProtoPort(port);
   const where = target === null ? 'inner hosts' : formatTarget(target);
   const as = sourceAs === null ? '' : ` as ${sourceAs === 'masquerade' ? 'this host' : sourceAs}`;
   return `${what} to ${where}${as}`;
+}
+
+/** True for a port of this host, as it is, at one of its addresses. */
+function isAtAddress({ kind, translates }: Forward): boolean {
+  return kind === 'local' && !translates;
 }
 
 /** `10.0.0.5:22`. */

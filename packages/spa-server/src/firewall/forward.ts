@@ -4,7 +4,10 @@ import { type IpAddress, ipFamily, parseIpAddress } from 'spa-core';
 export interface Forward {
   /** To a host behind this one, or to another port of this one. */
   readonly kind: 'nat' | 'local';
-  /** Null: wherever the client sends to; only with `all`. Of the same family as the client. */
+  /**
+   * Null: wherever the client sends to; only with `all`. Of the same family as the client. Local and not translated, it is a
+   * door of one address of this host, and its port is the door's.
+   */
   readonly target: { readonly address: IpAddress; readonly port: number } | null;
   /** False: the destination stays as it is, packets are only let through. */
   readonly translates: boolean;
@@ -50,6 +53,11 @@ export function parseForward(text: string): Forward | null {
 export function isSameForward(one: Forward | undefined, other: Forward | undefined): boolean {
   if (one === undefined || other === undefined) return one === other;
   return formatForward(one) === formatForward(other);
+}
+
+/** The port that a door leads to, of the forward's target. */
+export function innerPort(port: number, { kind, translates, target }: Forward): number {
+  return target === null || (kind === 'local' && !translates) ? port : target.port;
 }
 
 /** The members that say where a door leads: none for one of this host's own. */

@@ -10,7 +10,7 @@ import {
   type InstallOptions,
   NO_FORWARDS,
 } from './firewall.ts';
-import { type Forward, formatForward, isSameForward, parseForward } from './forward.ts';
+import { type Forward, formatForward, innerPort, isSameForward, parseForward } from './forward.ts';
 import { createTurns } from './in-turn.ts';
 import {
   changeChain,
@@ -321,10 +321,11 @@ const RULES: Readonly<Record<keyof ForwardChains, (door: KnownForward) => readon
 };
 
 /** The client's packets to where the door leads, once they are translated. */
-function toTarget({ address, port, forward: { target, all } }: KnownForward): string {
+function toTarget({ address, port, forward }: KnownForward): string {
+  const { target, all } = forward;
   const from = `-s ${hostOf(address)}`;
   if (all || target === null) return from;
-  return `${from} -d ${hostOf(target.address)} ${toPort(port.protocol, target.port)}`;
+  return `${from} -d ${hostOf(target.address)} ${toPort(port.protocol, innerPort(port.port, forward))}`;
 }
 
 function toPort(protocol: ProtoPort['protocol'], port: number): string {

@@ -1,5 +1,5 @@
 import { ipFamily, parseIpAddress } from 'spa-core';
-import { type Forward, formatForward, parseForward } from './forward.ts';
+import { type Forward, formatForward, innerPort, parseForward } from './forward.ts';
 import type { KnownDoor } from './known-doors.ts';
 import { ELEMENTS_PER_STATEMENT, PROTOCOL_NUMBER, parseTime } from './nft-doors.ts';
 import type { NftFamily } from './nft-place.ts';
@@ -46,12 +46,22 @@ const KEYS = {
     of: ({ address, port }: KnownForward): string =>
       `${address} . ${PROTOCOL_NUMBER[port.protocol]} . ${port.port}`,
   },
+  /** The door and where it leads; of one that leads anywhere the address of nobody. */
+  whole: {
+    type: ['addr', 'inet_proto', 'inet_service', 'addr', 'inet_service'],
+    match: [],
+    of: (door: KnownForward): string => {
+      const { target } = door.forward;
+      const host = target?.address ?? (door.address.includes(':') ? '::' : '0.0.0.0');
+      return `${KEYS.outer.of(door)} . ${host} . ${target?.port ?? 0}`;
+    },
+  },
   /** Who may reach what, as it is once it is translated. */
   inner: {
     type: ['addr', 'inet_proto', 'addr', 'inet_service'],
     match: ['saddr', 'meta l4proto', 'daddr', 'th dport'],
-    of: ({ address, port, forward: { target } }: KnownForward): string =>
-      `${address} . ${PROTOCOL_NUMBER[port.protocol]} . ${target?.address} . ${target?.port}`,
+    of: ({ address, port, forward }: KnownForward): string =>
+      `${address} . ${PROTOCOL_NUMBER[port.protocol]} . ${forward.target?.address} . ${innerPort(port.port, forward)}`,
   },
 } as const;
 
@@ -81,7 +91,7 @@ const isRenamed = (forward: Forward): boolean =>
 const RECORD = 'forwards';
 
 const ROWS: readonly Row[] = [
-  { name: RECORD, key: 'outer', data: null, chain: null, rule: accept, holds: () => true },
+  { name: RECORD, key: 'whole', data: null, chain: null, rule: accept, holds: () => true },
   ...rowsOf('nat', 'prerouting', translate, isTranslated, { outer: 'socket', source: 'host' }),
   {
     name: 'local',
@@ -203,7 +213,7 @@ export function parseForwards(listing: string, now: number): readonly KnownDoor[
 }
 
 const RECORDED =
-  /([\da-f.:]+) \. (tcp|udp|6|17) \. (\d{1,5})(?: timeout \w+)? expires (\w+) comment "(\w*) ([\w,.:=]+)"/g;
+  /([\da-f.:]+) \. (tcp|udp|6|17) \. (\d{1,5}) \. [\da-f.:]+ \. \d{1,5}(?: timeout \w+)? expires (\w+) comment "(\w*) ([\w,.:=]+)"/g;
 
 /** True for a door that leads elsewhere. */
 export function isForward(door: KnownDoor): door is KnownForward {

@@ -78,22 +78,29 @@ export function createInnerHosts(options: InnerHostsOptions = {}): InnerHosts {
     return towards;
   }
 
+  async function targetOf({ kind, target, targets }: ForwardTerms, client: IpAddress): Promise<Target> {
+    if (target === null) return null;
+    const { host, port } = target;
+    if (kind === 'local') return { address: await ownAddress(host, client), port };
+    const address = parseIpAddress(host) ?? (await addressOf(host, client));
+    return mayReach(targets, address, port) ? { address, port } : 'nat-target';
+  }
+
   return {
-    find: async ({ kind, target, translates, sourceAs, all, targets }, client) => {
-      const terms = { kind, translates, sourceAs, all };
-      if (target === null) return { ...terms, target };
-      const { host, port } = target;
-      if (kind === 'local') return { ...terms, target: { address: await ownAddress(host, client), port } };
-      const address = parseIpAddress(host) ?? (await addressOf(host, client));
-      if (!mayReach(targets, address, port)) return 'nat-target';
-      if (canLead(client, { target: { address, port }, sourceAs }))
-        return { ...terms, target: { address, port } };
+    find: async (terms, client) => {
+      const { kind, translates, sourceAs, all } = terms;
+      const target = await targetOf(terms, client);
+      if (target === 'nat-target') return target;
+      const forward = { kind, target, translates, sourceAs, all };
+      if (canLead(client, forward)) return forward;
       throw new UnknownHostError(
-        `${address}: NAT cannot lead there from ${client}, which is of another family`,
+        `${target?.address ?? sourceAs}: NAT has no way there from ${client}, which is of another family`,
       );
     },
   };
 }
+
+type Target = Forward['target'] | 'nat-target';
 
 function inTime<T>(work: Promise<T>, limitMs: number): Promise<T | null> {
   return new Promise((resolve, reject) => {

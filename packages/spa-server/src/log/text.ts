@@ -213,7 +213,7 @@ function rulesOf(forward: Forward | null): readonly Rule[] {
   if (forward === null) return [rule('access')];
   const { kind, translates, sourceAs } = forward;
   return [
-    rule(kind === 'local' ? 'local NAT' : 'FORWARD'),
+    rule(kind === 'nat' ? 'FORWARD' : translates ? 'local NAT' : 'access'),
     ...(translates ? [rule('DNAT')] : []),
     ...(sourceAs === null
       ? []
