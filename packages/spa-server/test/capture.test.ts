@@ -119,6 +119,13 @@ t.test('a daemon that cannot capture ends, and says what to do', { skip }, async
   });
 
   const host = await hosts.add({ device: 'd0' });
+  await host.must(['ip', 'link', 'set', 'lo', 'up']);
+  const unit = ['setpriv', '--bounding-set=-all,+net_admin,+net_raw,+sys_nice', '--no-new-privs'];
+  t.match(await host.run([...unit, ...start('PCAP_INTF lo')]), {
+    status: 77,
+    stderr: /Operation not permitted \(capturing needs CAP_NET_RAW, CAP_SETUID, CAP_SETGID and CAP_KILL\)$/m,
+  });
+
   await host.must(['ip', 'link', 'add', 'd0', 'type', 'veth', 'peer', 'name', 'd1']);
   await host.must(['ip', 'link', 'set', 'd0', 'up']);
   const daemon = startDaemon(host, '', start('EXIT_AT_INTF_DOWN Y'));

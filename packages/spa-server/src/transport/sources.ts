@@ -165,7 +165,10 @@ function rethrow(error: unknown, device: Stated<string>, filter: Stated<string>)
       `tcpdump cannot capture there: ${message}; write an interface that "ip link" shows, or any`,
     );
   }
-  if (fault === 'permission') throw Object.assign(new Error(message), { code: 'EPERM', syscall: 'capture' });
+  if (fault === 'permission') {
+    const needs = 'capturing needs CAP_NET_RAW, CAP_SETUID, CAP_SETGID and CAP_KILL';
+    throw Object.assign(new Error(`${message} (${needs})`), { code: 'EPERM', syscall: 'capture' });
+  }
   throw new UnavailableError(
     `${message}, and packets are captured here (PCAP_INTF, PCAP_FILTER): apt-get install tcpdump, or write ENABLE_UDP_SERVER Y`,
   );

@@ -61,15 +61,19 @@ export async function startTcpdump(
     const [error] = await once(child, 'error');
     throw new TcpdumpError('program', `tcpdump cannot be started: ${(error as Error).message}`);
   }
+  // Whoever lacks CAP_KILL cannot end a process that is not root's any more.
+  child.on('error', () => {});
   const words = listen(child);
   const reader = createPcapReader(onFrame);
   let fault: string | null = null;
+  let settle = (_why: string | null): void => {};
   const ended = new Promise<string | null>((resolve) => {
-    child.once('close', (status, signal) => {
-      if (fault !== null) return resolve(fault);
-      if (status === 0 && file !== undefined) return resolve(null);
-      resolve(words.said() || (signal === null ? `it ended with status ${status}` : `signal ${signal}`));
-    });
+    settle = resolve;
+  });
+  child.once('close', (status, signal) => {
+    if (fault !== null) return settle(fault);
+    if (status === 0 && file !== undefined) return settle(null);
+    settle(words.said() || (signal === null ? `it ended with status ${status}` : `signal ${signal}`));
   });
   const { stdout, stdin } = child;
   const readsFrames = new Promise<void>((resolve) => {
@@ -92,11 +96,13 @@ export async function startTcpdump(
     fault = `it has not begun within ${TIME_LIMIT_MS / 1000} s`;
     child.kill('SIGKILL');
   }, TIME_LIMIT_MS);
-  await Promise.race([Promise.all([readsFrames, words.started]), ended]);
+  const begun = Promise.all([readsFrames, words.started]).then(() => reader.linkType);
+  // A file may have been read to its end already.
+  const linkType = await Promise.race([begun, ended.then((why) => (why === null ? reader.linkType : null))]);
   clearTimeout(timer);
-  if (reader.linkType === null) throw startError(range, (await ended) ?? 'it has captured nothing');
+  if (linkType === null) throw startError(range, (await ended) ?? 'it has captured nothing');
   return {
-    linkType: reader.linkType,
+    linkType,
     ended,
     lost: words.lost,
     askLost: () => {
@@ -104,7 +110,12 @@ export async function startTcpdump(
     },
     end: async () => {
       child.kill('SIGKILL');
+      // It ends at the next frame otherwise: nobody reads it.
+      for (const stream of [child.stdout, child.stderr]) stream?.destroy();
+      const patience = setTimeout(() => settle('it does not end'), LEAVE_WITHIN_MS);
       await ended;
+      clearTimeout(patience);
+      child.unref();
     },
   };
 }
@@ -124,6 +135,8 @@ export function filterProblem(filter: string): string | null {
 /** It begins within milliseconds, unless the machine has other things to do. */
 const TIME_LIMIT_MS = 10_000;
 const ENVIRONMENT: NodeJS.ProcessEnv = { LC_ALL: 'C', PATH: searchPath().join(':') };
+/** A process that was killed takes no longer. */
+const LEAVE_WITHIN_MS = 1_000;
 /** All of a packet with all heads that it can have. */
 const SNAP_BYTES = 2_048;
 /** Frames that wait in the kernel while the daemon is busy, in kibibytes. */
