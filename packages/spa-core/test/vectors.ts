@@ -27,6 +27,7 @@ export interface OpenPgpVector {
   readonly hmac_type: string | null;
   readonly packet?: string;
   readonly expected: { readonly plaintext: string };
+  readonly fwknopd_2_6_10?: 'accept' | 'reject';
 }
 
 export interface OpenPgpVectors {
