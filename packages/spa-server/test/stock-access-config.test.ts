@@ -67,8 +67,21 @@ const SAME: readonly (readonly string[])[] = [
   [KEY, 'KEY_BASE64 c2FtZQ=='],
   ['KEY_BASE64 c2FtZQ==', 'KEY longer'],
   ...['CBC', 'ecb', 'CFB', 'ofb', 'CTR', 'legacy'].map((mode) => [KEY, `ENCRYPTION_MODE ${mode}`]),
+  [KEY, 'FORWARD_ALL Y', 'DISABLE_DNAT Y'],
+  [KEY, 'ENABLE_CMD_EXEC Y', 'CMD_EXEC_USER nobody'],
+  [KEY, 'ENABLE_CMD_EXEC Y', 'ENABLE_CMD_SUDO_EXEC Y', 'CMD_SUDO_EXEC_USER nobody'],
+  [KEY, 'CMD_CYCLE_OPEN /bin/x $IP', 'CMD_CYCLE_CLOSE /bin/y $IP', 'CMD_CYCLE_TIMER 5'],
+  [KEY, 'CMD_CYCLE_OPEN /bin/x $IP', 'CMD_CYCLE_CLOSE NONE'],
   // Refused by both.
   [],
+  [KEY, 'FORCE_NAT 10.0.0.1'],
+  [KEY, 'FORCE_NAT 10.0.0.1 99999'],
+  [KEY, 'CMD_CYCLE_OPEN /bin/x'],
+  [KEY, 'CMD_CYCLE_OPEN /bin/x', 'CMD_CYCLE_CLOSE /bin/y'],
+  [KEY, 'CMD_CYCLE_OPEN /bin/x', 'CMD_CYCLE_CLOSE /bin/y', 'CMD_CYCLE_TIMER 0'],
+  [KEY, 'CMD_CYCLE_CLOSE /bin/y'],
+  ['KEY_BASE64 ***'],
+  [KEY, 'HMAC_KEY_BASE64 !!!'],
   ['KEY __CHANGEME__'],
   [KEY, 'HMAC_KEY secret'],
   [KEY, HMAC, 'HMAC_DIGEST_TYPE crc'],
@@ -95,6 +108,8 @@ const REFUSED_HERE: readonly (readonly string[])[] = [
   [KEY, 'OPEN_PORTS tcp/0'],
   [KEY, 'OPEN_PORTS tcp/22 # ssh'],
   [KEY, 'OPEN_PORTS tcp/22, tcp/22'],
+  [KEY, 'CMD_CYCLE_TIMER 5'],
+  [KEY, 'CMD_CYCLE_OPEN /bin/x $HOME', 'CMD_CYCLE_CLOSE NONE'],
   [KEY, 'OPEN_PORT tcp/22'],
   [KEY, 'open_ports tcp/22'],
   [KEY, 'ACCESS_EXPIRE 02/30/2030'],
@@ -104,6 +119,8 @@ const REFUSED_HERE: readonly (readonly string[])[] = [
 
 /** What fwknopd refuses, or gets wrong, and is taken here. */
 const TAKEN_HERE: readonly (readonly string[])[] = [
+  // The group is no user.
+  [KEY, 'ENABLE_CMD_EXEC Y', 'CMD_EXEC_USER nobody', 'CMD_EXEC_GROUP nogroup'],
   ['KEY trailing blanks  '],
   [KEY, ' \t ', 'FW_ACCESS_TIMEOUT 60'],
   [KEY, 'FW_ACCESS_TIMEOUT 3600'],

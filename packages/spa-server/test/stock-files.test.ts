@@ -102,14 +102,8 @@ t.test('stanzas of the kinds that the manual describes are read', async (t) => {
       { cycle: { timerSeconds: 30 } as StanzaText['cycle'] },
     ],
     [
-      [
-        'SOURCE ANY',
-        ...key,
-        'CMD_CYCLE_OPEN /bin/open $IP $PKT_SRC $DST $TIMEOUT',
-        'CMD_CYCLE_CLOSE NONE',
-        'CMD_CYCLE_TIMER 1',
-      ],
-      { cycle: { close: null } as StanzaText['cycle'] },
+      ['SOURCE ANY', ...key, 'CMD_CYCLE_OPEN /bin/open $IP $PKT_SRC $DST $TIMEOUT', 'CMD_CYCLE_CLOSE NONE'],
+      { cycle: { close: null, timerSeconds: 30 } as StanzaText['cycle'] },
     ],
     [
       [

@@ -180,6 +180,7 @@ function readStanza(block: Block, number: number, warnings: string[]): StanzaTex
   const hmac = lastOf(statements, settings, 'HMAC_KEY', 'HMAC_KEY_BASE64');
   const openpgp = readOpenPgp(settings);
   mustHaveKeys(source, settings, symmetric, hmac, openpgp);
+  const timeouts = readTimeouts(settings);
   const stanza: StanzaText = {
     number,
     place: `${source.file}:${source.line}`,
@@ -192,11 +193,11 @@ function readStanza(block: Block, number: number, warnings: string[]): StanzaTex
     openpgp,
     openPorts: settings.OPEN_PORTS?.value ?? null,
     restrictPorts: settings.RESTRICT_PORTS?.value ?? [],
-    ...readTimeouts(settings),
+    ...timeouts,
     requireSourceAddress: settings.REQUIRE_SOURCE_ADDRESS?.value ?? false,
     requireUsername: settings.REQUIRE_USERNAME?.value ?? null,
     commands: readCommands(settings),
-    cycle: readCycle(settings),
+    cycle: readCycle(settings, timeouts.accessTimeoutSeconds),
     nat: NO_NAT,
     natSaid: pickNat<StanzaNat>(STANZA_NAT_KEYWORDS, settings),
     doorsAtDestination: false,

@@ -55,12 +55,15 @@ export function readCommands(settings: CommandSettings): CommandText | null {
   };
 }
 
-/** Null: doors are opened in the firewall. @throws ConfigError if a part is missing. */
-export function readCycle({
-  CMD_CYCLE_OPEN: open,
-  CMD_CYCLE_CLOSE: close,
-  CMD_CYCLE_TIMER: timer,
-}: CommandSettings): CommandCycle | null {
+/**
+ * Null: doors are opened in the firewall. What closes by itself needs no timer: then `accessTimeoutSeconds` is what its
+ * command is told.
+ * @throws ConfigError if a part is missing.
+ */
+export function readCycle(
+  { CMD_CYCLE_OPEN: open, CMD_CYCLE_CLOSE: close, CMD_CYCLE_TIMER: timer }: CommandSettings,
+  accessTimeoutSeconds: number,
+): CommandCycle | null {
   if (open === undefined) {
     const stray = close ?? timer;
     if (stray === undefined) return null;
@@ -75,13 +78,13 @@ export function readCycle({
       'what closes it again? write CMD_CYCLE_CLOSE too; NONE if it closes by itself',
     );
   }
-  if (timer === undefined) {
+  if (timer === undefined && close.value !== null) {
     throw new ConfigError(
       open.place,
       'for how long? write CMD_CYCLE_TIMER too, the seconds until it is closed',
     );
   }
-  return { open: open.value, close: close.value, timerSeconds: timer.value };
+  return { open: open.value, close: close.value, timerSeconds: timer?.value ?? accessTimeoutSeconds };
 }
 
 /** What is allowed and unwise, or has no effect, one line each. */
