@@ -113,7 +113,7 @@ export function parseAccessConfig(
   const differences = blocks.value.flatMap((block) =>
     differencesOf(ACCESS_DIFFERENCES, withoutEffect, block),
   );
-  return { value, warnings, differences: [...blocks.differences, ...differences] };
+  return { value, warnings, differences: [...differences, ...blocks.differences] };
 }
 
 const DEFAULT_TIMEOUT_SECONDS = 30;
