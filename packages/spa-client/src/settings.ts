@@ -317,8 +317,17 @@ function natAccess(value: string): { readonly host: string; readonly port: numbe
   const [, host = value, digits] =
     /^\[(.*)\][:,](.*)$/.exec(value) ?? /^(.*),(.*)$/.exec(value) ?? /^(.*):(.*)$/.exec(value) ?? [];
   const canonical = parseIpAddress(host) ?? host;
-  if (isHost(canonical)) return { host: canonical, port: digits === undefined ? null : port(digits) };
+  if (isHost(canonical) && (parseIpAddress(host) !== null || isDnsName(host)))
+    return { host: canonical, port: digits === undefined ? null : port(digits) };
   throw new ValueError(`"${value}" is no place behind the server; write HOST:PORT, as in 10.0.0.5:22`);
+}
+
+/** Labels of 1 to 63 letters, digits, dashes; underscores too, which fwknopd takes and fwknop does not send. */
+function isDnsName(name: string): boolean {
+  return name
+    .replace(/\.$/, '')
+    .split('.')
+    .every((label) => /^\w([\w-]{0,61}\w)?$/.test(label));
 }
 
 /** What `-C` says. @throws ValueError */

@@ -138,6 +138,7 @@ t.test('NAT_ACCESS is a host with a port or without, of both families', async (t
     ['10.0.0.5,23', '10.0.0.5', 23],
     ['10.0.0.5', '10.0.0.5', null],
     ['inside.example.org:23', 'inside.example.org', 23],
+    ['db_1.inside.:23', 'db_1.inside.', 23],
     ['[2001:DB8::5]:23', '2001:db8::5', 23],
     ['2001:db8::5,23', '2001:db8::5', 23],
     ['2001:db8::5', '2001:db8::5', null],
@@ -202,6 +203,10 @@ t.test('a mistake is said with file, line, keyword and what to write', async (t)
       'NAT_ACCESS 010.0.0.1,22',
       'NAT_ACCESS: "010.0.0.1,22" is no place behind the server; write HOST:PORT, as in 10.0.0.5:22',
     ],
+    ...['a..b', 'a-.b', 'x'.repeat(64)].map((host): [string, string] => [
+      `NAT_ACCESS ${host}`,
+      `NAT_ACCESS: "${host}" is no place behind the server; write HOST:PORT, as in 10.0.0.5:22`,
+    ]),
     ['NAT_ACCESS 10.0.0.1:0', 'NAT_ACCESS: "0" is not a port; write 1 to 65535'],
     ['NAT_LOCAL yes', 'NAT_LOCAL: "yes" is neither Y nor N; write Y or N'],
     ['SPA_SERVER a/b', 'SPA_SERVER: "a/b" is no host; write a host name or an IP address'],
