@@ -20,6 +20,7 @@ import { packageVersion } from './system/package-version.ts';
 import { findDaemon, isRunning } from './system/pid-file.ts';
 import { createSystemLog } from './system/syslog.ts';
 import { describeReception } from './transport/reception-config.ts';
+import { checkSource } from './transport/sources.ts';
 
 /** Runs the program with the arguments of the command line; resolves to its exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -88,7 +89,8 @@ async function makeKeys({ newKeys: { hmacDigest, lengths, file } }: Options): Pr
 
 async function checkConfiguration({ source }: Options): Promise<number> {
   const { config, stanzas, roster, warnings, differences } = await loadConfiguration(source);
-  for (const line of warnings) complain(line);
+  const missing = checkSource(config.reception);
+  for (const line of missing === null ? warnings : [...warnings, missing]) complain(line);
   const count = stanzas.length === 1 ? '1 stanza' : `${stanzas.length} stanzas`;
   print(
     `configuration OK: ${count} in ${config.accessFolder ?? config.accessFile}, ${describeReception(config.reception)}\n`,

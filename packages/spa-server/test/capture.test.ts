@@ -9,7 +9,7 @@ import { parseServerConfig } from '../src/config/server-config.ts';
 import type { Datagram } from '../src/decision/verdict.ts';
 import { findProgram } from '../src/firewall/programs.ts';
 import { openReception, type Reception } from '../src/transport/reception.ts';
-import { filterProblem } from '../src/transport/tcpdump.ts';
+import { checkSource } from '../src/transport/sources.ts';
 import { ethernet, ipv4, pcap, tcp, udp } from './frames.ts';
 import { addressOf, createReadableLog } from './gate.ts';
 
@@ -83,8 +83,14 @@ t.test('what cannot be captured is an error in the line that says it', { skip },
     await t.rejects(opening, ConfigError);
     await t.rejects(opening, { message: new RegExp(place + message.source) });
   }
-  t.equal(filterProblem('udp dst portrange 10000-65535'), null);
-  t.match(filterProblem('udp prt 1'), /syntax error/);
+  const check = (line: string) => () =>
+    checkSource(parseServerConfig('/etc/fwknop/fwknopd.conf', line, []).value.reception);
+  t.equal(check('PCAP_FILTER udp dst portrange 10000-65535')(), null, 'without capturing');
+  t.throws(check('PCAP_FILTER udp prt 1'), {
+    name: 'ConfigError',
+    message: /:1: PCAP_FILTER: .*syntax error/,
+  });
+  t.equal(check('UDPSERV_PORT 1')(), null);
 });
 
 t.test('an interface that is not there is waited for if that is said', { skip }, async (t) => {

@@ -10,7 +10,7 @@ import { readFrame } from './frame.ts';
 import type { Payload } from './payload.ts';
 import type { CaptureConfig, FileConfig, ReceptionConfig, SocketConfig } from './reception-config.ts';
 import { listenTcp } from './tcp.ts';
-import { startTcpdump, type Tcpdump, TcpdumpError } from './tcpdump.ts';
+import { filterProblem, hasTcpdump, startTcpdump, type Tcpdump, TcpdumpError } from './tcpdump.ts';
 import { listenUdp, RECEIVE_BUFFER_BYTES } from './udp.ts';
 
 /** One place that packets come from, of those that a {@link Reception} has; its members mean the same. */
@@ -34,6 +34,18 @@ export function openSource(config: ReceptionConfig, onPayload: OnPayload, log: L
   if (datagrams.kind === 'socket') return openSocket(datagrams, config, onPayload);
   if (datagrams.kind === 'capture') return openCapture(datagrams, config, onPayload, log);
   return openFile(datagrams, onPayload);
+}
+
+/**
+ * Finds out, without capturing, whether a capture can begin; resolves to what else is missing, in one line, null if nothing is.
+ * @throws ConfigError for a filter that tcpdump does not take.
+ */
+export function checkSource({ datagrams }: ReceptionConfig): string | null {
+  if (datagrams.kind === 'socket') return null;
+  if (!hasTcpdump()) return NO_TCPDUMP;
+  const problem = filterProblem(datagrams.filter.value);
+  if (problem !== null) throw wrongFilter(datagrams.filter, problem);
+  return null;
 }
 
 /** Opens what listens on TCP. @throws the system's error */
@@ -156,9 +168,7 @@ async function openFile({ path, filter }: FileConfig, onPayload: OnPayload): Pro
 function rethrow(error: unknown, device: Stated<string>, filter: Stated<string>): never {
   if (!(error instanceof TcpdumpError)) throw error;
   const { fault, message } = error;
-  if (fault === 'filter') {
-    throw new ConfigError(filter.place, `tcpdump does not take this filter: ${message}; see pcap-filter(7)`);
-  }
+  if (fault === 'filter') throw wrongFilter(filter, message);
   if (fault === 'interface') {
     throw new ConfigError(
       device.place,
@@ -169,7 +179,12 @@ function rethrow(error: unknown, device: Stated<string>, filter: Stated<string>)
     const needs = 'capturing needs CAP_NET_RAW, CAP_SETUID, CAP_SETGID and CAP_KILL';
     throw Object.assign(new Error(`${message} (${needs})`), { code: 'EPERM', syscall: 'capture' });
   }
-  throw new UnavailableError(
-    `${message}, and packets are captured here (PCAP_INTF, PCAP_FILTER): apt-get install tcpdump, or write ENABLE_UDP_SERVER Y`,
-  );
+  throw new UnavailableError(hasTcpdump() ? `packets cannot be captured: ${message}` : NO_TCPDUMP);
+}
+
+const NO_TCPDUMP =
+  'tcpdump is not installed, and packets are captured here (PCAP_INTF, PCAP_FILTER): apt-get install tcpdump, or write ENABLE_UDP_SERVER Y';
+
+function wrongFilter(filter: Stated<string>, said: string): ConfigError {
+  return new ConfigError(filter.place, `tcpdump does not take this filter: ${said}; see pcap-filter(7)`);
 }

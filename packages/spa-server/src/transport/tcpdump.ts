@@ -120,6 +120,11 @@ export async function startTcpdump(
   };
 }
 
+/** True if there is one to start. */
+export function hasTcpdump(): boolean {
+  return findProgram('tcpdump') !== null;
+}
+
 /** What is wrong with a filter, in tcpdump's words; null: nothing, or there is no tcpdump to ask. Captures nothing. */
 export function filterProblem(filter: string): string | null {
   const program = findProgram('tcpdump');
