@@ -63,7 +63,7 @@ export function nameOf({ type, mode, digest, hmac }: Cell): string {
 }
 
 /** Legacy mode with an HMAC: fwknop's client makes no such packet, and ours does not either. */
-export function isUnmade({ mode, hmac }: Cell): boolean {
+function isUnmade({ mode, hmac }: Cell): boolean {
   return mode === 'legacy' && hmac !== null;
 }
 
@@ -79,7 +79,7 @@ export function casesOf(cells: readonly Cell[], fileOf: (index: number) => strin
     const file = fileOf(index);
     return {
       name: nameOf(cell),
-      opens: !isUnmade(cell),
+      expected: isUnmade(cell) ? 'unmade' : 'open',
       access: [
         ...[`KEY_BASE64 ${key}`, `ENCRYPTION_MODE ${cell.mode}`],
         ...(cell.hmac === null ? [] : [`HMAC_KEY_BASE64 ${hmacKey}`, `HMAC_DIGEST_TYPE ${cell.hmac}`]),

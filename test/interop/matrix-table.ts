@@ -33,8 +33,12 @@ export function documentSays(t: Test, name: string, text: string): void {
   const document = readFileSync(DOCUMENT, 'utf8');
   const said = place.exec(document)?.[0];
   if (said === undefined) throw new Error(`docs/FWKNOP.md has no place for ${name}`);
-  if (process.env.SPA_WRITE_DOCS !== '1') t.equal(said, `${text}\n`, `docs/FWKNOP.md, ${name}`);
-  else writeFileSync(DOCUMENT, document.replace(place, `${text}\n`));
+  if (process.env.SPA_WRITE_DOCS === '1') {
+    writeFileSync(DOCUMENT, document.replace(place, `${text}\n`));
+    t.pass(`docs/FWKNOP.md, ${name}: written`);
+  } else {
+    t.equal(said, `${text}\n`, `docs/FWKNOP.md, ${name}`);
+  }
 }
 
 const DOCUMENT = fileURLToPath(new URL('../../../docs/FWKNOP.md', import.meta.url));
