@@ -53,70 +53,36 @@ export async function startTcpdump(
   onFrame: (frame: Frame) => void,
   file?: Readable,
 ): Promise<Tcpdump> {
-  const child = spawn(mustFind(), argumentsFor(range), {
-    stdio: [file === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-    env: ENVIRONMENT,
-  });
-  if (child.pid === undefined) {
-    const [error] = await once(child, 'error');
-    throw new TcpdumpError('program', `tcpdump cannot be started: ${(error as Error).message}`);
-  }
-  // Whoever lacks CAP_KILL cannot end a process that is not root's any more.
-  child.on('error', () => {});
+  const child = await spawnTcpdump(range, file !== undefined);
   const words = listen(child);
   const reader = createPcapReader(onFrame);
-  let fault: string | null = null;
-  let settle = (_why: string | null): void => {};
-  const ended = new Promise<string | null>((resolve) => {
-    settle = resolve;
-  });
-  child.once('close', (status, signal) => {
-    if (fault !== null) return settle(fault);
-    if (status === 0 && file !== undefined) return settle(null);
-    settle(words.said() || (signal === null ? `it ended with status ${status}` : `signal ${signal}`));
-  });
-  const { stdout, stdin } = child;
-  const readsFrames = new Promise<void>((resolve) => {
-    stdout?.on('data', (piece: Buffer) => {
-      const found = reader.push(piece);
-      if (found !== null) {
-        fault ??= `its output is no capture (${found})`;
-        child.kill('SIGKILL');
-      }
+  const ending = endingOf(child, () => words.said(), file !== undefined);
+  const hasHead = new Promise<void>((resolve) => {
+    child.stdout?.on('data', (piece: Buffer) => {
+      const fault = reader.push(piece);
+      if (fault !== null) ending.force(`its output is no capture (${fault})`);
       if (reader.linkType !== null) resolve();
     });
   });
-  if (stdin !== null) {
-    // It may stop reading before the file ends; why, it says itself.
-    stdin.on('error', () => {});
-    file?.on('error', (error) => stdin.destroy(error));
-    file?.pipe(stdin);
-  }
-  const timer = setTimeout(() => {
-    fault = `it has not begun within ${TIME_LIMIT_MS / 1000} s`;
-    child.kill('SIGKILL');
-  }, TIME_LIMIT_MS);
-  const begun = Promise.all([readsFrames, words.started]).then(() => reader.linkType);
+  if (file !== undefined) feed(child, file);
+  const timer = setTimeout(
+    () => ending.force(`it has not begun within ${TIME_LIMIT_MS / 1000} s`),
+    TIME_LIMIT_MS,
+  );
+  const begun = Promise.all([hasHead, words.started]).then(() => reader.linkType);
   // A file may have been read to its end already.
-  const linkType = await Promise.race([begun, ended.then((why) => (why === null ? reader.linkType : null))]);
+  const over = ending.ended.then((why) => (why === null ? reader.linkType : null));
+  const linkType = await Promise.race([begun, over]);
   clearTimeout(timer);
-  if (linkType === null) throw startError(range, (await ended) ?? 'it has captured nothing');
+  if (linkType === null) throw startError(range, (await ending.ended) ?? 'it has captured nothing');
   return {
     linkType,
-    ended,
+    ended: ending.ended,
     lost: words.lost,
     askLost: () => {
       if (file === undefined) child.kill('SIGUSR1');
     },
-    end: async () => {
-      child.kill('SIGKILL');
-      // It ends at the next frame otherwise: nobody reads it.
-      for (const stream of [child.stdout, child.stderr]) stream?.destroy();
-      const patience = setTimeout(() => settle('it does not end'), LEAVE_WITHIN_MS);
-      await ended;
-      clearTimeout(patience);
-      child.unref();
-    },
+    end: ending.end,
   };
 }
 
@@ -148,6 +114,66 @@ const SNAP_BYTES = 2_048;
 const BUFFER_KIB = 8_192;
 /** Who needs no permission but to exist: tcpdump's own user, or everybody's. */
 const UNPRIVILEGED = ['tcpdump', 'nobody'] as const;
+
+async function spawnTcpdump(range: CaptureRange, readsFile: boolean): Promise<ChildProcess> {
+  const child = spawn(mustFind(), argumentsFor(range), {
+    stdio: [readsFile ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+    env: ENVIRONMENT,
+  });
+  if (child.pid === undefined) {
+    const [error] = await once(child, 'error');
+    throw new TcpdumpError('program', `tcpdump cannot be started: ${(error as Error).message}`);
+  }
+  // Whoever lacks CAP_KILL cannot end a process that is not root's any more.
+  child.on('error', () => {});
+  return child;
+}
+
+/** The end of a tcpdump. */
+interface Ending {
+  /** As {@link Tcpdump.ended}. */
+  readonly ended: Promise<string | null>;
+  /** Kills it: `why` is why it has ended. */
+  force(why: string): void;
+  /** As {@link Tcpdump.end}. */
+  end(): Promise<void>;
+}
+
+function endingOf(child: ChildProcess, said: () => string, readsFile: boolean): Ending {
+  let forced: string | null = null;
+  let settle = (_why: string | null): void => {};
+  const ended = new Promise<string | null>((resolve) => {
+    settle = resolve;
+  });
+  child.once('close', (status, signal) => {
+    if (forced === null && status === 0 && readsFile) return settle(null);
+    settle(forced ?? (said() || (signal === null ? `it ended with status ${status}` : `signal ${signal}`)));
+  });
+  return {
+    ended,
+    force: (why) => {
+      forced ??= why;
+      child.kill('SIGKILL');
+    },
+    end: async () => {
+      child.kill('SIGKILL');
+      // It ends at the next frame otherwise: nobody reads it.
+      for (const stream of [child.stdout, child.stderr]) stream?.destroy();
+      const patience = setTimeout(() => settle('it does not end'), LEAVE_WITHIN_MS);
+      await ended;
+      clearTimeout(patience);
+      child.unref();
+    },
+  };
+}
+
+function feed({ stdin }: ChildProcess, file: Readable): void {
+  if (stdin === null) return;
+  // It may stop reading before the file ends; why, it says itself.
+  stdin.on('error', () => {});
+  file.on('error', (error) => stdin.destroy(error));
+  file.pipe(stdin);
+}
 
 function mustFind(): string {
   const program = findProgram('tcpdump');
