@@ -1,5 +1,6 @@
+import { spawnSync } from 'node:child_process';
 import { type Option, UsageError } from 'spa-host';
-import { readDocTable } from 'spa-lab';
+import { environment, lackingPrograms, readDocTable } from 'spa-lab';
 import t from 'tap';
 import { CLIENT_OPTIONS, parseClientCommand } from '../src/cli/client-options.ts';
 import { keywords, parseKeyword, readSetting, ValueError } from '../src/settings.ts';
@@ -31,6 +32,21 @@ t.test('docs/FWKNOP.md lists every option of the client, and says which are refu
     );
   }
 });
+
+t.test(
+  'every option of fwknop --help is known by its names',
+  { skip: lackingPrograms('fwknop') },
+  async (t) => {
+    const { stdout, stderr } = spawnSync('fwknop', ['--help'], { env: environment(), encoding: 'utf8' });
+    const listed = [...`${stdout}${stderr}`.matchAll(/^ {1,5}(?:-(\w), )?--([\w-]+)(?= |$)/gm)];
+    t.ok(listed.length > 40, `${listed.length} options`);
+    for (const [, short, long = ''] of listed) {
+      const row = CLIENT_OPTIONS.find((candidate) => candidate.long === long);
+      t.ok(row, long);
+      if (short !== undefined) t.equal(row?.short, short, long);
+    }
+  },
+);
 
 function isRefused(refusal: typeof ValueError | typeof UsageError, read: () => unknown): boolean {
   try {

@@ -1,5 +1,6 @@
+import { spawnSync } from 'node:child_process';
 import { ConfigError, type Option, UsageError } from 'spa-host';
-import { readDocTable } from 'spa-lab';
+import { environment, lackingPrograms, readDocTable } from 'spa-lab';
 import t, { type Test } from 'tap';
 import { ACCESS_KEYWORDS } from '../src/config/access-config.ts';
 import { ACCESS_DIFFERENCES, SERVER_DIFFERENCES } from '../src/config/differences.ts';
@@ -43,6 +44,21 @@ t.test('what docs/FWKNOP.md calls different is looked at by --exit-parse-config'
     for (const keyword of Object.keys(differences)) t.ok(Object.hasOwn(keywords, keyword), keyword);
   }
 });
+
+t.test(
+  'every option of fwknopd --help is known by its names',
+  { skip: lackingPrograms('fwknopd') },
+  async (t) => {
+    const { stdout, stderr } = spawnSync('fwknopd', ['--help'], { env: environment(), encoding: 'utf8' });
+    const listed = [...`${stdout}${stderr}`.matchAll(/^ {1,5}(?:-(\w), )?--([\w-]+)(?= |$)/gm)];
+    t.ok(listed.length > 30, `${listed.length} options`);
+    for (const [, short, long = ''] of listed) {
+      const row = SERVER_OPTIONS.find((candidate) => candidate.long === long);
+      t.ok(row, long);
+      if (short !== undefined) t.equal(row?.short, short, long);
+    }
+  },
+);
 
 function compareKeywords(t: Test, heading: string, table: KeywordTable): void {
   const entries = readDocTable(heading);

@@ -5,7 +5,9 @@ import { isDeepStrictEqual } from 'node:util';
 import { ConfigError } from 'spa-host';
 import { environment, lackingPrograms } from 'spa-lab';
 import t, { type Test } from 'tap';
+import { ACCESS_KEYWORDS } from '../src/config/access-config.ts';
 import { loadServerConfig } from '../src/config/load.ts';
+import { SERVER_KEYWORDS } from '../src/config/server-config.ts';
 
 // The judge is stock fwknopd: what it makes of a file (-D), and whether it takes it at all.
 
@@ -64,6 +66,20 @@ t.test('fwknopd.conf means to fwknopd what it means here', { skip }, async (t) =
   }
 });
 
+t.test('all that fwknopd -D shows is a keyword here', { skip }, async (t) => {
+  const folder = createFolder(t);
+  folder.write('fwknopd.conf', `FWKNOP_RUN_DIR ${folder.path}`);
+  const dump = dumpOf(folder.path, []).stdout;
+  const settings = Array.from(dump.matchAll(/^ *\d+\. (\w+) +=/gm), ([, name = '']) => name);
+  t.ok(settings.length > 50, `${settings.length} settings`);
+  for (const name of settings) t.ok(Object.hasOwn(SERVER_KEYWORDS, name), name);
+  const stanza = Array.from(dump.matchAll(/^ +([A-Z_0-9]+)(?: \(\w+\))?: {2}/gm), ([, name = '']) => name);
+  t.ok(stanza.length > 30, `${stanza.length} lines of a stanza`);
+  for (const name of stanza.filter((line) => !line.endsWith('KEY_LEN'))) {
+    t.ok(Object.hasOwn(ACCESS_KEYWORDS, name), name);
+  }
+});
+
 t.test('files of -O count more, for both', { skip }, async (t) => {
   const judge = createJudge(t);
   const [first, second] = [
@@ -92,17 +108,26 @@ t.test('what nobody meant is refused here, and what is read here is on purpose',
 type Judge = (text: string, more?: readonly string[]) => { readonly ours: Outcome; readonly theirs: Outcome };
 
 function createJudge(t: Test): Judge {
+  const { path, write } = createFolder(t);
+  return (text, more = []) => {
+    const configFile = write('fwknopd.conf', `PCAP_INTF lo\nFWKNOP_RUN_DIR ${path}\n${text}`);
+    const overrideFiles = more.map((one, index) => write(`more-${index}.conf`, one));
+    return { ours: readOurs(configFile, overrideFiles), theirs: readTheirs(path, overrideFiles) };
+  };
+}
+
+/** A folder with an access.conf, in which `write` makes files that are nobody else's and gives their paths. */
+function createFolder(t: Test): {
+  readonly path: string;
+  readonly write: (name: string, text: string) => string;
+} {
   const folder = t.testdir({});
   const write = (name: string, text: string): string => {
     writeFileSync(join(folder, name), `${text}\n`, { mode: 0o600 });
     return join(folder, name);
   };
   write('access.conf', 'SOURCE ANY\nKEY secret');
-  return (text, more = []) => {
-    const configFile = write('fwknopd.conf', `PCAP_INTF lo\nFWKNOP_RUN_DIR ${folder}\n${text}`);
-    const overrideFiles = more.map((one, index) => write(`more-${index}.conf`, one));
-    return { ours: readOurs(configFile, overrideFiles), theirs: readTheirs(folder, overrideFiles) };
-  };
+  return { path: folder, write };
 }
 
 function readOurs(configFile: string, overrideFiles: readonly string[]): Outcome {
@@ -124,14 +149,17 @@ function readOurs(configFile: string, overrideFiles: readonly string[]): Outcome
   }
 }
 
-function readTheirs(folder: string, overrideFiles: readonly string[]): Outcome {
+function dumpOf(
+  folder: string,
+  overrideFiles: readonly string[],
+): { readonly status: number | null; readonly stdout: string } {
   const more = overrideFiles.length === 0 ? [] : ['-O', overrideFiles.join(',')];
   const command = ['-c', 'fwknopd.conf', '-a', 'access.conf', '-D', ...more];
-  const { status, stdout } = spawnSync('fwknopd', command, {
-    cwd: folder,
-    env: environment(),
-    encoding: 'utf8',
-  });
+  return spawnSync('fwknopd', command, { cwd: folder, env: environment(), encoding: 'utf8' });
+}
+
+function readTheirs(folder: string, overrideFiles: readonly string[]): Outcome {
+  const { status, stdout } = dumpOf(folder, overrideFiles);
   if (status !== 0) return null;
   const shownAs = (name: string): string =>
     new RegExp(`^ *\\d+\\. ${name} +=  '(.*)'$`, 'm').exec(stdout)?.[1] ?? '';
