@@ -100,5 +100,5 @@ function packetOf({ code, stdout }: Outcome): object | null {
   // The stock client says 0 of some packets that it could not decode itself.
   if (code !== 0 || !stdout.includes('Dump of the Decoded Data')) return null;
   const seconds = Number(/^ *Timestamp: (\d+)$/m.exec(stdout)?.[1]) - Date.now() / 1000;
-  return { fields: withoutChance(stdout), offsetMinutes: Math.round(seconds / 1200) * 20 };
+  return { fields: withoutChance(stdout), offsetMinutes: Math.round(seconds / 1200) * 20 + 0 };
 }
