@@ -53,7 +53,7 @@ export interface Orders {
 
 /**
  * Reads spa-client's command line.
- * @throws UsageError for what is unknown, not supported, wrong, or contradicts itself.
+ * @throws UsageError for what is unknown, refused, wrong, or contradicts itself.
  */
 export function parseClientCommand(argv: readonly string[]): ClientCommand {
   const { values, positionals } = parseCommandLine(OPTIONS, argv);
