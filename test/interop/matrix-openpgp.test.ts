@@ -170,7 +170,7 @@ function stanzasOf(knocks: readonly Knock[], homes: OpenPgpHomes, secrets: Secre
   );
   return inOrder.flatMap(({ recipient, hmac, unsigned }) => [
     'SOURCE ANY',
-    `GPG_HOME_DIR ${homes.bastion}`,
+    `GPG_HOME_DIR ${recipient === 'kept' ? homes.forwarded.bastion : homes.bastion}`,
     `GPG_DECRYPT_ID ${homes.recipients[recipient]}`,
     'GPG_ALLOW_NO_PW Y',
     unsigned ? 'GPG_DISABLE_SIG Y' : `GPG_FINGERPRINT_ID ${Object.values(homes.signers).join(', ')}`,
@@ -199,7 +199,10 @@ function commandOf(
       '--no-rc-file',
       '--no-save-args',
     ],
-    ...['--gpg-encryption', '--gpg-home-dir', homes.operator, '--gpg-no-signing-pw'],
+    '--gpg-encryption',
+    ...(kind.keptBy === 'operator'
+      ? ['--gpg-home-dir', homes.forwarded.operator, '--gpg-agent']
+      : ['--gpg-home-dir', homes.operator, '--gpg-no-signing-pw']),
     ...['--gpg-recipient-key', homes.recipients[kind.recipient] ?? ''],
     ...(kind.signer === null ? [] : ['--gpg-signer-key', homes.signers[kind.signer] ?? '']),
     ...(kind.alsoTo === undefined

@@ -21,6 +21,8 @@ export interface OpenPgpKind {
   readonly recipient: string;
   /** Whom gpg.conf of the sender names as `encrypt-to`: an option of the stock client's gpg, ours does not heed it. */
   readonly alsoTo?: string;
+  /** Whose key is in an agent that does not hand it out. */
+  readonly keptBy?: 'bastion' | 'operator';
   /** The stanza has `GPG_DISABLE_SIG Y`. */
   readonly unsigned?: true;
   readonly standing: Readonly<Record<Direction, Standing | null>>;
@@ -86,6 +88,20 @@ export const OPENPGP_KINDS: readonly OpenPgpKind[] = [
     recipient: 'elsewhere',
     alsoTo: 'cv25519',
     standing: { 'fwknop → spa-server': 'open', 'spa-client → fwknopd': null },
+  },
+  {
+    name: 'to a key that the agent of the bastion keeps',
+    signer: 'ed25519',
+    recipient: 'kept',
+    keptBy: 'bastion',
+    standing: { 'fwknop → spa-server': 'open', 'spa-client → fwknopd': null },
+  },
+  {
+    name: 'with a key that the agent of the operator keeps',
+    signer: 'ed25519',
+    recipient: 'cv25519',
+    keptBy: 'operator',
+    standing: BOTH_OPEN,
   },
   {
     name: 'unsigned to RSA-2048, GPG_DISABLE_SIG',

@@ -1,5 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Scratch } from 'spa-lab';
@@ -8,6 +8,8 @@ import type { Scratch } from 'spa-lab';
 export interface OpenPgpHomes {
   readonly bastion: string;
   readonly operator: string;
+  /** The same two with the certificates only: their agents are those of the two, which sign and decrypt and hand nothing out. */
+  readonly forwarded: { readonly bastion: string; readonly operator: string };
   /** Fingerprints by the names of keys. Of `subkeys` the subkey's that signs: fwknopd compares with that. */
   readonly signers: Readonly<Record<string, string>>;
   /** Of primary keys. */
@@ -21,13 +23,14 @@ export interface OpenPgpHomes {
  * and `elsewhere` is a recipient whose secret key it has not.
  */
 export async function createOpenPgpHomes(scratch: Scratch): Promise<OpenPgpHomes> {
-  const [bastion, operator, elsewhere] = ['ob', 'oo', 'oe'].map((name) => {
+  const names = ['ob', 'oo', 'oe', 'fb', 'fo'];
+  const [bastion, operator, elsewhere, forwardedBastion, forwardedOperator] = names.map((name) => {
     const path = scratch.path(name);
     mkdirSync(path, { mode: 0o700 });
     return path;
-  }) as [string, string, string];
+  }) as [string, string, string, string, string];
   const close = (): void => {
-    for (const home of [bastion, operator, elsewhere]) {
+    for (const home of [bastion, operator, elsewhere, forwardedBastion, forwardedOperator]) {
       for (const order of [['--kill', 'all'], ['--remove-socketdir']]) {
         spawnSync('gpgconf', ['--homedir', home, ...order], { stdio: 'ignore' });
       }
@@ -44,9 +47,12 @@ export async function createOpenPgpHomes(scratch: Scratch): Promise<OpenPgpHomes
       await gpg(operator, ['--import'], await gpg(home, ['--armor', '--export']));
     }
     await introduce(bastion, operator, signers);
+    await forward(bastion, forwardedBastion);
+    await forward(operator, forwardedOperator);
     const [, signingSubkey = ''] = await listFingerprints(operator, signers.subkeys ?? '');
     return {
       ...{ bastion, operator, close },
+      forwarded: { bastion: forwardedBastion, operator: forwardedOperator },
       signers: { ...signers, subkeys: signingSubkey },
       recipients: { ...own, ...others },
     };
@@ -87,6 +93,10 @@ const RECIPIENTS: Readonly<Record<string, Parts>> = {
   nistp521: [
     ['nistp521/ecdsa', 'cert'],
     ['nistp521/ecdh', 'encrypt'],
+  ],
+  kept: [
+    ['ed25519', 'cert'],
+    ['cv25519', 'encrypt'],
   ],
   subkeys: [
     ['ed25519', 'cert'],
@@ -144,6 +154,17 @@ async function introduce(
   await gpg(operator, ['--quick-set-expire', expired, '0']);
   const revocation = readFileSync(join(operator, 'openpgp-revocs.d', `${revoked}.rev`), 'utf8');
   await gpg(bastion, ['--import'], revocation.replace(/^:---/m, '---'));
+}
+
+/** As `ssh -R` forwards an agent: by its restricted socket. */
+async function forward(from: string, to: string): Promise<void> {
+  await gpg(to, ['--import'], await gpg(from, ['--armor', '--export']));
+  const socketOf = async (home: string, name: string): Promise<string> =>
+    (await promisify(execFile)('gpgconf', ['--homedir', home, '--list-dirs', name])).stdout.trim();
+  const socket = await socketOf(to, 'agent-socket');
+  spawnSync('gpgconf', ['--homedir', to, '--kill', 'all']);
+  rmSync(socket, { force: true });
+  writeFileSync(socket, `%Assuan%\nsocket=${await socketOf(from, 'agent-extra-socket')}\n`);
 }
 
 async function certify(home: string, fingerprint: string, options: readonly string[] = []): Promise<void> {
