@@ -59,6 +59,11 @@ function mustSuitHmac({ useGpg, cipherMode, hmacKey, useHmac }: Settings): void 
   );
 }
 
+/** False: the packet would be encrypted with OpenPGP and signed by nobody. */
+export function isSigned({ useGpg, gpgSigner, gpgSignerKeyFile }: Settings): boolean {
+  return !useGpg || (gpgSigner ?? gpgSignerKeyFile) !== undefined;
+}
+
 async function openPgpSealing(settings: Settings, secrets: SecretSource): Promise<Sealing> {
   // Only a run that needs OpenPGP pays for loading it.
   const { loadOpenPgpSealing } = await import('./openpgp-sealing.ts');

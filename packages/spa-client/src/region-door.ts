@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type IpAddress, sealPacket } from 'spa-core';
+import { UsageError } from 'spa-host';
 import { compose, type Destination, destinationOf } from './compose.ts';
 import {
   type ClosedDoor,
@@ -10,7 +11,7 @@ import {
   type Patience,
 } from './door.ts';
 import type { Doorway } from './doorway.ts';
-import { loadPacketKeys, NOBODY, type PacketKeys, type SecretSource } from './packet-keys.ts';
+import { isSigned, loadPacketKeys, NOBODY, type PacketKeys, type SecretSource } from './packet-keys.ts';
 import type { Bastion, Region } from './region.ts';
 import { resolveServers, type Server, sendPacket } from './send.ts';
 import type { Settings } from './settings.ts';
@@ -106,8 +107,14 @@ async function askSsh(bastion: Bastion, entry: Entry): Promise<AskedBastion> {
 
 /** While ssh answers, what takes no person's time is loaded; a person is asked when a packet is made. */
 function keysOf({ settings }: Bastion, { secrets }: Entry): () => Promise<PacketKeys> {
+  if (!isSigned(settings)) throw nobodySigns();
   const unattended = loadPacketKeys(settings, NOBODY).catch(() => null);
   return once(async () => (await unattended) ?? loadPacketKeys(settings, secrets));
+}
+
+/** A packet that nobody signs is for who asks for it with spa-client; here a line is missing. */
+function nobodySigns(): UsageError {
+  return new UsageError('sign as whom? write GPG_SIGNER or GPG_SIGNER_KEY_FILE into the rc file');
 }
 
 async function doorwaysOf(from: AskedBastion, entry: Entry): Promise<readonly BastionDoorway[]> {

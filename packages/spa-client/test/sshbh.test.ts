@@ -350,6 +350,14 @@ t.test('a wrong command line is exit code 64', async (t) => {
   t.match(await run(['--wait', '0', 'a']), { code: 64, stderr: /write seconds/ });
 });
 
+t.test(
+  'a region with OpenPGP whose packets nobody signs is an error: spa-client alone sends those',
+  async (t) => {
+    const { run } = bench(t, '[a]\nSPA_SERVER 127.0.0.1\nUSE_GPG Y\nGPG_RECIPIENT b@example\n');
+    t.match(await run(['a']), { code: 64, stderr: /^sshbh: sign as whom\? write GPG_SIGNER or/ });
+  },
+);
+
 t.test('a control socket is a file, whatever it is called', async (t) => {
   const { rcFile } = bench(t, region(await bastion(t, 0)));
   for (const control of ['', '22', 'x'.repeat(300)]) {

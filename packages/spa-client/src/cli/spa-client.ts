@@ -19,7 +19,7 @@ import {
 import { ConfigError, ExitCode, readKeyLengths, UsageError, writePrivateFile } from 'spa-host';
 import { compose, type Destination, destinationOf } from '../compose.ts';
 import type { DumpedPacket } from '../dump.ts';
-import { loadPacketKeys, type PacketKeys } from '../packet-keys.ts';
+import { isSigned, loadPacketKeys, type PacketKeys } from '../packet-keys.ts';
 import { DEFAULT_STANZA, parseRcFile, type RcFile, readRcFile, stanzaSettings } from '../rc-file.ts';
 import { randomPort, resolveServer, type Server, sendPacket } from '../send.ts';
 import type { Settings } from '../settings.ts';
@@ -78,7 +78,7 @@ async function knock({ orders, exposedSecrets }: ClientCommand, settings: Settin
   for (const option of exposedSecrets) {
     say(`spa-client: ${option} shows the key to everybody who lists processes; write it into the rc file`);
   }
-  if (settings.useGpg && (settings.gpgSigner ?? settings.gpgSignerKeyFile) === undefined) {
+  if (!isSigned(settings)) {
     say(
       'spa-client: nobody signs this packet, and only a server with GPG_DISABLE_SIG takes it; give --gpg-signer-key KEY (GPG_SIGNER in the rc file)',
     );
