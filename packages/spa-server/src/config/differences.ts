@@ -143,6 +143,12 @@ export const SERVER_DIFFERENCES: Readonly<Record<string, Difference>> = {
   // They have no effect there either.
   CONFIG_FILE: never,
   OVERRIDE_CONFIG: never,
+  ENABLE_EXTERNAL_CMDS: never,
+  EXTERNAL_CMD_OPEN: never,
+  EXTERNAL_CMD_CLOSE: never,
+  EXTERNAL_CMD_ALARM: never,
+  FIREWALL_TYPE: never,
+  BLACKLIST: never,
   ENABLE_EXT_CMD_PREFIX: never,
   EXT_CMD_PREFIX: never,
 };

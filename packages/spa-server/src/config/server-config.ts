@@ -189,7 +189,11 @@ export function parseServerConfig(
   };
   return {
     value,
-    warnings: [...files.flatMap((statements) => warnOfRepetition(statements)), ...reception.warnings],
+    warnings: [
+      ...files.flatMap((statements) => warnOfRepetition(statements)),
+      ...warnOfNothing(statements),
+      ...reception.warnings,
+    ],
     differences: [
       ...differencesOf(SERVER_DIFFERENCES, ignoredKeywords(KEYWORDS), statements),
       ...silentDifferencesOf(file, statements),
@@ -231,8 +235,6 @@ const DEFAULT_RATE_PER_SOURCE = 100;
 const DEFAULT_MESSAGE_SECONDS = 300;
 /** A door that does not close is to be tried again soon. */
 const DEFAULT_CYCLE_SECONDS = 30;
-
-const NEVER_READ = 'fwknopd never did anything with it; remove the line';
 
 const FOR_TESTS = 'for tests of fwknopd only; remove the line';
 
@@ -312,14 +314,14 @@ const KEYWORDS = {
 
   CMD_EXEC_TIMEOUT: integerBetween(1, 86_400, 'seconds'),
   SUDO_EXE: readProgram,
-  ENABLE_EXTERNAL_CMDS: unsupported('external commands'),
-  EXTERNAL_CMD_OPEN: refused(NEVER_READ),
-  EXTERNAL_CMD_CLOSE: refused(NEVER_READ),
-  EXTERNAL_CMD_ALARM: refused(NEVER_READ),
+  ENABLE_EXTERNAL_CMDS: ignored,
+  EXTERNAL_CMD_OPEN: ignored,
+  EXTERNAL_CMD_CLOSE: ignored,
+  EXTERNAL_CMD_ALARM: ignored,
   ENABLE_EXT_CMD_PREFIX: ignored,
   EXT_CMD_PREFIX: ignored,
-  FIREWALL_TYPE: refused('fwknopd never read it; write FIREWALL nftables or FIREWALL iptables'),
-  BLACKLIST: refused(NEVER_READ),
+  FIREWALL_TYPE: ignored,
+  BLACKLIST: ignored,
 
   CONFIG_FILE: ignored,
   OVERRIDE_CONFIG: ignored,
@@ -379,6 +381,27 @@ function canonicalKeyword(statement: Statement): Statement {
   const keyword = Object.hasOwn(ALIASES, statement.keyword) ? ALIASES[statement.keyword] : undefined;
   return keyword === undefined ? statement : { ...statement, keyword };
 }
+
+/** What fwknop's documents name and no fwknopd ever did: its author may count on it. */
+function warnOfNothing(statements: readonly Statement[]): readonly string[] {
+  return statements.flatMap(({ keyword, value, place: { file, line } }) => {
+    const instead = Object.hasOwn(NEVER_DONE, keyword) ? NEVER_DONE[keyword] : undefined;
+    const isOff = /^(n|no|__none__)$/i.test(value);
+    return instead === undefined || isOff
+      ? []
+      : [`${file}:${line}: ${keyword}: fwknopd never did anything with it, nor is it done here; ${instead}`];
+  });
+}
+
+const CYCLE_INSTEAD = 'CMD_CYCLE_OPEN in access.conf runs commands';
+
+const NEVER_DONE: Readonly<Record<string, string>> = {
+  ENABLE_EXTERNAL_CMDS: CYCLE_INSTEAD,
+  EXTERNAL_CMD_OPEN: CYCLE_INSTEAD,
+  EXTERNAL_CMD_CLOSE: CYCLE_INSTEAD,
+  FIREWALL_TYPE: 'write FIREWALL nftables or FIREWALL iptables',
+  BLACKLIST: 'SOURCE in access.conf says who may send',
+};
 
 function readStatements({ file, text }: ConfigText): readonly Statement[] {
   return parseConfigLines(file, text).map(statementOf).map(canonicalKeyword);
