@@ -13,9 +13,9 @@ import { listAllRules } from './firewall/all-rules.ts';
 import { formatHelp, type Options, readOptions, type Task } from './options.ts';
 import { badLines, readDigestCache, usefulSince } from './replay/digest-cache.ts';
 import { describeRoster } from './roster/describe.ts';
-import { serve } from './serve.ts';
+import { logOptionsOf, serve } from './serve.ts';
 import { startInBackground } from './system/background.ts';
-import { createStderrLog, type Log, leastShown, logOf, printable, teeLog } from './system/log.ts';
+import { createStderrLog, type Log, logOf, printable, teeLog } from './system/log.ts';
 import { packageVersion } from './system/package-version.ts';
 import { findDaemon, isRunning } from './system/pid-file.ts';
 import { createSystemLog } from './system/syslog.ts';
@@ -62,10 +62,10 @@ async function serveInForeground(options: Options): Promise<number> {
   let log: Log | null = null;
   try {
     await serve(options, {
-      openLog: ({ verbosity, syslog, logFormat: format }) => {
-        const shown = { least: leastShown(verbosity), format };
+      openLog: (config) => {
+        const shown = logOptionsOf(config);
         const stderr = createStderrLog(shown);
-        const opened = options.syslog ? teeLog(stderr, createSystemLog(syslog, shown)) : stderr;
+        const opened = options.syslog ? teeLog(stderr, createSystemLog(config.syslog, shown)) : stderr;
         log = opened;
         return opened;
       },

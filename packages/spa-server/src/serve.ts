@@ -7,7 +7,7 @@ import type { Options } from './options.ts';
 import { rotateDigestCache } from './replay/digest-cache.ts';
 import { writeAccepted } from './roster/accepted.ts';
 import { describeRoster } from './roster/describe.ts';
-import type { DaemonLog, Log } from './system/log.ts';
+import type { DaemonLog, Log, LogOptions } from './system/log.ts';
 import { keepSmall } from './system/memory.ts';
 import { packageVersion } from './system/package-version.ts';
 import {
@@ -60,6 +60,26 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
     removePidFile(config.pidFile);
   }
   log.event({ event: 'stopped' });
+}
+
+/** What a log shows, and how, as the configuration says. */
+export function logOptionsOf({
+  verbosity,
+  logFormat,
+  firewall,
+}: ServerConfig): Omit<LogOptions, 'priorityPrefix'> {
+  const { forward, dnat, snat, masquerade } = firewall.iptablesForwards;
+  return {
+    least: verbosity > 0 ? 'debug' : 'info',
+    format: logFormat,
+    chains: {
+      input: firewall.iptables.chain,
+      forward: forward.chain,
+      dnat: dnat.chain,
+      snat: snat.chain,
+      masquerade: masquerade.chain,
+    },
+  };
 }
 
 function mustBeAlone(pidFile: string): void {

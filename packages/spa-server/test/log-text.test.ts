@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { parseIpAddress } from 'spa-core';
 import t from 'tap';
 import type { LogEvent } from '../src/log/event.ts';
@@ -283,6 +284,28 @@ t.test('each event has the lines that fwknopd has for it, and ours', async (t) =
       event.event,
     );
   }
+});
+
+t.test('chains are called as they are in the firewall', async (t) => {
+  const chains = { input: 'MINE', forward: 'F', dnat: 'D', snat: 'S', masquerade: 'M' };
+  const texts = (event: LogEvent): string =>
+    linesOf(event, chains)
+      .map(({ text }) => text)
+      .join('\n');
+  t.match(texts(door), 'Added access rule to MINE for 192.0.2.7');
+  const forward = { kind: 'nat', target: null, translates: true, sourceAs: 'masquerade', all: true } as const;
+  t.match(texts({ ...door, forward }), /FORWARD ALL rule to F .*DNAT ALL rule to D .*SNAT ALL rule to M /s);
+});
+
+t.test('docs/FWKNOP.md has a row for each event, and for no other', async (t) => {
+  const document = readFileSync(new URL('../../../../docs/FWKNOP.md', import.meta.url), 'utf8');
+  const [table = ''] = document.split('| Event | Fields |').slice(1);
+  const rows = table.split('\n\n')[0]?.split('\n').slice(2) ?? [];
+  const named = rows.flatMap((row) =>
+    Array.from(row.split('|')[1]?.matchAll(/`([\w-]+)`/g) ?? [], ([, name]) => name),
+  );
+  const provoked = new Set(LINES.map(([{ event }]) => event));
+  t.same(named.sort(), [...provoked].sort());
 });
 
 t.test('an event is as grave as the gravest of its lines', async (t) => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { createLog, leastShown, printable, teeLog } from '../src/system/log.ts';
+import { createLog, printable, teeLog } from '../src/system/log.ts';
 
 function collect({
   verbose,
@@ -10,7 +10,7 @@ function collect({
   readonly priorityPrefix: boolean;
 }) {
   const written: string[] = [];
-  const options = { least: leastShown(verbose ? 1 : 0), priorityPrefix, format: 'text' } as const;
+  const options = { least: verbose ? 'debug' : 'info', priorityPrefix, format: 'text' } as const;
   return { written, log: createLog((text) => written.push(text), options) };
 }
 

@@ -2,9 +2,9 @@ import { ExitCode } from 'spa-host';
 import { DEFAULT_SYSLOG } from '../config/server-config.ts';
 import { describeFailure } from '../failure.ts';
 import { readOptions } from '../options.ts';
-import { serve } from '../serve.ts';
+import { logOptionsOf, serve } from '../serve.ts';
 import { findStarter } from '../system/background.ts';
-import { leastShown, teeLog } from '../system/log.ts';
+import { teeLog } from '../system/log.ts';
 import { createSystemLog, type SystemLog } from '../system/syslog.ts';
 
 // The daemon in the background: `startInBackground` runs this file with the command line that it got itself.
@@ -23,8 +23,8 @@ async function runInBackground(): Promise<void> {
     process.chdir('/');
     process.umask(0o077);
     await serve(options, {
-      openLog: ({ syslog, logFormat, verbosity }) => {
-        systemLog = createSystemLog(syslog, { least: leastShown(verbosity), format: logFormat });
+      openLog: (config) => {
+        systemLog = createSystemLog(config.syslog, logOptionsOf(config));
         return teeLog(systemLog, starter.log);
       },
       ready: starter.ready,

@@ -19,12 +19,31 @@ type Granted = EventOf<'granted'>;
  * filters made for its log find what they look for also if they are anchored at both ends; then, where there is more to know,
  * one line of ours.
  */
-export function linesOf(event: LogEvent): readonly Line[] {
-  const write = WRITERS[event.event] as (event: LogEvent) => readonly Line[];
-  return write(event);
+export function linesOf(event: LogEvent, chains: RuleChains = DEFAULT_CHAINS): readonly Line[] {
+  const write = WRITERS[event.event] as Writer<LogEvent>;
+  return write(event, chains);
 }
 
-const WRITERS: { readonly [Name in LogEvent['event']]: (event: EventOf<Name>) => readonly Line[] } = {
+/** The names of chains as fwknopd's lines have them: they stand for doors, whatever firewall those are in. */
+export interface RuleChains {
+  readonly input: string;
+  readonly forward: string;
+  readonly dnat: string;
+  readonly snat: string;
+  readonly masquerade: string;
+}
+
+const DEFAULT_CHAINS: RuleChains = {
+  input: 'FWKNOP_INPUT',
+  forward: 'FWKNOP_FORWARD',
+  dnat: 'FWKNOP_PREROUTING',
+  snat: 'FWKNOP_POSTROUTING',
+  masquerade: 'FWKNOP_MASQUERADE',
+};
+
+type Writer<Event extends LogEvent> = (event: Event, chains: RuleChains) => readonly Line[];
+
+const WRITERS: { readonly [Name in LogEvent['event']]: Writer<EventOf<Name>> } = {
   starting: ({ version, pid }) => [
     info('Starting fwknopd'),
     info(`this is spa-server ${version} (pid=${pid})`),
@@ -43,7 +62,7 @@ const WRITERS: { readonly [Name in LogEvent['event']]: (event: EventOf<Name>) =>
   stopped: () => [info('Shutting Down fwknopd.')],
   'configuration-warning': ({ text }) => [warning(text)],
 
-  granted: (event) => [...matched(event), ...rules(event), info(describeGrant(event))],
+  granted: (event, chains) => [...matched(event), ...rules(event, chains), info(describeGrant(event))],
   ended,
   denied,
   outdated: (event) => [
@@ -165,15 +184,6 @@ const UNCLAIMED: Readonly<Record<Exclude<Claim, 'claimed'>, string>> = {
   'before-floor': 'it was made before the replay store began; send a new one',
 };
 
-/** What fwknopd calls a rule, and the chain that it is in by default: they name the door, whatever firewall it is in. */
-const CHAINS = {
-  access: 'FWKNOP_INPUT',
-  'local NAT': 'FWKNOP_INPUT',
-  FORWARD: 'FWKNOP_FORWARD',
-  DNAT: 'FWKNOP_PREROUTING',
-  SNAT: 'FWKNOP_POSTROUTING',
-} as const;
-
 function receiving(by: Reception): readonly Line[] {
   if (by.kind === 'capture') {
     return [info(`Sniffing interface: ${by.interface}`), info(`PCAP filter is: '${by.filter}'`)];
@@ -191,11 +201,11 @@ function matched(event: Asked): readonly Line[] {
   return [...lines, info(`${frame(event)} Incoming SPA data signed by ${signer}.`)];
 }
 
-function rules(event: Granted): readonly Line[] {
+function rules(event: Granted, chains: RuleChains): readonly Line[] {
   const { address, ports, expiresAtSeconds, destination, forward } = event;
   const to = destination ?? (address.includes(':') ? '::/0' : '0.0.0.0/0');
   const isAll = forward?.all === true;
-  return rulesOf(forward).flatMap(({ name, chain }) =>
+  return rulesOf(forward, chains).flatMap(({ name, chain }) =>
     (isAll ? ['*/*'] : ports).map((port) =>
       info(
         `Added ${name}${isAll ? ' ALL' : ''} rule to ${chain} for ${address} -> ${to} ${port}, expires at ${expiresAtSeconds}`,
@@ -204,25 +214,24 @@ function rules(event: Granted): readonly Line[] {
   );
 }
 
+/** A rule as fwknopd calls it, and the chain that it is in. */
 interface Rule {
-  readonly name: keyof typeof CHAINS;
+  readonly name: 'access' | 'local NAT' | 'FORWARD' | 'DNAT' | 'SNAT';
   readonly chain: string;
 }
 
-function rulesOf(forward: Forward | null): readonly Rule[] {
-  if (forward === null) return [rule('access')];
+function rulesOf(forward: Forward | null, chains: RuleChains): readonly Rule[] {
+  const { input, dnat, snat, masquerade } = chains;
+  if (forward === null) return [{ name: 'access', chain: input }];
   const { kind, translates, sourceAs } = forward;
-  return [
-    rule(kind === 'nat' ? 'FORWARD' : translates ? 'local NAT' : 'access'),
-    ...(translates ? [rule('DNAT')] : []),
-    ...(sourceAs === null
-      ? []
-      : [rule('SNAT', sourceAs === 'masquerade' ? 'FWKNOP_MASQUERADE' : CHAINS.SNAT)]),
+  const rules: Rule[] = [
+    kind === 'nat'
+      ? { name: 'FORWARD', chain: chains.forward }
+      : { name: translates ? 'local NAT' : 'access', chain: input },
   ];
-}
-
-function rule(name: Rule['name'], chain: string = CHAINS[name]): Rule {
-  return { name, chain };
+  if (translates) rules.push({ name: 'DNAT', chain: dnat });
+  if (sourceAs !== null) rules.push({ name: 'SNAT', chain: sourceAs === 'masquerade' ? masquerade : snat });
+  return rules;
 }
 
 function describeGrant(event: Granted): string {
@@ -237,7 +246,7 @@ function leadsTo(forward: Forward | null): string {
 }
 
 /** The kernel takes doors away, by no number: fwknopd's first number is said. */
-function ended(event: EventOf<'ended'>): readonly Line[] {
+function ended(event: EventOf<'ended'>, chains: RuleChains): readonly Line[] {
   const { packet, address, username, fingerprint, ports, expiresAtSeconds, forward } = event;
   const who = [
     `user ${username ?? 'unknown'}`,
@@ -245,7 +254,7 @@ function ended(event: EventOf<'ended'>): readonly Line[] {
   ];
   const what = `${ports.join()} for ${address}${leadsTo(forward)}`;
   return [
-    ...rulesOf(forward).flatMap(({ chain }) =>
+    ...rulesOf(forward, chains).flatMap(({ chain }) =>
       ports.map(() => info(`Removed rule 1 from ${chain} with expire time of ${expiresAtSeconds}`)),
     ),
     info(`ended ${what}: ${who.join(', ')}, packet ${packet.slice(0, 16)}`),

@@ -1,7 +1,7 @@
 import { fstatSync } from 'node:fs';
 import { LEVELS, type Level, type LogEvent } from '../log/event.ts';
 import { jsonOf, levelOf } from '../log/json.ts';
-import { linesOf } from '../log/text.ts';
+import { linesOf, type RuleChains } from '../log/text.ts';
 
 /** Where the daemon tells what happens. */
 export interface Log {
@@ -31,6 +31,8 @@ export interface LogOptions {
   /** Each line starts with its priority as sd-daemon(3) and logger(1) read it: `<4>`. */
   readonly priorityPrefix: boolean;
   readonly format: LogFormat;
+  /** Left out: fwknopd's default names. */
+  readonly chains?: RuleChains;
 }
 
 /** A log that writes each line with `write`, the end of the line included. */
@@ -43,7 +45,7 @@ export function createLog(write: (text: string) => void, options: LogOptions): D
   };
   const tell = (event: LogEvent): void => {
     if (format === 'json') put(levelOf(event), jsonOf(event, new Date()));
-    else for (const { level, text } of linesOf(event)) put(level, printable(text));
+    else for (const { level, text } of linesOf(event, options.chains)) put(level, printable(text));
   };
   return logOf(tell, (next) => {
     format = next;
@@ -74,14 +76,9 @@ export function logOf(
   };
 }
 
-/** What `VERBOSE` and `-v` let through. */
-export function leastShown(verbosity: number): Level {
-  return verbosity > 0 ? 'debug' : 'info';
-}
-
 /** A log on standard error. Under systemd its lines have priorities. */
-export function createStderrLog({ least, format }: Pick<LogOptions, 'least' | 'format'>): DaemonLog {
-  return createLog((text) => process.stderr.write(text), { least, format, priorityPrefix: isJournal(2) });
+export function createStderrLog(options: Omit<LogOptions, 'priorityPrefix'>): DaemonLog {
+  return createLog((text) => process.stderr.write(text), { ...options, priorityPrefix: isJournal(2) });
 }
 
 /** `line` with a `?` for all that a terminal or a log viewer would obey: control, format and line-break characters. */

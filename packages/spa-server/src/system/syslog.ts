@@ -15,7 +15,7 @@ export interface SystemLog extends DaemonLog {
  */
 export function createSystemLog(
   target: SyslogTarget,
-  { least, format }: Pick<LogOptions, 'least' | 'format'>,
+  options: Omit<LogOptions, 'priorityPrefix'>,
 ): SystemLog {
   let logger: ChildProcess | null = null;
   let missing = false;
@@ -34,7 +34,7 @@ export function createSystemLog(
     logger.stdin?.write(text);
   };
   return {
-    ...createLog(write, { least, format, priorityPrefix: true }),
+    ...createLog(write, { ...options, priorityPrefix: true }),
     close: () => {
       const last = logger;
       missing = true;
