@@ -1,11 +1,11 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import {
   addresses,
   createLab,
-  doorOpens,
   joinByCable,
   lacking,
   PROGRAMS,
+  type Reach,
   reach,
   startSpaServer,
   until,
@@ -15,6 +15,7 @@ import {
   isOpenFor,
   knockOptions,
   opensFor,
+  rcStanza,
   spareAddresses,
   startProxy,
   TRANSPORT_ACCESS,
@@ -70,17 +71,23 @@ t.test(
     t.match(daemon.log(), "Sniffing interface: veth0\nPCAP filter is: 'udp dst portrange 10000-65535 or");
     t.match(daemon.log(), 'Kicking off TCP server to listen on port 80.');
 
-    const { client4, client6, other4, server4, server6 } = addresses;
+    const { client4, client6, other4, other6, server4, server6 } = addresses;
     const proxy = await startProxy(operator);
     t.equal(await isOpenFor(lab, client4), false, 'HTTP, through a proxy: shut');
     await operator.must(stockKnock('0.0.0.0', '-P', 'http', '-p', '80', '-H', proxy));
     await opens('HTTP, through a proxy, for whom it says', client4);
     t.equal(await isOpenFor(lab, other4), false, 'and not for the proxy');
 
-    t.equal(await reach(operator, server6), 'silent', 'IPv6: shut');
-    await operator.must([process.execPath, PROGRAMS.spaClient, ...knockOptions(client6, server6)]);
-    await doorOpens(lab, server6);
-    t.pass('IPv6, as our client sends it');
+    const answers6 = (localAddress: string): Promise<Reach> => reach(operator, server6, { localAddress });
+    t.equal(await answers6(other6), 'silent', 'IPv6: shut');
+    await operator.must([process.execPath, PROGRAMS.spaClient, ...knockOptions(other6, server6)]);
+    await until('the door opens', async () => (await answers6(other6)) === 'open');
+    const rcFile = scratch.path('fwknoprc');
+    const overHttp = ['SPA_SERVER_PROTO http', 'SPA_SERVER_PORT 80'];
+    writeFileSync(rcFile, rcStanza(`SPA_SERVER ${server6}`, ...overHttp), { mode: 0o600 });
+    t.equal(await answers6(client6), 'silent', 'sshbh by HTTP, IPv6: shut');
+    await operator.must([process.execPath, PROGRAMS.sshbh, 'open', '--rc-file', rcFile, 'lab']);
+    t.equal(await answers6(client6), 'open', 'sshbh by HTTP, IPv6');
 
     await bastion.must(['nft', `add rule inet filter input tcp dport ${WEB_PORT} accept`]);
     bastion.spawn([process.execPath, '-e', `require('http').createServer().listen(${WEB_PORT})`]);

@@ -12,6 +12,11 @@ export const TRANSPORT_ACCESS: readonly string[] = [
   ...['OPEN_PORTS tcp/22', `FW_ACCESS_TIMEOUT ${DOOR_SECONDS}`],
 ];
 
+/** A stanza `[lab]` of an rc file with the same keys, to which these lines belong. */
+export function rcStanza(...lines: readonly string[]): string {
+  return ['[lab]', `KEY_BASE64 ${key}`, `HMAC_KEY_BASE64 ${hmacKey}`, ...lines, ''].join('\n');
+}
+
 /** What a client, stock or ours, is told in order to open the door of an address. */
 export function knockOptions(address: string, server: string = addresses.server4): readonly string[] {
   return [
