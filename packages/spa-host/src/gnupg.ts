@@ -277,6 +277,10 @@ function runGpg(home: GnupgHome, args: readonly string[], input: GpgInput): Prom
         new ConfigError({ file: home.program }, `cannot be run: ${cause}; install GnuPG or correct GPG_EXE`),
       );
     });
+    child.on('exit', (_, signal) => {
+      // Whatever it started may hold on to its pipes; who killed it does not wait for that.
+      if (signal === 'SIGKILL') for (const stream of child.stdio) stream?.destroy();
+    });
     child.on('close', (status) => {
       resolve({
         status,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { lackingPrograms } from 'spa-lab';
 import t from 'tap';
 import {
+  decryptSessionKey,
   exportCertificates,
   exportOneCertificate,
   exportSecretKey,
@@ -139,6 +140,16 @@ t.test('gpg-agent asks for the passphrase itself when none is known', { skip }, 
   const keys = { signer: 'locked@x', recipient: 'bastion@x', passphrase: null };
   const sealed = await signAndEncrypt(home, keys, 'a text');
   t.equal(gpg(directory, ['--decrypt'], sealed).toString(), 'a text');
+});
+
+t.test('a gpg that does not answer is killed, and nobody waits for what it has started', async (t) => {
+  const { directory } = makeHome();
+  const program = join(directory ?? '', 'slow');
+  writeFileSync(program, '#!/bin/sh\nsleep 8\n', { mode: 0o700 });
+  const before = performance.now();
+  const limit = { passphrase: null, limitMs: 200 };
+  t.equal(await decryptSessionKey({ directory, program }, Buffer.of(0x84, 0), limit), null);
+  t.ok(performance.now() - before < 6_000);
 });
 
 t.test('a program that is not there is one clear line', async (t) => {
