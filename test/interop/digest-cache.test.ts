@@ -16,7 +16,7 @@ import t from 'tap';
 t.setTimeout(120_000);
 
 t.test(
-  'a packet that fwknopd took stays refused when our daemon takes its place, on the same files',
+  'a packet that fwknopd took stays refused when our daemon takes its place, on the same files, and back again',
   { skip: lacking('fwknop', 'fwknopd', 'iptables', 'nft', 'sshd', 'ssh') },
   async (t) => {
     const lab = await createLab('iptables');
@@ -46,5 +46,12 @@ t.test(
     await doorOpens(lab);
     t.pass('a new packet of the same client does');
     await ours.stop();
+    await doorCloses(lab);
+
+    const again = await startFwknopd(lab.bastion, lab.scratch, { access });
+    await knock();
+    await doorOpens(lab);
+    t.pass('and the way back is open');
+    await again.stop();
   },
 );
