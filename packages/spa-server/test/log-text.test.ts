@@ -221,6 +221,25 @@ const LINES: readonly (readonly [event: LogEvent, lines: readonly string[]])[] =
   ],
   [
     {
+      ...{ event: 'revoked', of: 'user=alice', grants: 1 },
+      closed: { count: 7, first: ['tcp/22 for 192.0.2.7', 'udp/53 for 192.0.2.7'] },
+      kept: { count: 0, first: [] },
+    },
+    ['warning: revoked 1 grant of user=alice; closed tcp/22 for 192.0.2.7, udp/53 for 192.0.2.7 and 5 more'],
+  ],
+  [
+    {
+      ...{ event: 'revoked', of: 'user=alice', grants: 2, closed: { count: 0, first: [] } },
+      kept: { count: 1, first: ['tcp/22 for 192.0.2.7'] },
+    },
+    ['warning: revoked 2 grants of user=alice; closed no door; others still hold open tcp/22 for 192.0.2.7'],
+  ],
+  [
+    { event: 'cut', connections: 1, problem: 'conntrack is not installed' },
+    ['warning: cut 1 connection; conntrack is not installed'],
+  ],
+  [
+    {
       ...{ event: 'command-started', ...asked, command: 'id -u', request: "command 'id -u'" },
       ...{ runs: 'sudo -n -- id -u', account: { name: 'nobody:nogroup', uid: 65_534, gid: 65_533 } },
     },

@@ -14,6 +14,7 @@ import {
 } from '../firewall/firewall.ts';
 import { forwardOf } from '../firewall/forward.ts';
 import { createTurns } from '../firewall/in-turn.ts';
+import type { SeveralDoors } from '../log/event.ts';
 import type { Log } from '../system/log.ts';
 import type { Connections, Cut } from './cut.ts';
 import {
@@ -241,13 +242,14 @@ export class Doorkeeper {
     const held = concerned.map((name) => this.#held(name));
     const kept = held.filter(({ grants: holders }) => holders.length > 0);
     const closed = held.filter(({ grants: holders }) => holders.length === 0);
-    log.warning(describeRevocation(which, grants, closed, kept));
+    log.event({
+      ...{ event: 'revoked', of: formatSelector(which), grants: grants.length },
+      ...{ closed: severalDoors(closed), kept: severalDoors(kept) },
+    });
     const revoked = { grants, closed, kept };
     if (cut === null) return { ...revoked, cut: null };
     const done = await this.#parts.cut(connectionsOf(which, closed, cut));
-    log.warning(
-      `cut ${count(done.connections, 'connection')}${done.problem === null ? '' : `; ${done.problem}`}`,
-    );
+    log.event({ event: 'cut', connections: done.connections, problem: done.problem });
     return { ...revoked, cut: done };
   }
 
@@ -558,27 +560,12 @@ function uniqueDoors(doors: readonly DoorName[]): readonly DoorName[] {
   return [...new Map(doors.map((door) => [doorKey(door), door])).values()];
 }
 
-const DOORS_IN_A_LINE = 5;
+/** So many doors are named. */
+const DOORS_NAMED = 5;
 
-function describeRevocation(
-  which: GrantSelector,
-  grants: readonly LiveGrant[],
-  closed: readonly DoorName[],
-  kept: readonly DoorName[],
-): string {
-  const parts = [
-    `revoked ${count(grants.length, 'grant')} of ${formatSelector(which)}`,
-    `closed ${describeDoors(closed)}`,
-    ...(kept.length === 0 ? [] : [`others still hold open ${describeDoors(kept)}`]),
-  ];
-  return parts.join('; ');
-}
-
-function describeDoors(doors: readonly DoorName[]): string {
-  if (doors.length === 0) return 'no door';
-  const named = doors.slice(0, DOORS_IN_A_LINE).map((door) => `${formatDoor(door)} for ${door.address}`);
-  const more = doors.length - named.length;
-  return `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+function severalDoors(doors: readonly DoorName[]): SeveralDoors {
+  const first = doors.slice(0, DOORS_NAMED).map((door) => `${formatDoor(door)} for ${door.address}`);
+  return { count: doors.length, first };
 }
 
 function count(number: number, what: string): string {

@@ -84,6 +84,19 @@ export type LogEvent =
       readonly event: 'dropped-by-kernel';
       readonly packets: Readonly<Partial<Record<'receive-buffer' | FirewallCounter['reason'], number>>>;
     }
+  /** Grants were taken back: `--revoke`, `--fw-flush`, or a configuration that lets somebody in no more. */
+  | {
+      readonly event: 'revoked';
+      /** Whose: `operator=…`, `address=…`. */
+      readonly of: string;
+      /** How many. */
+      readonly grants: number;
+      readonly closed: SeveralDoors;
+      /** Doors that others hold open still. */
+      readonly kept: SeveralDoors;
+    }
+  /** Connections were ended. `problem` says why some may live on. */
+  | { readonly event: 'cut'; readonly connections: number; readonly problem: string | null }
   /** `ENABLE_CMD_EXEC`: the command of a message is run. */
   | (Asked & {
       readonly event: 'command-started';
@@ -128,6 +141,12 @@ export interface Asked extends PacketOf {
   readonly fingerprint: string | null;
   /** `tcp/22,udp/53 for 192.0.2.7`. */
   readonly request: string;
+}
+
+/** How many doors, and the first of them: `tcp/22 for 192.0.2.7`. */
+export interface SeveralDoors {
+  readonly count: number;
+  readonly first: readonly string[];
 }
 
 /** By what packets reach the daemon. */

@@ -3,7 +3,7 @@ import type { Account } from '../decision/commands.ts';
 import { formatTarget } from '../firewall/doors.ts';
 import type { Forward } from '../firewall/forward.ts';
 import type { Claim } from '../replay/replay-store.ts';
-import type { Asked, Level, LogEvent, PacketOf, Reception } from './event.ts';
+import type { Asked, Level, LogEvent, PacketOf, Reception, SeveralDoors } from './event.ts';
 
 /** One line of the log. */
 export interface Line {
@@ -95,6 +95,18 @@ const WRITERS: { readonly [Name in LogEvent['event']]: Writer<EventOf<Name>> } =
     },
   ],
 
+  revoked: ({ of, grants, closed, kept }) => [
+    warning(
+      [
+        `revoked ${count(grants, 'grant')} of ${of}`,
+        `closed ${doors(closed)}`,
+        ...(kept.count === 0 ? [] : [`others still hold open ${doors(kept)}`]),
+      ].join('; '),
+    ),
+  ],
+  cut: ({ connections, problem }) => [
+    warning(`cut ${count(connections, 'connection')}${problem === null ? '' : `; ${problem}`}`),
+  ],
   'command-started': (event) => [
     ...matched(event),
     info(`${frame(event)} Processing SPA Command message: command='${event.command}'.`),
@@ -354,6 +366,15 @@ function describe(event: Asked): string {
     `packet ${short(event)} from ${source}`,
   ];
   return parts.join(', ');
+}
+
+function doors({ count, first }: SeveralDoors): string {
+  if (count === 0) return 'no door';
+  return `${first.join(', ')}${count > first.length ? ` and ${count - first.length} more` : ''}`;
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }
 
 function short({ packet }: Pick<PacketOf, 'packet'>): string {
