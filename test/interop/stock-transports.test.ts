@@ -138,14 +138,13 @@ t.test(
     await opens('an interface that went, and came again', address);
     await until('it is recorded', () => statSync(file).size > 200);
     recorder.kill('SIGTERM');
-    t.equal(await daemon.stop(), 0);
-    t.same(await tcpdumpsOf(daemon.process.pid), [], 'tcpdump is gone with the daemon');
-
     const judged = await bastion.run([
       ...[process.execPath, PROGRAMS.spaServer, '-f', '-c', daemon.configFile, '--pcap-file', file, '--test'],
     ]);
-    t.equal(judged.status, 0, 'a capture is read, and that is all');
+    t.equal(judged.status, 0, 'a capture is looked at, beside the daemon');
     t.match(judged.stderr, `for ${address} -> 0.0.0.0/0 tcp/22`);
+    t.equal(await daemon.stop(), 0);
+    t.same(await tcpdumpsOf(daemon.process.pid), [], 'tcpdump is gone with the daemon');
   },
 );
 

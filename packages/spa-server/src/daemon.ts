@@ -600,6 +600,7 @@ function needsRestart(before: ServerConfig, after: ServerConfig): readonly strin
   const keywords: Readonly<Record<string, (config: ServerConfig) => unknown>> = {
     UDPSERV_PORT: ({ reception: { datagrams } }) => datagrams.kind === 'socket' && datagrams.port,
     PCAP_INTF: ({ reception: { datagrams } }) => datagrams.kind === 'capture' && datagrams.interface.value,
+    EXIT_AT_INTF_DOWN: ({ reception: { datagrams } }) => datagrams.kind === 'capture' && datagrams.whenDown,
     PCAP_FILTER: ({ reception: { datagrams } }) => datagrams.kind === 'capture' && datagrams.filter.value,
     LISTEN_ADDRESS: (config) => config.reception.listenAddress,
     TCPSERV_PORT: (config) => config.reception.tcpPort,

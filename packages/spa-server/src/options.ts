@@ -108,7 +108,7 @@ Exit codes:
    0  done; --status: it is running
    1  failed; --status: it is not running; --revoke, --fw-flush: done, but the daemon could not be told
   64  the command line is wrong
-  69  the UDP port is taken, the daemon runs already, or the firewall does not answer;
+  69  a port is taken, nothing can be captured, the daemon runs already, or the firewall does not answer;
       --revoke --cut: the doors are closed, but conntrack is not installed
   70  the daemon died while it started
   77  not permitted: run it as root

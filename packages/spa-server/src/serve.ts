@@ -37,11 +37,13 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
   claimProcessName();
   const { config, stanzas, roster, warnings } = await loadConfiguration(options.source);
   const log = surroundings.openLog(config);
-  mustBeAlone(config.pidFile);
-  log.event({ event: 'starting', version: packageVersion(), pid: process.pid });
-  tellOfDead(config.pidFile, log);
-  for (const text of warnings) log.event({ event: 'configuration-warning', text });
   const { dryRun, packetLimit } = options;
+  // Whoever only looks at a capture is in no daemon's way, and none in his.
+  const pidFile = dryRun && config.reception.datagrams.kind === 'file' ? null : config.pidFile;
+  if (pidFile !== null) mustBeAlone(pidFile);
+  log.event({ event: 'starting', version: packageVersion(), pid: process.pid });
+  if (pidFile !== null) tellOfDead(pidFile, log);
+  for (const text of warnings) log.event({ event: 'configuration-warning', text });
   if (!dryRun) remember(config, roster);
   if (roster !== null) log.info(describeRoster(roster));
   const starting = startDaemon({ config, stanzas, roster, log, dryRun, packetLimit });
@@ -49,7 +51,7 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
   const [daemon] = await Promise.all([starting, warmUp(stanzas, Math.floor(Date.now() / 1000))]);
   comeFirst();
   try {
-    writePidFile(config.pidFile);
+    if (pidFile !== null) writePidFile(pidFile);
     if (options.rotateDigestCache && !dryRun) rotateDigestCache(config.digestFile);
     surroundings.ready();
     await Promise.race([daemon.closed, stopFailed]);
@@ -57,7 +59,7 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
     await daemon.close();
     throw error;
   } finally {
-    removePidFile(config.pidFile);
+    if (pidFile !== null) removePidFile(pidFile);
   }
   log.event({ event: 'stopped' });
 }
