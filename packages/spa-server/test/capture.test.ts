@@ -1,5 +1,5 @@
 import { createSocket } from 'node:dgram';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError } from 'spa-host';
@@ -10,6 +10,7 @@ import type { Datagram } from '../src/decision/verdict.ts';
 import { findProgram } from '../src/firewall/programs.ts';
 import { openReception, type Reception } from '../src/transport/reception.ts';
 import { checkSource } from '../src/transport/sources.ts';
+import { startTcpdump } from '../src/transport/tcpdump.ts';
 import { ethernet, ipv4, pcap, tcp, udp } from './frames.ts';
 import { addressOf, createReadableLog } from './gate.ts';
 
@@ -141,6 +142,20 @@ t.test('a daemon that cannot capture ends, and says what to do', { skip }, async
   t.equal(daemon.process.exitCode, 69);
   t.match(daemon.log(), /capturing on d0 has ended: .*disappeared$/m);
 });
+
+t.test('a tcpdump that does not answer any more is ended', { skip }, async (t) => {
+  const range = { interface: 'lo', filter: 'udp port 9', promiscuous: false, anyDirection: false };
+  const tcpdump = await startTcpdump(range, () => {});
+  t.teardown(() => tcpdump.end());
+  for (const pid of childrenCalled('tcpdump')) process.kill(pid, 'SIGSTOP');
+  for (let asked = 0; asked <= 10; asked++) tcpdump.askLost();
+  t.equal(await tcpdump.ended, 'it has not answered 10 times');
+});
+
+function childrenCalled(name: string): readonly number[] {
+  const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1').trim().split(' ');
+  return children.map(Number).filter((pid) => readFileSync(`/proc/${pid}/comm`, 'latin1').trim() === name);
+}
 
 t.test('a capture that was made before is read to its end', { skip: lacking('tcpdump') }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'pcap-'));

@@ -13,7 +13,7 @@ export interface Tcpdump {
   readonly ended: Promise<string | null>;
   /** Frames that the kernel has thrown away because nobody read fast enough, as it has said when it was last asked. */
   lost(): number;
-  /** Has it say so anew, in a moment. */
+  /** Has it say so anew, in a moment; ends it if it has not answered for long. */
   askLost(): void;
   /** Ends it; resolves when it has ended. */
   end(): Promise<void>;
@@ -56,6 +56,10 @@ export async function startTcpdump(
   const child = await spawnTcpdump(range, file !== undefined);
   const words = listen(child);
   const reader = createPcapReader(onFrame);
+  let unanswered = 0;
+  child.stderr?.on('data', () => {
+    unanswered = 0;
+  });
   const ending = endingOf(child, () => words.said(), file !== undefined);
   const hasHead = new Promise<void>((resolve) => {
     child.stdout?.on('data', (piece: Buffer) => {
@@ -80,7 +84,10 @@ export async function startTcpdump(
     ended: ending.ended,
     lost: words.lost,
     askLost: () => {
-      if (file === undefined) child.kill('SIGUSR1');
+      if (file !== undefined) return;
+      if (unanswered === MAX_UNANSWERED) return ending.force(`it has not answered ${unanswered} times`);
+      unanswered += 1;
+      child.kill('SIGUSR1');
     },
     end: ending.end,
   };
@@ -105,6 +112,8 @@ export function filterProblem(filter: string): string | null {
 
 /** It begins within milliseconds, unless the machine has other things to do. */
 const TIME_LIMIT_MS = 10_000;
+/** One that was stopped, or hangs, captures nothing, and does not end. */
+const MAX_UNANSWERED = 10;
 const ENVIRONMENT: NodeJS.ProcessEnv = { LC_ALL: 'C', PATH: searchPath().join(':') };
 /** A process that was killed takes no longer. */
 const LEAVE_WITHIN_MS = 1_000;
