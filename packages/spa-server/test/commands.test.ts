@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { getPriority, setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +9,7 @@ import { execute } from '../src/commands/execute.ts';
 import { MessageCommands, throughSudo } from '../src/commands/message-commands.ts';
 import { warnOfMissingPrograms } from '../src/commands/missing-programs.ts';
 import { fillIn, splitWords, unknownVariable } from '../src/commands/words.ts';
+import { openReplayStore } from '../src/replay/lmdb.ts';
 import { isRunning } from '../src/system/pid-file.ts';
 import { stanzaOf } from './gate.ts';
 
@@ -71,6 +73,18 @@ t.test(
     t.match(rest.join('\n'), /0 -> \/dev\/null/);
   },
 );
+
+t.test('a command gets none of the files that the daemon has open', async (t) => {
+  const store = await openReplayStore(join(folder, 'store'), 0);
+  t.teardown(() => store.close());
+  const [list, data] = [join(folder, 'descriptors'), join(folder, 'store', 'data.mdb')];
+  const asked = `for one in /proc/$$/fd/*; do readlink $one; done >${list}; true`;
+  spawnSync('sh', ['-c', asked]);
+  t.match(readFileSync(list, 'utf8'), data, 'LMDB gives it to every child');
+  t.same(await execute(['sh', '-c', asked], AS_DAEMON), { kind: 'ended', status: 0 });
+  t.notMatch(readFileSync(list, 'utf8'), data);
+  t.match(readFileSync(list, 'utf8'), list);
+});
 
 t.test('a command that does not end is killed, with all that it has started', async (t) => {
   const pids = join(folder, 'pids');

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, setPriority } from 'node:os';
 import type { Account } from '../decision/commands.ts';
 import { spawnProblem } from '../firewall/command.ts';
+import { ownDescriptors } from '../system/own-descriptors.ts';
 
 /** How a command runs. */
 export interface ExecuteOptions {
@@ -34,7 +35,7 @@ const ENVIRONMENT = { PATH: COMMAND_DIRECTORIES.join(':') } as const;
 
 /**
  * Runs a command, word by word and without a shell: in `/`, in a session of its own without a terminal, with no input and no
- * output, and of the daemon's groups, variables and priority with none. It never rejects.
+ * output, and of the daemon's groups, variables, open files and priority with none. It never rejects.
  */
 export function execute(words: readonly string[], options: ExecuteOptions): Promise<Ending> {
   const { account, timeLimitMs, signal } = options;
@@ -79,7 +80,7 @@ function start(words: readonly string[], account: Account | null): ChildProcess 
     const child = spawn(program, args, {
       cwd: '/',
       env: ENVIRONMENT,
-      stdio: 'ignore',
+      stdio: ownDescriptors(['ignore', 'ignore', 'ignore']),
       // Its process group is what is killed.
       detached: true,
       // With a user and a group, be they the daemon's own, Node takes away all other groups (setgroups).

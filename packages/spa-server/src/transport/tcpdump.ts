@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { findProgram, searchPath } from '../firewall/programs.ts';
+import { ownDescriptors } from '../system/own-descriptors.ts';
 import { createPcapReader, type Frame } from './pcap-stream.ts';
 
 /** One tcpdump that captures. */
@@ -126,7 +127,7 @@ const UNPRIVILEGED = ['tcpdump', 'nobody'] as const;
 
 async function spawnTcpdump(range: CaptureRange, readsFile: boolean): Promise<ChildProcess> {
   const child = spawn(mustFind(), argumentsFor(range), {
-    stdio: [readsFile ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+    stdio: ownDescriptors([readsFile ? 'pipe' : 'ignore', 'pipe', 'pipe']),
     env: ENVIRONMENT,
   });
   if (child.pid === undefined) {
