@@ -235,9 +235,11 @@ export function identify(text: string): MessageId {
   return hash('sha256', Buffer.from(text, 'latin1'), 'hex') as MessageId;
 }
 
+/** Null if nobody knows, or whoever judged the keys before cannot load them now. */
 async function sizesOf(encryption: Sealing, nowSeconds: number): Promise<SealingSizes | null> {
   if (encryption.kind !== 'openpgp') return null;
-  return sealingSizes('plan' in encryption ? await encryption.load() : encryption, nowSeconds);
+  const keys = 'plan' in encryption ? await encryption.load().catch(() => null) : encryption;
+  return keys === null ? null : sealingSizes(keys, nowSeconds);
 }
 
 function mustFit(sizes: SealingSizes | null, plain: string, macLength: number): void {
