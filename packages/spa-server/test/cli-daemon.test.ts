@@ -144,6 +144,22 @@ t.test('a daemon on a host', { skip }, async (t) => {
       t.match(stderr, /^spa-server: .*needs root or CAP_NET_ADMIN/m);
     }
   });
+
+  t.test(
+    'with LOG_FORMAT json all that it says in the foreground are objects, also why it ends',
+    async (t) => {
+      const { command } = makeSetting(t, { config: 'LOG_FORMAT json\n' });
+      const weak = ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin', '--'];
+      const { status, stdout, stderr } = await server.run([...weak, ...command('-f')]);
+      t.match({ status, stdout }, { status: 77, stdout: /^$/ });
+      const events = stderr
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+      t.match(events[0], { event: 'starting', level: 'info' });
+      t.match(events.at(-1), { event: 'failed-to-serve', level: 'error', problem: /CAP_NET_ADMIN/ });
+    },
+  );
 });
 
 interface ForegroundDaemon {
