@@ -18,7 +18,7 @@ import t, { type Test } from 'tap';
 
 t.setTimeout(180_000);
 
-/** Hosts whose operators let nothing in or through but answers, and what their daemons are told. */
+/** Hosts whose operators let nothing in or through but answers, one nothing out either, and what their daemons are told. */
 const FIREWALLS = [
   {
     name: 'nftables',
@@ -43,11 +43,14 @@ const FIREWALLS = [
   {
     name: 'iptables',
     programs: ['iptables', 'ip6tables'],
-    rules: ['INPUT', 'FORWARD'].flatMap((chain) => [
-      `iptables -P ${chain} DROP`,
-      `iptables -A ${chain} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`,
-    ]),
-    server: ['FIREWALL iptables'],
+    rules: [
+      ...['INPUT', 'FORWARD'].flatMap((chain) => [
+        `iptables -P ${chain} DROP`,
+        `iptables -A ${chain} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`,
+      ]),
+      'iptables -P OUTPUT DROP',
+    ],
+    server: ['FIREWALL iptables', 'ENABLE_IPT_OUTPUT Y'],
   },
 ] as const;
 

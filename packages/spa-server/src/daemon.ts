@@ -572,6 +572,7 @@ function policyOf(config: ServerConfig, stanzas: readonly Stanza[]): GatePolicy 
     spaPorts: spaPorts(config.reception),
     protectedPorts: protectedPorts(config, stanzas),
     preFilter: config.firewall.preFilter,
+    answers: config.firewall.answers,
     forwards: stanzas.some(({ nat, doorsAtDestination }) => doorsAtDestination || allowsNat(nat)),
   };
 }

@@ -5,6 +5,7 @@ import t from 'tap';
 import { parseServerConfig, protectedPorts, type ServerConfig } from '../src/config/server-config.ts';
 import type { Stanza } from '../src/decision/stanza.ts';
 import { DEFAULT_FORWARD_CHAINS } from '../src/firewall/iptables-forwards.ts';
+import { DEFAULT_OUTPUT_CHAIN } from '../src/firewall/iptables-output.ts';
 
 const FILE = '/etc/fwknop/fwknopd.conf';
 
@@ -29,6 +30,8 @@ t.test('an empty file gives the defaults', async (t) => {
       nftAttach: null,
       nftAttachForward: null,
       iptablesForwards: DEFAULT_FORWARD_CHAINS,
+      iptablesOutput: DEFAULT_OUTPUT_CHAIN,
+      answers: false,
       iptables: { target: 'ACCEPT', table: 'filter', from: 'INPUT', position: 1, chain: 'FWKNOP_INPUT' },
       flushAtInit: true,
       flushAtExit: true,

@@ -126,6 +126,9 @@ export const SERVER_DIFFERENCES: Readonly<Record<string, Difference>> = {
   ),
   ENABLE_IPT_SNAT: ifYes('for the source alone; with fwknopd for all that is forwarded to that host'),
   ENABLE_NAT_DNS: never,
+  ENABLE_IPT_OUTPUT: ifYes(
+    'one rule lets out what answers connections that were let in, with iptables; fwknopd makes one for each door',
+  ),
   ENABLE_DESTINATION_RULE: ifYes(
     'needs LISTEN_ADDRESS or captured packets; what is translated may be sent to any address of this host',
   ),

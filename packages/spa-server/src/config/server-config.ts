@@ -16,6 +16,7 @@ import {
   parseIptablesChain,
 } from '../firewall/iptables-chain.ts';
 import { DEFAULT_FORWARD_CHAINS, type ForwardChains } from '../firewall/iptables-forwards.ts';
+import { DEFAULT_OUTPUT_CHAIN } from '../firewall/iptables-output.ts';
 import { type NftChain, parseNftChain } from '../firewall/nft-place.ts';
 import type { RosterConfig } from '../roster/load-roster.ts';
 import type { LogFormat } from '../system/log.ts';
@@ -61,6 +62,9 @@ export interface FirewallConfig {
   readonly iptables: IptablesChain;
   /** `IPT_FORWARD_ACCESS` and so on. */
   readonly iptablesForwards: ForwardChains;
+  readonly iptablesOutput: IptablesChain;
+  /** `ENABLE_IPT_OUTPUT`. */
+  readonly answers: boolean;
   readonly flushAtInit: boolean;
   readonly flushAtExit: boolean;
   /** What the kernel throws away of the packets to our UDP port; null: nothing (`SPA_PREFILTER N`). */
@@ -276,15 +280,13 @@ const KEYWORDS = {
   ENABLE_IPT_COMMENT_CHECK: ignored,
   ENABLE_RULE_PREPEND: ignored,
   ENABLE_DESTINATION_RULE: readBoolean,
-  ENABLE_IPT_OUTPUT: unsupported('doors in the OUTPUT chain'),
-  IPT_OUTPUT_ACCESS: ignored,
+  ENABLE_IPT_OUTPUT: readBoolean,
+  IPT_OUTPUT_ACCESS: iptablesChainOf(DEFAULT_OUTPUT_CHAIN),
   IPT_FORWARD_ACCESS: iptablesChainOf(DEFAULT_FORWARD_CHAINS.forward),
   IPT_DNAT_ACCESS: iptablesChainOf(DEFAULT_FORWARD_CHAINS.dnat),
   IPT_SNAT_ACCESS: iptablesChainOf(DEFAULT_FORWARD_CHAINS.snat),
   IPT_MASQUERADE_ACCESS: iptablesChainOf(DEFAULT_FORWARD_CHAINS.masquerade),
-  ENABLE_FIREWD_OUTPUT: unsupported('doors in the OUTPUT chain'),
   ENABLE_FIREWD_COMMENT_CHECK: ignored,
-  FIREWD_OUTPUT_ACCESS: ignored,
   FLUSH_IPFW_AT_INIT: ignored,
   FLUSH_IPFW_AT_EXIT: ignored,
   IPFW_START_RULE_NUM: ignored,
@@ -367,6 +369,8 @@ const ALIASES: Readonly<Record<string, keyof ServerSettings>> = {
   ENABLE_FIREWD_FORWARDING: 'ENABLE_IPT_FORWARDING',
   ENABLE_FIREWD_LOCAL_NAT: 'ENABLE_IPT_LOCAL_NAT',
   ENABLE_FIREWD_SNAT: 'ENABLE_IPT_SNAT',
+  ENABLE_FIREWD_OUTPUT: 'ENABLE_IPT_OUTPUT',
+  FIREWD_OUTPUT_ACCESS: 'IPT_OUTPUT_ACCESS',
   FIREWD_INPUT_ACCESS: 'IPT_INPUT_ACCESS',
   FIREWD_FORWARD_ACCESS: 'IPT_FORWARD_ACCESS',
   FIREWD_DNAT_ACCESS: 'IPT_DNAT_ACCESS',
@@ -440,6 +444,8 @@ function chooseFirewall(settings: ServerSettings): FirewallConfig {
     nftAttachForward: chooseNftAttachForward(settings),
     iptables: settings.IPT_INPUT_ACCESS?.value ?? DEFAULT_IPTABLES_CHAIN,
     iptablesForwards: chooseForwardChains(settings),
+    iptablesOutput: settings.IPT_OUTPUT_ACCESS?.value ?? DEFAULT_OUTPUT_CHAIN,
+    answers: settings.ENABLE_IPT_OUTPUT?.value ?? false,
     flushAtInit: settings.FLUSH_IPT_AT_INIT?.value ?? true,
     flushAtExit: settings.FLUSH_IPT_AT_EXIT?.value ?? true,
     preFilter: choosePreFilter(settings),
@@ -536,10 +542,6 @@ function mustBe(harmless: boolean, instead: string): ReadValue<null> {
     if (readBoolean(value, place) !== harmless) throw new ConfigError(place, instead);
     return null;
   };
-}
-
-function unsupported(what: string): ReadValue<null> {
-  return mustBe(false, `${what}: not supported yet; write N or remove the line`);
 }
 
 interface FirewallProgram {

@@ -79,6 +79,8 @@ export interface GatePolicy {
   readonly protectedPorts: readonly ProtoPort[];
   /** What of the packets to the UDP port among them is dropped; null: nothing. */
   readonly preFilter: PreFilter | null;
+  /** True: answers to connections that were let in are let out, where rules of ours can see to it (iptables). */
+  readonly answers?: boolean;
   /** True: doors may lead elsewhere ({@link Forward}), and there are rules for it. Without, no forward is open. */
   readonly forwards?: boolean;
 }

@@ -36,6 +36,7 @@ export async function firewallFromConfig(
         ipset: ipset === null ? null : [ipset],
         chain: config.iptables,
         forwardChains: config.iptablesForwards,
+        outputChain: config.iptablesOutput,
         now,
       });
     }

@@ -17,6 +17,7 @@ import {
   type ForwardChains,
   type IptablesForwards,
 } from './iptables-forwards.ts';
+import { createIptablesOutput, DEFAULT_OUTPUT_CHAIN, type IptablesOutput } from './iptables-output.ts';
 
 /** How to reach iptables, and where our rules go. */
 export interface IptablesOptions {
@@ -30,6 +31,8 @@ export interface IptablesOptions {
   readonly chain?: IptablesChain;
   /** fwknop's `IPT_FORWARD_ACCESS` and so on. */
   readonly forwardChains?: ForwardChains;
+  /** fwknop's `IPT_OUTPUT_ACCESS`. */
+  readonly outputChain?: IptablesChain;
   /** Milliseconds since epoch, of the same clock as the kernel's. */
   readonly now: () => number;
   /** Milliseconds of a clock that nobody sets. */
@@ -50,11 +53,16 @@ export function createIptables(options: IptablesOptions): Firewall {
   const forwards4 = createIptablesForwards({ ...options, chains, command: iptables, family: 4 });
   const forwards6 =
     ip6tables === null ? null : createIptablesForwards({ ...options, chains, command: ip6tables, family: 6 });
+  const output = { chain: options.outputChain ?? DEFAULT_OUTPUT_CHAIN, ...timeLimit(options) };
+  const output4 = createIptablesOutput({ ...output, command: iptables });
+  const output6 = ip6tables === null ? null : createIptablesOutput({ ...output, command: ip6tables });
   /** Why IPv6 does not work, or null if it does. */
   let ipv6Problem: string | null = ip6tables === null ? 'ip6tables is not installed' : null;
 
   const own = (): readonly IptablesFamily[] =>
     ipv6 === null || ipv6Problem !== null ? [ipv4] : [ipv4, ipv6];
+  const outputs = (): readonly IptablesOutput[] =>
+    output6 === null || ipv6Problem !== null ? [output4] : [output4, output6];
   const families = (): readonly (IptablesFamily | IptablesForwards)[] => [
     ...own(),
     forwards4,
@@ -73,11 +81,13 @@ export function createIptables(options: IptablesOptions): Firewall {
     const warnings = [
       ...(await ipv4.install(policy, some(isOf(4)))),
       ...(await forwards4.install(policy, some(leadsFrom(4)))),
+      ...(await output4.install(policy)),
     ];
     if (ipv6 === null) return [...warnings, noIpv6(ipv6Problem)];
     try {
       warnings.push(...(await ipv6.install(policy, some(isOf(6)))));
       warnings.push(...((await forwards6?.install(policy, some(leadsFrom(6)))) ?? []));
+      await output6?.install(policy);
       ipv6Problem = null;
     } catch (error) {
       if (!(error instanceof FirewallError)) throw error;
@@ -108,7 +118,8 @@ export function createIptables(options: IptablesOptions): Firewall {
       await ipv6?.adjust(checked.filter(isOf(6)));
       await forwards6?.adjust(checked.filter(leadsFrom(6)));
     },
-    isIntact: async () => (await Promise.all(families().map((family) => family.isIntact()))).every(Boolean),
+    isIntact: async () =>
+      (await Promise.all([...families(), ...outputs()].map((part) => part.isIntact()))).every(Boolean),
     counters: async () => sum((await Promise.all(own().map((family) => family.counters()))).flat()),
     mark: () => null,
     list: async () => (await Promise.all(families().map((family) => family.list()))).flat(),
@@ -117,8 +128,13 @@ export function createIptables(options: IptablesOptions): Firewall {
     },
     close: async ({ flush }) => {
       await Promise.all(families().map((family) => family.close(flush)));
+      for (const one of outputs()) await one.close(flush);
     },
   };
+}
+
+function timeLimit({ timeLimitMs }: IptablesOptions): { readonly timeLimitMs?: number } {
+  return timeLimitMs === undefined ? {} : { timeLimitMs };
 }
 
 function sum(counters: readonly FirewallCounter[]): readonly FirewallCounter[] {

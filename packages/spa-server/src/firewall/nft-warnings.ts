@@ -44,7 +44,10 @@ function missingFor(ruleset: Ruleset, wanted: string, { keyword, hook, otherwise
 /** What the operator should know about the host's other rules, one line each. */
 export function rulesetWarnings(ruleset: Ruleset, place: NftPlace, policy: GatePolicy): readonly string[] {
   const passing = [...policy.spaPorts, ...policy.protectedPorts];
-  const leading = policy.forwards === true ? forwardWarnings(ruleset, place) : [];
+  const leading = [
+    ...(policy.answers === true ? answerWarnings(ruleset) : []),
+    ...(policy.forwards === true ? forwardWarnings(ruleset, place) : []),
+  ];
   if (place.from === null) return [...obstacles(ruleset, [place], passing), ...leading];
   const from: NftChain = { ...place, chain: place.from };
   const name = formatNftChain(from);
@@ -62,6 +65,17 @@ export function rulesetWarnings(ruleset: Ruleset, place: NftPlace, policy: GateP
     ...leading,
   ];
   return found.filter((warning) => warning !== false);
+}
+
+/** Chains that will drop what this host answers: an accept of ours is not heard there. */
+function answerWarnings(ruleset: Ruleset): readonly string[] {
+  return ruleset.chains
+    .filter((chain) => chain.hook === 'output' && shutsByDefault(ruleset, chain))
+    .filter((chain) => !acceptsEstablished(ruleset, chain))
+    .map(
+      (chain) =>
+        `chain ${formatNftChain(chain)} drops this host's answers; put "ct state established accept" there: ENABLE_IPT_OUTPUT is for iptables`,
+    );
 }
 
 /** Chains that will drop what our translation leads to inner hosts, or its answers. */
