@@ -56,6 +56,9 @@ export const TO_FWKNOPD: Direction = {
   start: ({ bastion, scratch }, config) => startFwknopd(bastion, scratch, config),
 };
 
+/** fwknopd starts five processes for each door. */
+const PATIENCE = { limitMs: 60_000 };
+
 /** Port of a door that everybody may open, and of one that nobody asks for. */
 const [LAST_PORT, OTHER_PORT] = [19_999, 19_998];
 
@@ -103,6 +106,7 @@ async function runBatch(
   await until(
     'the last door opens',
     async () => !isSilent((await doorsOf(operator, [LAST_PORT])).get(LAST_PORT)),
+    PATIENCE,
   );
 
   const open = await openDoors(
@@ -135,7 +139,7 @@ async function openDoors(
     }
     return cases.every(({ name, expected }) => open.has(name) || expected !== 'open');
   };
-  await until('all doors open', look).catch(() => {});
+  await until('all doors open', look, PATIENCE).catch(() => {});
   return open;
 }
 
