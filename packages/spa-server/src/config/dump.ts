@@ -1,10 +1,12 @@
 import { formatProtoPorts, type IpNetwork, type OpeningKeys } from 'spa-core';
+import type { NatPolicy } from '../decision/nat.ts';
 import type { SignerTerms } from '../decision/signers.ts';
 import type { Stanza } from '../decision/stanza.ts';
 import { timeText } from '../roster/describe.ts';
 import type { LoadedRoster } from '../roster/load-roster.ts';
 import type { ReceptionConfig } from '../transport/reception-config.ts';
 import type { Configuration } from './load.ts';
+import { allowsNat } from './nat-config.ts';
 import { protectedPorts, type ServerConfig } from './server-config.ts';
 
 /** All settings that are in force, one `NAME: value` a line, then those of each stanza. Keys are not shown. */
@@ -103,9 +105,30 @@ function stanzaLines(stanza: Stanza): readonly Line[] {
     ['ACCESS_EXPIRE', stanza.expiresAtSeconds === null ? NOT_SET : timeText(stanza.expiresAtSeconds)],
     ...commandLines(stanza),
     ...cycleLines(stanza),
+    ...natLines(stanza.nat),
     ...stanza.keys.flatMap(keyLines),
     ...[...(stanza.signers ?? [])].map(signerLine),
     ...hmacLines(stanza.keys[0]?.hmac ?? null),
+  ];
+}
+
+/** Nothing of a stanza without NAT. */
+function natLines(nat: NatPolicy): readonly Line[] {
+  if (!allowsNat(nat)) return [];
+  const { forwarding, local, force, forwardAll, translates, sourceAs, targets, dns } = nat;
+  const reach = targets?.map(({ network: { address, prefixLength }, ports }) => {
+    const host = `${address}/${prefixLength}`;
+    return ports === null ? host : `[${host}]:${ports.join()}`;
+  });
+  return [
+    ['ENABLE_IPT_FORWARDING', yesNo(forwarding)],
+    ['ENABLE_IPT_LOCAL_NAT', yesNo(local)],
+    ['FORCE_NAT', force === null ? NOT_SET : `${force.address} ${force.port}`],
+    ['FORWARD_ALL', yesNo(forwardAll)],
+    ['DISABLE_DNAT', yesNo(!translates)],
+    ['(inner hosts see)', sourceAs ?? 'the client'],
+    ['NAT_TARGETS', reach?.join(', ') ?? NOT_SET],
+    ['ENABLE_NAT_DNS', yesNo(dns)],
   ];
 }
 
