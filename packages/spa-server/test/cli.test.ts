@@ -1,8 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { CommandResult } from 'spa-lab';
+import { type CommandResult, readDocTable } from 'spa-lab';
 import t from 'tap';
+import { ignoredKeywords } from '../src/config/keywords.ts';
+import { SERVER_KEYWORDS } from '../src/config/server-config.ts';
 import { ACCESS, BIN, KEY, makeSetting } from './cli-setting.ts';
 
 t.test('the help teaches: options, examples, exit codes', async (t) => {
@@ -46,6 +48,33 @@ t.test('a configuration can be checked and shown without starting anything', asy
   for (const line of lines) t.match(shown.stdout, `${line}\n`);
   t.notMatch(shown.stdout, KEY);
 });
+
+t.test('what is shown has all settings that have an effect, those of NAT too', async (t) => {
+  const access =
+    'FORCE_NAT 10.0.0.5 22\nFORCE_SNAT 10.0.0.1\nNAT_TARGETS 10.0.0.0/24:22, [2001:db8::/64]:22\n';
+  const config = 'ENABLE_IPT_FORWARDING Y\n';
+  const { command } = makeSetting(t, { access: `${ACCESS}${access}`, config });
+  const { status, stdout } = run(command('-D'));
+  t.equal(status, 0);
+  const [file = '', stanza = ''] = stdout.split(/^(?=SOURCE)/m);
+  for (const line of [
+    'FORCE_NAT: 10.0.0.5 22',
+    '(inner hosts see): 10.0.0.1',
+    'NAT_TARGETS: 10.0.0.0/24:22, [2001:db8::/64]:22',
+  ])
+    t.ok(stanza.includes(`\n${line}\n`), line);
+  t.match(file, '\nENABLE_IPT_FORWARDING: Y\n');
+  t.match(file, '\nIPT_DNAT_ACCESS: DNAT, nat, PREROUTING, 1, FWKNOP_PREROUTING, 1\n');
+  const shown = new Set(Array.from(file.matchAll(/^(\w+): /gm), ([, name]) => name));
+  const without = ignoredKeywords(SERVER_KEYWORDS);
+  for (const { name, verdict } of readDocTable('fwknopd.conf')) {
+    const isShown = shown.has(name.replace('FIREWD', 'IPT'));
+    t.equal(isShown, verdict !== 'refused' && !without.has(name) && !NOT_SHOWN.test(name), name);
+  }
+});
+
+/** Paths that others begin with, switches that can only be on, and what a roster has to have beside it. */
+const NOT_SHOWN = /^(FWKNOP_CONF_DIR|ENABLE_SPA_PACKET_AGING|ENABLE_DIGEST_PERSISTENCE|SPA_ROSTER_.*)$/;
 
 t.test(
   'keys are made for the two files of a host that has none, and are nobody else can read them',

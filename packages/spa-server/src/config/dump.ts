@@ -2,6 +2,8 @@ import { formatProtoPorts, type IpNetwork, type OpeningKeys } from 'spa-core';
 import type { NatPolicy } from '../decision/nat.ts';
 import type { SignerTerms } from '../decision/signers.ts';
 import type { Stanza } from '../decision/stanza.ts';
+import type { IptablesChain } from '../firewall/iptables-chain.ts';
+import type { NftChain } from '../firewall/nft-place.ts';
 import { timeText } from '../roster/describe.ts';
 import type { LoadedRoster } from '../roster/load-roster.ts';
 import type { ReceptionConfig } from '../transport/reception-config.ts';
@@ -20,23 +22,23 @@ type Line = readonly [name: string, value: string | number];
 
 function configLines(config: ServerConfig, stanzas: readonly Stanza[]): readonly Line[] {
   const { firewall, gnupg, syslog } = config;
-  const attach = firewall.nftAttach;
   return [
     ...receptionLines(config.reception),
     ['MAX_SPA_PACKET_AGE', config.maxPacketAgeSeconds],
     ['FIREWALL', firewall.kind],
     ['FIREWALL_EXE', firewall.program ?? NOT_SET],
-    ['NFT_MODE', attach === null ? 'own' : 'attach'],
-    ['NFT_ATTACH_CHAIN', attach === null ? NOT_SET : `${attach.family} ${attach.table} ${attach.chain}`],
+    ['NFT_MODE', firewall.nftAttach === null ? 'own' : 'attach'],
+    ['NFT_ATTACH_CHAIN', formatNftChain(firewall.nftAttach)],
+    ['NFT_ATTACH_FORWARD_CHAIN', formatNftChain(firewall.nftAttachForward)],
     ['PROTECT_PORTS', formatProtoPorts(protectedPorts(config, stanzas))],
     ['SPA_PREFILTER', yesNo(firewall.preFilter !== null)],
     ['SPA_RATE_PER_SOURCE', firewall.preFilter?.ratePerSource ?? 0],
-    [
-      'IPT_INPUT_ACCESS',
-      `ACCEPT, filter, ${firewall.iptables.from}, ${firewall.iptables.position}, ${firewall.iptables.chain}, 1`,
-    ],
     ['FLUSH_IPT_AT_INIT', yesNo(firewall.flushAtInit)],
     ['FLUSH_IPT_AT_EXIT', yesNo(firewall.flushAtExit)],
+    ['ENABLE_DESTINATION_RULE', yesNo(config.doorsAtDestination)],
+    ['ENABLE_IPT_OUTPUT', yesNo(firewall.answers)],
+    ...natLines(config),
+    ...chainLines(config),
     ['ACCESS_FILE', config.accessFile],
     ['ACCESS_FOLDER', config.accessFolder ?? NOT_SET],
     ['FWKNOP_PID_FILE', config.pidFile],
@@ -51,6 +53,29 @@ function configLines(config: ServerConfig, stanzas: readonly Stanza[]): readonly
     ['SYSLOG_FACILITY', `LOG_${syslog.facility.toUpperCase()}`],
     ['LOG_FORMAT', config.logFormat],
     ['VERBOSE', config.verbosity],
+  ];
+}
+
+function natLines({ nat }: ServerConfig): readonly Line[] {
+  return [
+    ['ENABLE_IPT_FORWARDING', yesNo(nat.ENABLE_IPT_FORWARDING?.value === true)],
+    ['ENABLE_IPT_LOCAL_NAT', yesNo(nat.ENABLE_IPT_LOCAL_NAT?.value === true)],
+    ['ENABLE_IPT_SNAT', yesNo(nat.ENABLE_IPT_SNAT?.value === true)],
+    ['SNAT_TRANSLATE_IP', nat.SNAT_TRANSLATE_IP?.value ?? NOT_SET],
+    ['ENABLE_NAT_DNS', yesNo(nat.ENABLE_NAT_DNS?.value !== false)],
+    ['NAT_TARGETS', formatTargets(nat.NAT_TARGETS?.value ?? null)],
+  ];
+}
+
+function chainLines({ firewall }: ServerConfig): readonly Line[] {
+  const { forward, dnat, snat, masquerade } = firewall.iptablesForwards;
+  return [
+    ['IPT_INPUT_ACCESS', formatChain(firewall.iptables)],
+    ['IPT_OUTPUT_ACCESS', formatChain(firewall.iptablesOutput)],
+    ['IPT_FORWARD_ACCESS', formatChain(forward)],
+    ['IPT_DNAT_ACCESS', formatChain(dnat)],
+    ['IPT_SNAT_ACCESS', formatChain(snat)],
+    ['IPT_MASQUERADE_ACCESS', formatChain(masquerade)],
   ];
 }
 
@@ -103,37 +128,30 @@ function stanzaLines(stanza: Stanza): readonly Line[] {
     ['REQUIRE_SOURCE_ADDRESS', yesNo(stanza.requireSourceAddress)],
     ['REQUIRE_USERNAME', stanza.requireUsername ?? NOT_SET],
     ['ACCESS_EXPIRE', stanza.expiresAtSeconds === null ? NOT_SET : timeText(stanza.expiresAtSeconds)],
+    ...stanzaNatLines(stanza),
     ...commandLines(stanza),
     ...cycleLines(stanza),
-    ...natLines(stanza.nat),
     ...stanza.keys.flatMap(keyLines),
     ...[...(stanza.signers ?? [])].map(signerLine),
     ...hmacLines(stanza.keys[0]?.hmac ?? null),
   ];
 }
 
-/** Nothing of a stanza without NAT. */
-function natLines(nat: NatPolicy): readonly Line[] {
-  if (!allowsNat(nat)) return [];
-  const { forwarding, local, force, forwardAll, translates, sourceAs, targets, dns } = nat;
-  const reach = targets?.map(({ network: { address, prefixLength }, ports }) => {
-    const host = `${address}/${prefixLength}`;
-    return ports === null ? host : `[${host}]:${ports.join()}`;
-  });
-  return [
-    ['ENABLE_IPT_FORWARDING', yesNo(forwarding)],
-    ['ENABLE_IPT_LOCAL_NAT', yesNo(local)],
-    ['FORCE_NAT', force === null ? NOT_SET : `${force.address} ${force.port}`],
-    ['FORWARD_ALL', yesNo(forwardAll)],
-    ['DISABLE_DNAT', yesNo(!translates)],
-    ['(inner hosts see)', sourceAs ?? 'the client'],
-    ['NAT_TARGETS', reach?.join(', ') ?? NOT_SET],
-    ['ENABLE_NAT_DNS', yesNo(dns)],
-  ];
-}
-
 const NOT_SET = '<not set>';
 const SECRET = '<see access.conf>';
+
+/** Nothing where fwknopd.conf allows no NAT. */
+function stanzaNatLines({ nat }: Stanza): readonly Line[] {
+  if (!allowsNat(nat)) return [];
+  const { force, sourceAs } = nat;
+  return [
+    ['FORCE_NAT', force === null ? NOT_SET : `${force.address} ${force.port}`],
+    ['FORWARD_ALL', yesNo(nat.forwardAll)],
+    ['DISABLE_DNAT', yesNo(!nat.translates)],
+    ['(inner hosts see)', sourceAs ?? 'the client'],
+    ['NAT_TARGETS', formatTargets(nat.targets)],
+  ];
+}
 
 function commandLines({ commands }: Stanza): readonly Line[] {
   if (commands === null) return [['ENABLE_CMD_EXEC', 'N']];
@@ -201,8 +219,29 @@ function hmacLines(hmac: OpeningKeys['hmac']): readonly Line[] {
 }
 
 function formatNetworks(networks: 'any' | readonly IpNetwork[]): string {
-  if (networks === 'any') return 'ANY';
-  return networks.map(({ address, prefixLength }) => `${address}/${prefixLength}`).join(', ');
+  return networks === 'any' ? 'ANY' : networks.map(formatNetwork).join(', ');
+}
+
+function formatNetwork({ address, prefixLength }: IpNetwork): string {
+  return `${address}/${prefixLength}`;
+}
+
+function formatTargets(targets: NatPolicy['targets']): string {
+  if (targets === null) return NOT_SET;
+  const formatOne = (network: string, port: number): string =>
+    network.includes(':') ? `[${network}]:${port}` : `${network}:${port}`;
+  return targets
+    .map(({ network, ports }) => [formatNetwork(network), ports] as const)
+    .flatMap(([network, ports]) => ports?.map((port) => formatOne(network, port)) ?? [network])
+    .join(', ');
+}
+
+function formatChain({ target, table, from, position, chain }: IptablesChain): string {
+  return `${target}, ${table}, ${from}, ${position}, ${chain}, 1`;
+}
+
+function formatNftChain(chain: NftChain | null): string {
+  return chain === null ? NOT_SET : `${chain.family} ${chain.table} ${chain.chain}`;
 }
 
 function yesNo(value: boolean): string {
