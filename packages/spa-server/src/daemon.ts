@@ -1,54 +1,43 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { isDeepStrictEqual } from 'node:util';
-import { type IpAddress, ipFamily } from 'spa-core';
+import { type IpAddress, ipFamily, type Packet } from 'spa-core';
+import { type Basis, createAdmission, reportDropped } from './admission.ts';
 import { Commands, originOf } from './commands/commands.ts';
-import { type CycleJournal, NO_JOURNAL, openCycleJournal } from './commands/cycle-journal.ts';
+import { NO_JOURNAL } from './commands/cycle-journal.ts';
 import { JournalError } from './commands/cycles.ts';
 import { allowsNat } from './config/nat-config.ts';
+import { needsRestart } from './config/needs-restart.ts';
 import { protectedPorts, type ServerConfig } from './config/server-config.ts';
 import { type Answerer, answerControl, kernelCounters } from './control/answer.ts';
 import type { ControlAnswer, ControlRequest, CountersAnswer } from './control/protocol.ts';
 import { type ControlSocket, controlPath, listenControl } from './control/socket.ts';
-import { type Candidate, createGate, type Gate, type Glimpse, type Ignored } from './decision/gate.ts';
+import { type DaemonPorts, openConfiguredPorts, reachFloor } from './daemon-ports.ts';
+import { type Candidate, createGate, type Gate } from './decision/gate.ts';
 import { firstStanzaOf } from './decision/openers.ts';
 import { createRecentPackets } from './decision/recent-packets.ts';
 import { mayComeIn, signersOf } from './decision/signers.ts';
 import type { Stanza } from './decision/stanza.ts';
 import type { Authentic, Datagram, GrantTerms, Verdict } from './decision/verdict.ts';
+import { createDropTeller } from './dropped-by-kernel.ts';
 import { UnavailableError } from './failure.ts';
-import {
-  type Firewall,
-  type FirewallCounter,
-  FirewallError,
-  type GatePolicy,
-  type Grant,
-} from './firewall/firewall.ts';
+import { FirewallError, type GatePolicy, type Grant } from './firewall/firewall.ts';
 import type { Forward } from './firewall/forward.ts';
-import { firewallFromConfig } from './firewall/from-config.ts';
-import { createMemoryFirewall } from './firewall/memory.ts';
 import type { Doorkeeper, Holder } from './grants/doorkeeper.ts';
 import { createDoorkeeper } from './grants/from-folder.ts';
 import { createInnerHosts, UnknownHostError } from './grants/inner-host.ts';
-import { formerPackets, isAmong } from './replay/digest-cache.ts';
-import { replayFromConfig, volatileReplayFolder } from './replay/from-config.ts';
-import { createMemoryReplayStore } from './replay/memory.ts';
-import { ReplayError, type ReplayStore } from './replay/replay-store.ts';
-import { MARK_AHEAD_SECONDS } from './replay/two-stores.ts';
-import { type Counter, createReport, type Report } from './report.ts';
+import { isAmong } from './replay/digest-cache.ts';
+import { type Claim, ReplayError } from './replay/replay-store.ts';
+import { type Counter, createReport, type Report, type Sender } from './report.ts';
 import { describeRoster } from './roster/describe.ts';
 import type { LoadedRoster } from './roster/load-roster.ts';
 import { forwardingWarning } from './system/ip-forwarding.ts';
 import type { Log } from './system/log.ts';
 import { openReception, type Reception } from './transport/reception.ts';
 import { spaPorts } from './transport/reception-config.ts';
-import { createTurnstile, type DropReason, type Turnstile, type Work } from './transport/turnstile.ts';
+import { createTurnstile, type Turnstile } from './transport/turnstile.ts';
 
 /** Messages that wait for the store or the firewall. More are dropped, so that a flood costs bounded memory. */
 const MAX_IN_FLIGHT = 1024;
 /** Packets that were opened once and are known if they come again. */
 const RECENT_PACKETS = 1024;
-/** Keys that are tried for a packet at once, a few microseconds each; for more of them it has to queue. */
-const MAX_EFFORT = 16;
 /** How often old messages are forgotten and ignored packets summed up. */
 const HOUSEKEEPING_MS = 30_000;
 /** How often it is made sure that the firewall's rules stand. */
@@ -67,18 +56,6 @@ export interface DaemonParts {
   readonly dryRun: boolean;
   /** Ends by itself after so many packets; null: never. */
   readonly packetLimit: number | null;
-}
-
-/** What a daemon opens doors with, and what it remembers messages in. It closes both when it ends. */
-export interface DaemonPorts {
-  readonly firewall: Firewall;
-  readonly replay: ReplayStore;
-  /** Digests of packets that fwknopd took before us, see {@link formerPackets}. Left out: there are none. */
-  readonly former?: ReadonlySet<string>;
-  /** Where close commands are kept for the next daemon. Left out: nowhere. */
-  readonly journal?: CycleJournal;
-  /** Where grants are kept for the next daemon, and where this one is asked (`--revoke`). Left out: nowhere. */
-  readonly runFolder?: string;
 }
 
 /** What a daemon goes by. */
@@ -125,7 +102,7 @@ export async function startDaemon(
     await daemon.close().catch(() => {});
     throw error;
   }
-  await reach(ports.replay.floorSeconds, parts);
+  await reachFloor(ports.replay.floorSeconds, parts);
   reception.begin({
     receive: (datagram) => daemon.receive(datagram),
     ignored: (source, { code, detail }) => report.ignored(source, null, code, detail),
@@ -149,11 +126,7 @@ interface Ports extends DaemonPorts {
   readonly turnstile: Turnstile;
 }
 
-/** By what a packet is judged, however long it waits: the configuration, and the revocations that are older than it. */
-interface Basis {
-  readonly gate: Gate;
-  readonly epoch: Doorkeeper['epoch'];
-}
+type GrantVerdict = Extract<Verdict, { readonly kind: 'grant' }>;
 
 class RunningDaemon implements Daemon {
   readonly closed: Promise<void>;
@@ -174,8 +147,8 @@ class RunningDaemon implements Daemon {
   #gate: Gate;
   #recent = createRecentPackets(RECENT_PACKETS);
   readonly #innerHosts = createInnerHosts();
-  /** What the kernel had dropped when it was last asked. */
-  readonly #dropsSeen = new Map<string, number>();
+  readonly #tellDrops: () => Promise<void>;
+  readonly #admit: (datagram: Datagram) => void;
   #packets = 0;
   #closing: Promise<void> | null = null;
   #settleClosed: (outcome: Promise<void>) => void = () => {};
@@ -187,6 +160,7 @@ class RunningDaemon implements Daemon {
     this.#stanzas = parts.stanzas;
     this.#roster = parts.roster;
     this.#gate = createGate(parts.stanzas);
+    this.#tellDrops = createDropTeller(ports.reception, ports.firewall, ports.report);
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
@@ -199,6 +173,13 @@ class RunningDaemon implements Daemon {
       log: parts.log,
       config: () => this.#config.commands,
       dryRun: parts.dryRun,
+    });
+    this.#admit = createAdmission({
+      turnstile: ports.turnstile,
+      report: ports.report,
+      basis: () => ({ gate: this.#gate, epoch: this.#keeper.epoch }),
+      isRepeated: (candidate) => this.#isRepeated(candidate),
+      handle: (candidate, basis, proved) => this.#handleNow(candidate, basis, proved),
     });
     this.#housekeeping = setInterval(() => void this.#begin(this.#keepHouse()), HOUSEKEEPING_MS).unref();
     this.#watch = setInterval(() => void this.#begin(this.#keeper.look()), WATCH_MS).unref();
@@ -231,42 +212,54 @@ class RunningDaemon implements Daemon {
     epoch: number,
     proved: () => void,
   ): Promise<void> {
-    const { packet, source } = candidate;
-    const { replay, report, former = NONE } = this.#ports;
+    const { report } = this.#ports;
     const verdict = await deciding;
     if (verdict.kind === 'ignore') {
-      return report.ignored(source, firstStanzaOf(candidate.openers), verdict.code, verdict.detail);
+      return report.ignored(candidate.source, firstStanzaOf(candidate.openers), verdict.code, verdict.detail);
     }
     const { opened } = verdict;
     if (verdict.kind === 'outdated') {
-      if (verdict.differenceSeconds > 0) this.#recent.add(packet, opened, 'outdated');
+      if (verdict.differenceSeconds > 0) this.#recent.add(candidate.packet, opened, 'outdated');
       return report.outdated(candidate, opened, verdict.differenceSeconds);
     }
     try {
-      const message = { id: opened.id, timestampSeconds: opened.message.timestampSeconds };
-      const claim = isAmong(former, packet) ? 'replayed' : await replay.claim(message);
-      this.#recent.add(packet, opened, claim === 'claimed' ? 'replayed' : claim);
+      const claim = await this.#claim(candidate.packet, opened);
       if (claim !== 'claimed') return report.notClaimed(candidate, opened, claim);
       proved();
       if (verdict.kind === 'deny') {
         const stanza = this.#stanzas[opened.stanzaNumber - 1];
         return report.denied(candidate, opened, verdict.reason, stanza?.requireUsername ?? null);
       }
-      if (verdict.kind !== 'grant' && this.#keeper.isRevokedSince(epoch, originOf(candidate, verdict))) {
+      if (verdict.kind === 'grant') return await this.#open(candidate, verdict, epoch);
+      if (this.#keeper.isRevokedSince(epoch, originOf(candidate, verdict))) {
         return report.revoked(candidate, opened);
       }
       if (verdict.kind === 'run') return this.#commands.run(candidate, verdict);
-      if (verdict.kind === 'cycle') return await this.#commands.cycle(candidate, verdict);
-      const grant = await this.#grantOf(verdict.grant);
-      if (grant === 'nat-target') return report.denied(candidate, opened, grant, null);
-      const granted = await this.#keeper.grant(grant, holderOf(opened), epoch);
-      if (granted === null) return report.revoked(candidate, opened);
-      const { destination } = verdict.grant;
-      return report.granted(candidate, opened, { ...grant, destination }, granted.expiresAt);
+      return await this.#commands.cycle(candidate, verdict);
     } catch (error) {
       if (!isSystemsFault(error)) throw error;
       return report.failed(candidate, opened, error);
     }
+  }
+
+  /** Looks and remembers in one step. What fwknopd took before us counts as remembered. @throws ReplayError */
+  async #claim(packet: Packet, opened: Authentic): Promise<Claim> {
+    const { replay, former = NONE } = this.#ports;
+    const { id, message } = opened;
+    const { timestampSeconds } = message;
+    const claim = isAmong(former, packet) ? 'replayed' : await replay.claim({ id, timestampSeconds });
+    this.#recent.add(packet, opened, claim === 'claimed' ? 'replayed' : claim);
+    return claim;
+  }
+
+  /** Opens the doors of a grant, once it is known which hosts they lead to. @throws FirewallError, UnknownHostError */
+  async #open(from: Sender, { grant: terms, opened }: GrantVerdict, epoch: number): Promise<void> {
+    const { report } = this.#ports;
+    const grant = await this.#grantOf(terms);
+    if (grant === 'nat-target') return report.denied(from, opened, grant, null);
+    const granted = await this.#keeper.grant(grant, holderOf(opened), epoch);
+    if (granted === null) return report.revoked(from, opened);
+    return report.granted(from, opened, { ...grant, destination: terms.destination }, granted.expiresAt);
   }
 
   /** The grant with the addresses of the hosts that it leads to; `nat-target`: it must not lead there. */
@@ -278,14 +271,9 @@ class RunningDaemon implements Daemon {
     return forward === 'nat-target' ? forward : { ...grant, ports: grant.ports.slice(0, 1), forward };
   }
 
-  /** Junk ends here, without a promise: length, alphabet, HMAC. The rest is handled at once, or queues for it. */
   receive(datagram: Datagram): void {
     if (this.#closing !== null) return;
-    const glimpse = this.#gate.glance(datagram);
-    const basis = { gate: this.#gate, epoch: this.#keeper.epoch };
-    if (glimpse.kind === 'ignore') this.#ignore(datagram.source, null, glimpse);
-    else if (glimpse.effort > MAX_EFFORT) this.#queueToScreen(glimpse, basis);
-    else this.#admit(glimpse, basis, () => {});
+    this.#admit(datagram);
     this.#packets += 1;
     if (this.#packets === this.#parts.packetLimit) void this.close();
   }
@@ -316,61 +304,11 @@ class RunningDaemon implements Daemon {
     this.#settleClosed(this.#closing);
   }
 
-  #ignore(source: IpAddress, stanza: number | null, { code, detail }: Ignored): void {
-    this.#ports.report.ignored(source, stanza, code, detail);
-  }
-
-  #drop(source: IpAddress, reason: DropReason): void {
-    this.#ports.report.ignored(source, null, reason, DROPS[reason]);
-  }
-
-  #queueToScreen(glimpse: Glimpse, basis: Basis): void {
-    const { source } = glimpse;
-    const work: Work = {
-      source,
-      lane: 2,
-      run: async () => this.#admit(glimpse, basis, () => this.#ports.turnstile.proved(work)),
-      dropped: (reason) => this.#drop(source, reason),
-    };
-    this.#ports.turnstile.offer(work);
-  }
-
-  /** `proved` is called for a message that nobody had before. */
-  #admit(glimpse: Glimpse, basis: Basis, proved: () => void): void {
-    const candidate = basis.gate.screen(glimpse);
-    if (candidate.kind === 'ignore') {
-      this.#ignore(glimpse.source, firstStanzaOf(glimpse.rings), candidate);
-      return;
-    }
-    if (this.#isRepeated(candidate)) return;
-    if (candidate.work === 'shared-key') void this.#handleNow(candidate, basis, proved);
-    else this.#queueToOpen(candidate, basis, proved);
-  }
-
-  #queueToOpen(candidate: Candidate, basis: Basis, proved: () => void): void {
-    const { source, work: kind, isVouched } = candidate;
-    const work: Work = {
-      source,
-      lane: isVouched ? 0 : kind === 'usual' ? 1 : 2,
-      run: async () => {
-        const handled = this.#handleNow(candidate, basis, () => {
-          this.#ports.turnstile.proved(work);
-          proved();
-        });
-        // Others are not kept waiting for who keeps a key; he is asked a few things at a time.
-        if (kind !== 'kept') await handled;
-      },
-      dropped: (reason) => this.#drop(source, reason),
-    };
-    this.#ports.turnstile.offer(work);
-  }
-
   /** Resolves when it is decided; claiming and granting go on. */
   async #handleNow(candidate: Candidate, { gate, epoch }: Basis, proved: () => void): Promise<void> {
     if (this.#isRepeated(candidate)) return;
     if (this.#inFlight.size >= MAX_IN_FLIGHT) {
-      this.#drop(candidate.source, 'overload');
-      return;
+      return reportDropped(this.#ports.report, candidate.source, 'overload');
     }
     const clock = { nowSeconds: nowSeconds(), maxAgeSeconds: maxAgeOf(this.#config) };
     const deciding = gate.decide(candidate, clock);
@@ -500,27 +438,9 @@ class RunningDaemon implements Daemon {
     ];
   }
 
-  /** Tells the report what the kernel has dropped since it was last asked. */
-  async #countKernelDrops(): Promise<void> {
-    const { reception, firewall, report } = this.#ports;
-    const seen = this.#dropsSeen;
-    const tell = (reason: 'receive-buffer' | FirewallCounter['reason'], packets: number): void => {
-      report.lost(reason, packets - (seen.get(reason) ?? 0));
-      seen.set(reason, packets);
-    };
-    const lost = reception.lost();
-    if (lost !== null) tell('receive-buffer', lost);
-    try {
-      for (const { reason, packets } of await firewall.counters()) tell(reason, packets);
-    } catch (error) {
-      // Whoever opens a door, or looks whether the rules stand, says what is wrong.
-      if (!(error instanceof FirewallError)) throw error;
-    }
-  }
-
   async #keepHouse(): Promise<void> {
     const { report, replay } = this.#ports;
-    await this.#countKernelDrops();
+    await this.#tellDrops();
     report.summarize();
     try {
       await replay.raiseFloor(nowSeconds() - maxAgeOf(this.#config));
@@ -535,7 +455,7 @@ class RunningDaemon implements Daemon {
     clearInterval(this.#housekeeping);
     clearInterval(this.#watch);
     await this.#control?.close();
-    await this.#countKernelDrops();
+    await this.#tellDrops();
     await reception.close();
     await turnstile.close();
     await Promise.allSettled(this.#inFlight);
@@ -586,73 +506,9 @@ function oldestTime({ message, signedAtSeconds }: Authentic): number {
   return Math.min(message.timestampSeconds, signedAtSeconds ?? message.timestampSeconds);
 }
 
-const DROPS: Readonly<Record<DropReason, string>> = {
-  budget: 'its source has sent too many that did not open',
-  overload: 'too many packets at once',
-};
-
 /** A capture may be of any age: whoever has it read wants to know what is in it. */
 function maxAgeOf({ reception, maxPacketAgeSeconds }: ServerConfig): number {
   return reception.datagrams.kind === 'file' ? Number.POSITIVE_INFINITY : maxPacketAgeSeconds;
-}
-
-/** What cannot change while the daemon runs. */
-function needsRestart(before: ServerConfig, after: ServerConfig): readonly string[] {
-  const keywords: Readonly<Record<string, (config: ServerConfig) => unknown>> = {
-    UDPSERV_PORT: ({ reception: { datagrams } }) => datagrams.kind === 'socket' && datagrams.port,
-    PCAP_INTF: ({ reception: { datagrams } }) => datagrams.kind === 'capture' && datagrams.interface.value,
-    EXIT_AT_INTF_DOWN: ({ reception: { datagrams } }) => datagrams.kind === 'capture' && datagrams.whenDown,
-    PCAP_FILTER: ({ reception: { datagrams } }) => datagrams.kind === 'capture' && datagrams.filter.value,
-    LISTEN_ADDRESS: (config) => config.reception.listenAddress,
-    TCPSERV_PORT: (config) => config.reception.tcpPort,
-    ENABLE_SPA_OVER_HTTP: (config) => config.reception.http,
-    FWKNOP_RUN_DIR: (config) => config.runFolder,
-    REPLAY_STORE: (config) => config.replayStore,
-    'the firewall': (config) => config.firewall,
-  };
-  return Object.entries(keywords)
-    .filter(([, read]) => !isDeepStrictEqual(read(before), read(after)))
-    .map(([keyword]) => keyword);
-}
-
-async function openConfiguredPorts({ config, dryRun, log }: DaemonParts): Promise<DaemonPorts> {
-  if (dryRun) {
-    return {
-      firewall: createMemoryFirewall({ now: Date.now }),
-      replay: createMemoryReplayStore({ floorSeconds: 0 }),
-    };
-  }
-  // A firewall holds nothing open before it is first used, so it is chosen first.
-  const firewall = await firewallFromConfig(config.firewall, (line) => log.warning(line));
-  // What is in a capture may be older than all that the store remembers.
-  if (config.reception.datagrams.kind === 'file') {
-    return { firewall, replay: createMemoryReplayStore({ floorSeconds: 0 }) };
-  }
-  return {
-    firewall,
-    replay: await replayFromConfig(config, nowSeconds, (line) => log.warning(line)),
-    former: formerPackets(config, nowSeconds(), log),
-    runFolder: config.runFolder,
-    journal: openCycleJournal(`${config.replayStore}-closes`),
-  };
-}
-
-/** A new store takes no message of the second it was made in: who is told "ready" may knock at once. */
-async function reach(floorSeconds: number, { config, log }: DaemonParts): Promise<void> {
-  const milliseconds = floorSeconds * 1000 - Date.now();
-  if (milliseconds <= 0) return;
-  if (milliseconds <= 1000) return sleep(milliseconds);
-  const floor = new Date(floorSeconds * 1000).toISOString();
-  if (milliseconds <= Math.max(config.maxPacketAgeSeconds, MARK_AHEAD_SECONDS) * 1000) {
-    log.warning(
-      `no packet made before ${floor} is accepted: this host has just crashed, or what it remembered was lost`,
-    );
-    return;
-  }
-  const folders = [config.replayStore, volatileReplayFolder(config)].filter((folder) => folder !== null);
-  log.warning(
-    `no packet made before ${floor} is accepted: this host's clock was ahead; if it is right now, stop the daemon, remove ${folders.join(' and ')} and start it again`,
-  );
 }
 
 function nowSeconds(): number {

@@ -1,7 +1,8 @@
 export type { Statement } from './config/keywords.ts';
 export { type ConfigSource, type Configuration, loadConfiguration } from './config/load.ts';
 export type { FirewallConfig, ServerConfig, SyslogTarget } from './config/server-config.ts';
-export { type Configured, type Daemon, type DaemonParts, type DaemonPorts, startDaemon } from './daemon.ts';
+export { type Configured, type Daemon, type DaemonParts, startDaemon } from './daemon.ts';
+export type { DaemonPorts } from './daemon-ports.ts';
 export type { Clock } from './decision/authorize.ts';
 export { decide } from './decision/decide.ts';
 export type { SignerTerms } from './decision/signers.ts';
