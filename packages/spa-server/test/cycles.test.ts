@@ -1,4 +1,15 @@
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from 'spa-lab';
@@ -101,6 +112,19 @@ t.test('a close that could not run is kept, and one whose open did not run is no
   t.same(rig.files(), []);
 });
 
+t.test('of what was opened three times, what could not be closed is closed later', async (t) => {
+  const rig = makeRig(t);
+  const cycles = await rig.start();
+  for (let opened = 0; opened < 3; opened++) await cycles.begin(round('a', 600));
+  rig.endings.set('close a', [OK, HUNG, OK]);
+  await cycles.revoke({ by: 'all' });
+  await until('one hangs', () => rig.told.some((line) => line === 'close a: tried again in 60 s'));
+  t.equal(rig.files().length, 1);
+  await cycles.close({ runPending: true });
+  t.equal(rig.ran.filter((line) => line === 'close a').length, 4, 'three that closed, and one that hung');
+  t.same(rig.files(), []);
+});
+
 t.test('an open that hangs keeps nobody else waiting, and only so many run', async (t) => {
   const rig = makeRig(t);
   const cycles = await rig.start();
@@ -169,10 +193,15 @@ t.test('the journal is run as root, and so nobody else can have written it', asy
   writeFileSync(join(rig.folder, 'other.json'), JSON.stringify(close));
   writeFileSync(join(rig.folder, 'empty.json'), '{}', { mode: 0o600 });
   chmodSync(path, 0o666);
-  const damaged = ['ab12.json', 'empty.json', 'other.json'].map((name) => join(rig.folder, name));
+  mkdirSync(join(rig.folder, 'folder'));
+  symlinkSync('/dev/zero', join(rig.folder, 'link.json'));
+  execFileSync('mkfifo', [join(rig.folder, 'pipe.json')]);
+  const damaged = ['ab12.json', 'empty.json', 'folder', 'link.json', 'other.json', 'pipe.json'].map((name) =>
+    join(rig.folder, name),
+  );
   t.same(await journal.read(), { pending: [], damaged });
   await rig.start();
-  t.equal(rig.told.length, 3);
+  t.equal(rig.told.length, damaged.length, 'the daemon starts, whatever lies there');
   await journal.remove('ab12');
   t.notOk(existsSync(path));
 });

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type IpAddress, parseIpAddress } from 'spa-core';
@@ -96,16 +97,25 @@ async function listFolder(folder: string): Promise<readonly string[]> {
   }
 }
 
-/** The text of a file that nobody else can have written; otherwise nothing. */
+/**
+ * The text of a file that nobody else can have written; otherwise nothing: whatever else lies in the folder, the daemon starts.
+ * A symbolic link is not followed, and a pipe that nobody writes to is not waited for.
+ */
 async function readOwn(path: string): Promise<string> {
-  const file = await open(path, 'r');
+  const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(() => null);
+  if (file === null) return '';
   try {
-    const { uid, mode } = await file.stat();
-    return uid === process.getuid?.() && (mode & 0o022) === 0 ? await file.readFile('utf8') : '';
+    const stats = await file.stat();
+    const isOwn = stats.uid === process.getuid?.() && (stats.mode & 0o022) === 0;
+    return isOwn && stats.isFile() && stats.size <= MAX_BYTES ? await file.readFile('utf8') : '';
   } finally {
     await file.close();
   }
 }
+
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+/** No command line is longer. */
+const MAX_BYTES = 1 << 20;
 
 /** The name of a file is in its folder. */
 async function syncFolder(folder: string): Promise<void> {

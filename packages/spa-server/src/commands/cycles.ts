@@ -250,10 +250,11 @@ export class Cycles {
       const ending = await run(close.words);
       const isDone = ending.kind === 'ended' && ending.status === 0;
       // After the first time there may be nothing left to close.
-      if (isDone || runs === 1) news.ended(close.origin, close.words, ending);
-      if (ending.kind !== 'ended' && runs === 1) {
+      if (isDone || runs === 1 || ending.kind !== 'ended') news.ended(close.origin, close.words, ending);
+      if (ending.kind !== 'ended') {
         news.trouble(`${close.words.join(' ')}: tried again in ${RETRY_MS / 1000} s`);
-        this.#pending.set(id, { ...close, dueAtSteady: now() + RETRY_MS });
+        const opens = close.opens - runs + 1;
+        this.#pending.set(id, { ...close, opens, dueAtSteady: now() + RETRY_MS });
         return;
       }
       if (!isDone) break;
