@@ -4,7 +4,7 @@ import {
   fstatSync,
   fsyncSync,
   openSync,
-  readFileSync,
+  readSync,
   realpathSync,
   renameSync,
   type Stats,
@@ -48,12 +48,12 @@ export function readTrustedFile(path: string): Buffer {
  * @throws ConfigError if the file cannot be read.
  */
 export function readGuardedFile(path: string): GuardedFile {
-  const descriptor = openToRead(path);
+  const descriptor = attempt(path, () => openSync(path, 'r'));
   try {
     const stats = fstatSync(descriptor);
     if (stats.isDirectory()) throw new ConfigError({ file: path }, 'this is a directory; name a file');
     return {
-      data: readFileSync(descriptor),
+      data: readAll(path, descriptor),
       exposure: exposureOf(path, stats),
       forgery: forgeryOf(path, stats),
     };
@@ -89,9 +89,25 @@ export function writePrivateFile(path: string, data: string | Uint8Array): void 
   }
 }
 
-function openToRead(path: string): number {
+/** No configuration and no key is longer, but a device never ends. */
+const MAX_BYTES = 64 << 20;
+const PIECE_BYTES = 1 << 16;
+
+function readAll(path: string, descriptor: number): Buffer {
+  const pieces: Buffer[] = [];
+  for (let total = 0; total <= MAX_BYTES; ) {
+    const piece = Buffer.allocUnsafe(PIECE_BYTES);
+    const length = attempt(path, () => readSync(descriptor, piece));
+    if (length === 0) return Buffer.concat(pieces);
+    pieces.push(piece.subarray(0, length));
+    total += length;
+  }
+  throw new ConfigError({ file: path }, `is longer than ${MAX_BYTES >> 20} MiB; name another`);
+}
+
+function attempt<T>(path: string, read: () => T): T {
   try {
-    return openSync(path, 'r');
+    return read();
   } catch (error) {
     throw new ConfigError({ file: path }, `cannot be read: ${reason(error)}`);
   }

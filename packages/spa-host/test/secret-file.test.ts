@@ -95,6 +95,10 @@ t.test('a missing file and a directory are one clear line', async (t) => {
   });
 });
 
+t.test('a device that never ends is not read for ever', async (t) => {
+  t.throws(() => readGuardedFile('/dev/zero'), { message: '/dev/zero: is longer than 64 MiB; name another' });
+});
+
 t.test('a private file is written with mode 0600, whatever was there and whatever the umask', async (t) => {
   const before = process.umask(0);
   t.teardown(() => process.umask(before));

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatProtoPorts } from 'spa-core';
@@ -128,5 +129,7 @@ t.test('a file that others can read is no place for keys, whoever includes it', 
   t.throws(() => parseAccessConfig([path('access.conf')], HOST_FILES), {
     message: `${path('access.conf')}:1: %include_folder: ${path('access.d/b.conf')}: holds a secret and others have access to it; run: chmod 600 ${path('access.d/b.conf')}`,
   });
+  execFileSync('mkfifo', ['-m', '600', path('pipe')]);
+  t.throws(() => HOST_FILES.read(path('pipe')), { message: `${path('pipe')}: this is a pipe; name a file` });
   t.throws(() => HOST_FILES.list(path('none')), { message: `${path('none')}: there is no such folder` });
 });

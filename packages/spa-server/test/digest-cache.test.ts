@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspectPacket } from 'spa-core';
@@ -81,6 +82,12 @@ t.test('the daemon says what it takes over, and what it passes over', async (t) 
     `warning: ${digestFile}: 1 lines are none of a digest.cache, and are passed over`,
     `info: ${digestFile}: 1 packets that fwknopd took lately stay refused`,
   ]);
+});
+
+t.test('nobody who writes to a pipe is waited for', async (t) => {
+  const digestFile = join(t.testdir({}), 'digest.cache');
+  execFileSync('mkfifo', [digestFile]);
+  t.match(readDigestCache(digestFile, { sinceSeconds: 0, maxBytes: null }), { packetCount: 0 });
 });
 
 t.test('it is put aside when that is asked for', async (t) => {

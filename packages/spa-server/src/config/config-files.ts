@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError, readPrivateFile } from 'spa-host';
 
@@ -12,7 +12,10 @@ export interface ConfigFiles {
 
 /** The files of this host. */
 export const HOST_FILES: ConfigFiles = {
-  read: (path) => decodeText(path, readPrivateFile(path)),
+  read: (path) => {
+    mustNotBePipe(path);
+    return decodeText(path, readPrivateFile(path));
+  },
   list: (folder) =>
     namesIn(folder)
       .filter((name) => name.endsWith('.conf') && !name.startsWith('.'))
@@ -25,6 +28,12 @@ export function decodeText(path: string, data: Buffer): string {
   const text = data.toString('utf8');
   if (text.includes('\0')) throw new ConfigError({ file: path }, 'this is no text file; name another');
   return text;
+}
+
+/** A daemon that reads its configuration again must not wait for whoever writes there. @throws ConfigError */
+export function mustNotBePipe(path: string): void {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats?.isFIFO()) throw new ConfigError({ file: path }, 'this is a pipe; name a file');
 }
 
 function namesIn(folder: string): readonly string[] {

@@ -6,7 +6,7 @@ import { loadKeys } from '../keys/load-keys.ts';
 import { enrol, mustAllSign } from '../roster/enrol.ts';
 import { type LoadedRoster, loadRoster } from '../roster/load-roster.ts';
 import { parseAccessConfig, type StanzaText } from './access-config.ts';
-import { decodeText, HOST_FILES } from './config-files.ts';
+import { decodeText, HOST_FILES, mustNotBePipe } from './config-files.ts';
 import type { Statement } from './keywords.ts';
 import { natPolicy } from './nat-config.ts';
 import { type ParsedConfig, parseServerConfig, type ServerConfig } from './server-config.ts';
@@ -120,6 +120,7 @@ function accessPaths({ accessFolder, accessFile }: ServerConfig): readonly strin
 
 /** It says which programs run as root: nobody else may change it. `option` is the one that names the file. */
 function readConfigFile(path: string, option: string): string {
+  mustNotBePipe(path);
   if (existsSync(path)) return decodeText(path, readTrustedFile(path));
   throw new ConfigError(
     { file: path },

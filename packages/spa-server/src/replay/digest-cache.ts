@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readSync, renameSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, renameSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { Packet } from 'spa-core';
 import { ConfigError } from 'spa-host';
@@ -129,7 +129,8 @@ function readEnd(path: string, maxBytes: number | null): string | null {
 
 function openIfThere(path: string): number | null {
   try {
-    return openSync(path, 'r');
+    // A pipe is not waited for.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw unreadable(path, error);
