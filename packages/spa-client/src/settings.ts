@@ -254,14 +254,21 @@ export function readHttpProxy(value: string): Settings {
   if (
     url !== null &&
     url.protocol === 'http:' &&
-    url.username === '' &&
+    !hasCredentials(url) &&
     url.pathname === '/' &&
     url.search === ''
   ) {
     const name = url.hostname.replace(/^\[|\]$/g, '');
     return { httpProxy: { host: host(name), port: url.port === '' ? 80 : Number(url.port) } };
   }
+  if (url !== null && hasCredentials(url))
+    throw new ValueError('no user and no password is sent to a proxy; write http://HOST:PORT');
   throw new ValueError(`"${value}" is no proxy; write http://HOST:PORT`);
+}
+
+/** They are not to be shown: what this program says may be logged. */
+function hasCredentials({ username, password }: URL): boolean {
+  return username !== '' || password !== '';
 }
 
 function yesOrNo(value: string): boolean {

@@ -1,6 +1,9 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { lackingPrograms, openTerminal } from 'spa-lab';
 import t from 'tap';
+import { withRcLock } from '../src/rc-lock.ts';
+import { replaceStanza } from '../src/rc-stanza.ts';
 import { createClientHome, withoutChance } from './client-support.ts';
 
 const PACKET = ['-A', 'tcp/22', '-a', '192.0.2.7', '-D', '127.0.0.1', '-T'];
@@ -23,6 +26,26 @@ t.test('--save-rc-stanza makes the rc file, for its owner only, and the stanza o
       'SPA_SERVER                  127.0.0.1\nKEY_BASE64                  YSBrZXk=\n',
   );
   t.match(ours('-n', '127.0.0.1', '-T'), { code: 0, stdout: /Message String: 192\.0\.2\.7,tcp\/22\n/ });
+});
+
+t.test('of many who save at once nobody loses a stanza, whoever has died before', async (t) => {
+  const file = join(t.testdir({}), 'rc');
+  writeFileSync(`${file}.lock`, '');
+  const numbers = Array.from({ length: 20 }, (_, index) => index);
+  await Promise.all(
+    numbers.map((number) =>
+      withRcLock(file, () => {
+        const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+        writeFileSync(file, replaceStanza(text, `s${number}`, [{ keyword: 'ACCESS', value: 'tcp/22' }]));
+      }),
+    ),
+  );
+  t.equal(readFileSync(file, 'utf8').match(/^\[s\d+\]$/gm)?.length, numbers.length);
+  t.notOk(existsSync(`${file}.lock`));
+  await t.rejects(
+    withRcLock('/proc/none', () => {}),
+    { message: /^\/proc\/none: cannot be written: / },
+  );
 });
 
 t.test('what no keyword can say is not saved, and that is said', async (t) => {

@@ -305,6 +305,11 @@ t.test('every mistake is one line and its exit code', async (t) => {
       64,
       'a proxy passes HTTP on only; give -P http too, or leave -H out',
     ],
+    [
+      ['-H', 'http://me:secret@proxy'],
+      64,
+      '--http-proxy: no user and no password is sent to a proxy; write http://HOST:PORT',
+    ],
     [['-H', 'https://proxy'], 64, '--http-proxy: "https://proxy" is no proxy; write http://HOST:PORT'],
     [
       ['-M', 'PCBC'],

@@ -67,6 +67,8 @@ t.test('a proxy names one address, or the request is nobody’s', async (t) => {
   t.equal(named('X-Forwarded-For: 192.0.2.7, 198.51.100.1'), undefined, 'two');
   t.equal(named('X-Forwarded-For: 192.0.2.7', 'X-Forwarded-For: 192.0.2.8'), undefined, 'two headers');
   t.equal(named('X-Forwarded-For: unknown'), undefined);
+  t.equal(named('X-Forwarded-For: 0.0.0.0'), undefined);
+  t.equal(named('X-Forwarded-For: ::'), undefined);
   t.equal(named('X-Forwarded-For: 010.0.0.1'), undefined, 'an octal address');
   const ignored = readHttpRequest(request([...STOCK, 'X-Forwarded-For: 192.0.2.7']), STRICT);
   t.same(ignored?.forwardedFor, null, 'only where it is asked for');

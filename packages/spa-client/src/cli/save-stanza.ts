@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { UsageError, writePrivateFile } from 'spa-host';
 import { readRcFile, sameStanza } from '../rc-file.ts';
+import { withRcLock } from '../rc-lock.ts';
 import { type RcLine, replaceStanza } from '../rc-stanza.ts';
 import { ValueError } from '../settings.ts';
 import type { ClientCommand } from './client-options.ts';
@@ -24,7 +25,11 @@ export async function saveStanza(
     say(`spa-client: ${file}: [${name}] stays as it is`);
     return null;
   }
-  writePrivateFile(file, withStanza(rcFile?.text ?? '', name, [...rcLines, ...more]));
+  await withRcLock(file, () => {
+    // Others may have saved theirs meanwhile.
+    const text = existsSync(file) ? readRcFile(file).text : '';
+    writePrivateFile(file, withStanza(text, name, [...rcLines, ...more]));
+  });
   say(`spa-client: ${file}: [${name}] is saved`);
   for (const option of withoutKeyword)
     say(`spa-client: ${option} is not saved: an rc file has no keyword for it`);

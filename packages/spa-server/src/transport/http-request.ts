@@ -46,8 +46,11 @@ export function readHttpRequest(payload: Uint8Array, rules: HttpRules): HttpPack
   const named = rules.forwardedFor ? valuesOf(headers, 'x-forwarded-for') : [];
   if (named.length === 0) return { packet, forwardedFor: null };
   const forwardedFor = named.length === 1 ? parseIpAddress(named[0] ?? '') : null;
-  return forwardedFor === null ? null : { packet, forwardedFor };
+  return forwardedFor === null || NOBODY.has(forwardedFor) ? null : { packet, forwardedFor };
 }
+
+/** No source has these addresses, and an ipset takes no door for them. */
+const NOBODY: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 
 const METHOD_BYTES = 5;
 const LINE_END = /\r?\n/;
