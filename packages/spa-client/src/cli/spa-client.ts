@@ -78,11 +78,6 @@ async function knock({ orders, exposedSecrets }: ClientCommand, settings: Settin
   for (const option of exposedSecrets) {
     say(`spa-client: ${option} shows the key to everybody who lists processes; write it into the rc file`);
   }
-  if (!isSigned(settings)) {
-    say(
-      'spa-client: nobody signs this packet, and only a server with GPG_DISABLE_SIG takes it; give --gpg-signer-key KEY (GPG_SIGNER in the rc file)',
-    );
-  }
   const isVerbose = (settings.verbose ?? 0) > 0;
   const own = settings.allowIp === 'resolve' ? await resolveOwnAddress(settings, orders, isVerbose) : null;
   const allowIp = settings.allowIp === 'resolve' ? own?.address : settings.allowIp;
@@ -94,6 +89,11 @@ async function knock({ orders, exposedSecrets }: ClientCommand, settings: Settin
   const destination = orders.test ? null : portChosen(mustHaveServer(composition.destination));
   const keys = await loadPacketKeys(settings, secretSource(secretDescriptor(orders)));
   const packet = await sealPacket(composition.message, keys, { nowSeconds, random: randomBytes });
+  if (!isSigned(settings)) {
+    say(
+      'spa-client: nobody signs this packet, and only a server with GPG_DISABLE_SIG takes it; give --gpg-signer-key KEY (GPG_SIGNER in the rc file)',
+    );
+  }
   if (file !== undefined) savePacket(file, packet, append);
 
   if (settings.natRandPort) print(formatRandomPort(composition.message.request));
