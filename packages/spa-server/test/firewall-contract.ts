@@ -2,6 +2,7 @@ import { type IpAddress, type ProtoPort, parseIpAddress, parseProtoPort } from '
 import { addresses } from 'spa-lab';
 import type { Test } from 'tap';
 import type { Door, DoorChange, Firewall, GatePolicy, Grant } from '../src/firewall/firewall.ts';
+import type { Forward } from '../src/firewall/forward.ts';
 
 /** One kernel with a firewall in it, and a client that tries its doors. */
 export interface FirewallRig {
@@ -33,6 +34,15 @@ export const policy: GatePolicy = {
   spaPorts: [{ protocol: 'udp', port: 62201 }],
   protectedPorts: [ssh, web],
   preFilter: null,
+};
+
+/** To a host behind the one with the firewall. */
+const inside: Forward = {
+  kind: 'nat',
+  target: { address: other4, port: 22 },
+  translates: true,
+  sourceAs: null,
+  all: false,
 };
 
 /** A grant of `tcp/22` for a minute to the client's first address, but for `changes`. */
@@ -254,6 +264,37 @@ export function testFirewall(t: Test, makeRig: () => Promise<FirewallRig>): void
     await firewall.close({ flush: true });
   });
 
+  test('a door that leads elsewhere is listed with where it leads, and goes as doors go', async (t, rig) => {
+    const firewall = rig.open();
+    await firewall.install({ ...policy, forwards: true }, { flush: false, doors: [] });
+    await firewall.grant(grantOf({ ports: [web], forward: inside }));
+    await firewall.grant(grantOf());
+    t.match(byPort(await firewall.list()), [{ port: ssh }, { port: web, forward: inside }]);
+    const elsewhere = { ...inside, target: { address: other4, port: 23 } };
+    await firewall.grant(grantOf({ ports: [web], forward: elsewhere, id: 'b2', timeoutSeconds: 30 }));
+    t.match(byPort(await firewall.list()), [{ port: ssh }, { forward: elsewhere, grantId: 'b2' }]);
+    await firewall.close({ flush: false });
+    const next = rig.open();
+    await next.install({ ...policy, forwards: true }, { flush: false, doors: [] });
+    t.match(byPort(await next.list()), [{ port: ssh }, { port: web, forward: elsewhere }], 'kept');
+    const shut = { address: client4, port: web, timeoutSeconds: null, grantId: null };
+    await next.adjust([{ ...shut, forward: elsewhere }]);
+    t.match(await next.list(), [{ port: ssh }]);
+    await next.grant(grantOf({ ports: [web], forward: inside }));
+    await next.flush();
+    t.same(await next.list(), []);
+    await next.close({ flush: true });
+  });
+
+  test('without NAT in the policy no door leads elsewhere', async (t, rig) => {
+    const firewall = rig.open();
+    await firewall.install(policy, { flush: false, doors: [] });
+    const grant = grantOf({ ports: [web], forward: inside });
+    await t.rejects(firewall.grant(grant), { name: 'FirewallError', message: /no stanza allows NAT/ });
+    t.same(await firewall.list(), []);
+    await firewall.close({ flush: true });
+  });
+
   test('a grant that no rule can hold is a fault of the program', async (t, rig) => {
     const firewall = rig.open();
     await firewall.install(policy, { flush: false, doors: [] });
@@ -294,6 +335,10 @@ function isOpenFor(doors: readonly Door[], seconds: number): boolean {
   return doors.some(
     (door) => door.address === client4 && door.port.port === ssh.port && door.remainingSeconds >= seconds,
   );
+}
+
+function byPort(doors: readonly Door[]): readonly Door[] {
+  return [...doors].sort((a, b) => a.port.port - b.port.port);
 }
 
 function within(door: Door | undefined, atLeast: number, atMost: number): boolean {
