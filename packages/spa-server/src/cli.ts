@@ -63,7 +63,7 @@ async function serveInForeground(options: Options): Promise<number> {
   try {
     await serve(options, {
       openLog: (config) => {
-        const shown = logOptionsOf(config);
+        const shown = logOptionsOf(config, options);
         const stderr = createStderrLog(shown);
         const opened = options.syslog ? teeLog(stderr, createSystemLog(config.syslog, shown)) : stderr;
         log = opened;

@@ -65,22 +65,23 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
 }
 
 /** What a log shows, and how, as the configuration says. */
-export function logOptionsOf({
-  verbosity,
-  logFormat,
-  firewall,
-}: ServerConfig): Omit<LogOptions, 'priorityPrefix'> {
+export function logOptionsOf(
+  { verbosity, logFormat, firewall }: ServerConfig,
+  { dryRun }: Pick<Options, 'dryRun'>,
+): Omit<LogOptions, 'priorityPrefix'> {
   const { forward, dnat, snat, masquerade } = firewall.iptablesForwards;
   return {
     least: verbosity > 0 ? 'debug' : 'info',
     format: logFormat,
-    chains: {
-      input: firewall.iptables.chain,
-      forward: forward.chain,
-      dnat: dnat.chain,
-      snat: snat.chain,
-      masquerade: masquerade.chain,
-    },
+    chains: dryRun
+      ? null
+      : {
+          input: firewall.iptables.chain,
+          forward: forward.chain,
+          dnat: dnat.chain,
+          snat: snat.chain,
+          masquerade: masquerade.chain,
+        },
   };
 }
 

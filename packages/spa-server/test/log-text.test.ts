@@ -316,6 +316,15 @@ t.test('chains are called as they are in the firewall', async (t) => {
   t.match(texts({ ...door, forward }), /FORWARD ALL rule to F .*DNAT ALL rule to D .*SNAT ALL rule to M /s);
 });
 
+t.test('with --test no rule is said to be added or removed', async (t) => {
+  const texts = (event: LogEvent): readonly string[] => linesOf(event, null).map(({ text }) => text);
+  const [, theirs, ours, ...more] = texts(door);
+  t.equal(theirs, '[192.0.2.7] (stanza #2) --test mode enabled, skipping firewall manipulation.');
+  t.match(ours, /^would have opened tcp\/22,udp\/53 for 192\.0\.2\.7, /);
+  t.same(more, []);
+  for (const [event] of LINES) if (event.event === 'ended') t.same(texts(event), []);
+});
+
 t.test('docs/FWKNOP.md has a row for each event, and for no other', async (t) => {
   const document = readFileSync(new URL('../../../../docs/FWKNOP.md', import.meta.url), 'utf8');
   const [table = ''] = document.split('| Event | Fields |').slice(1);

@@ -24,7 +24,7 @@ async function runInBackground(): Promise<void> {
     process.umask(0o077);
     await serve(options, {
       openLog: (config) => {
-        systemLog = createSystemLog(config.syslog, logOptionsOf(config));
+        systemLog = createSystemLog(config.syslog, logOptionsOf(config, options));
         return teeLog(systemLog, starter.log);
       },
       ready: starter.ready,

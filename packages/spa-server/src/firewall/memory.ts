@@ -69,7 +69,7 @@ export function createMemoryFirewall(options: {
     forward === undefined || kernel.policy?.forwards === true;
 
   return {
-    name: 'memory',
+    name: 'none, no door opens',
     install: async (policy, { flush, doors: wanted }) => {
       const changes = checkChanges(wanted);
       kernel.policy = policy;

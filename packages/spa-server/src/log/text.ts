@@ -17,9 +17,9 @@ type Granted = EventOf<'granted'>;
 /**
  * The event in lines: first those that fwknopd writes when this happens, whole and word for word (section 10.1), so that
  * filters made for its log find what they look for also if they are anchored at both ends; then, where there is more to know,
- * one line of ours.
+ * one line of ours. Without `chains` no door opens (`--test`), and the lines say so.
  */
-export function linesOf(event: LogEvent, chains: RuleChains = DEFAULT_CHAINS): readonly Line[] {
+export function linesOf(event: LogEvent, chains: RuleChains | null = DEFAULT_CHAINS): readonly Line[] {
   const write = WRITERS[event.event] as Writer<LogEvent>;
   return write(event, chains);
 }
@@ -41,7 +41,7 @@ const DEFAULT_CHAINS: RuleChains = {
   masquerade: 'FWKNOP_MASQUERADE',
 };
 
-type Writer<Event extends LogEvent> = (event: Event, chains: RuleChains) => readonly Line[];
+type Writer<Event extends LogEvent> = (event: Event, chains: RuleChains | null) => readonly Line[];
 
 const WRITERS: { readonly [Name in LogEvent['event']]: Writer<EventOf<Name>> } = {
   starting: ({ version, pid }) => [
@@ -62,7 +62,11 @@ const WRITERS: { readonly [Name in LogEvent['event']]: Writer<EventOf<Name>> } =
   stopped: () => [info('Shutting Down fwknopd.')],
   'configuration-warning': ({ text }) => [warning(text)],
 
-  granted: (event, chains) => [...matched(event), ...rules(event, chains), info(describeGrant(event))],
+  granted: (event, chains) => [
+    ...matched(event),
+    ...rules(event, chains),
+    info(`${chains === null ? 'would have opened' : 'opened'} ${describeGrant(event)}`),
+  ],
   ended,
   denied,
   outdated: (event) => [
@@ -213,7 +217,8 @@ function matched(event: Asked): readonly Line[] {
   return [...lines, info(`${frame(event)} Incoming SPA data signed by ${signer}.`)];
 }
 
-function rules(event: Granted, chains: RuleChains): readonly Line[] {
+function rules(event: Granted, chains: RuleChains | null): readonly Line[] {
+  if (chains === null) return [info(`${frame(event)} --test mode enabled, skipping firewall manipulation.`)];
   const { address, ports, expiresAtSeconds, destination, forward } = event;
   const to = destination ?? (address.includes(':') ? '::/0' : '0.0.0.0/0');
   const isAll = forward?.all === true;
@@ -249,7 +254,7 @@ function rulesOf(forward: Forward | null, chains: RuleChains): readonly Rule[] {
 function describeGrant(event: Granted): string {
   const { ports, address, timeoutSeconds, expiresAtSeconds, forward } = event;
   const until = new Date(expiresAtSeconds * 1000).toISOString().slice(11, 19);
-  return `opened ${ports.join()} for ${address}${leadsTo(forward)}, ${timeoutSeconds} s until ${until} UTC: ${describe(event)}`;
+  return `${ports.join()} for ${address}${leadsTo(forward)}, ${timeoutSeconds} s until ${until} UTC: ${describe(event)}`;
 }
 
 function leadsTo(forward: Forward | null): string {
@@ -258,7 +263,8 @@ function leadsTo(forward: Forward | null): string {
 }
 
 /** The kernel takes doors away, by no number: fwknopd's first number is said. */
-function ended(event: EventOf<'ended'>, chains: RuleChains): readonly Line[] {
+function ended(event: EventOf<'ended'>, chains: RuleChains | null): readonly Line[] {
+  if (chains === null) return [];
   const { packet, address, username, fingerprint, ports, expiresAtSeconds, forward } = event;
   const who = [
     `user ${username ?? 'unknown'}`,

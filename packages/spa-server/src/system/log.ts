@@ -31,8 +31,8 @@ export interface LogOptions {
   /** Each line starts with its priority as sd-daemon(3) and logger(1) read it: `<4>`. */
   readonly priorityPrefix: boolean;
   readonly format: LogFormat;
-  /** Left out: fwknopd's default names. */
-  readonly chains?: RuleChains;
+  /** Left out: fwknopd's default names. Null: no door opens (`--test`). */
+  readonly chains?: RuleChains | null;
 }
 
 /** A log that writes each line with `write`, the end of the line included. */
