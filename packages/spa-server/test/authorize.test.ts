@@ -210,6 +210,11 @@ const CASES: Readonly<Record<string, Case>> = {
     stanza: { nat: { ...NO_NAT, forwarding: true, targets: TARGETS } },
     gets: { kind: 'deny', reason: 'nat-target' },
   },
+  'nor, wherever it may lead, to where no inner host is': {
+    message: { request: nat('nat-access', '169.254.169.254', 80) },
+    stanza: { nat: { ...NO_NAT, forwarding: true } },
+    gets: { kind: 'deny', reason: 'nat-target' },
+  },
   'nor to another port there': {
     message: { request: nat('nat-access', '10.0.0.5', 23) },
     stanza: { nat: { ...NO_NAT, forwarding: true, targets: TARGETS } },

@@ -22,6 +22,10 @@ t.test('a name leads to its address, if NAT may lead there', async (t) => {
   const only = (port: number): ForwardTerms => ({ ...TERMS, targets: [{ network, ports: [port] }] });
   t.match(await hosts.find(only(22), CLIENT), { target: { port: 22 } });
   t.equal(await hosts.find(only(23), CLIENT), 'nat-target');
+  for (const nowhere of ['127.0.0.1', '169.254.169.254', '0.0.0.0', '224.0.0.1', '255.255.255.255']) {
+    const rebound = createInnerHosts({ lookup: async () => nowhere });
+    t.equal(await rebound.find(TERMS, CLIENT), 'nat-target', nowhere);
+  }
 });
 
 t.test('an address is not looked up, and has to be of the family of the client', async (t) => {
@@ -42,11 +46,15 @@ t.test(
   'who waits for a resolver waits for no more than the limit, and no more than two ask it',
   async (t) => {
     let asked = 0;
+    let answer = (): void => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
     const hosts = createInnerHosts({
       timeLimitMs: 20,
       lookup: async () => {
         asked += 1;
-        await sleep(60);
+        await answered;
         return '10.0.0.5';
       },
     });
@@ -61,6 +69,11 @@ t.test(
     t.equal(asked, 2);
     const crowd = await Promise.allSettled(Array.from({ length: 80 }, () => hosts.find(TERMS, CLIENT)));
     t.ok(crowd.every(({ status }) => status === 'rejected'));
+    await sleep(20);
+    answer();
+    await sleep(1);
+    await hosts.find(TERMS, CLIENT);
+    t.equal(asked, 3, 'what nobody waits for any more is not looked up');
   },
 );
 

@@ -7,6 +7,7 @@ import {
   networkContains,
   type ProtoPort,
   parseIpAddress,
+  parseIpNetwork,
 } from 'spa-core';
 
 /** What a stanza lets ports lead to. */
@@ -23,7 +24,7 @@ export interface NatPolicy {
   readonly translates: boolean;
   /** As what the inner host sees the client: itself (null), the bastion (`masquerade`), or that address. */
   readonly sourceAs: IpAddress | 'masquerade' | null;
-  /** `NAT_TARGETS`: where messages may lead; null: anywhere. */
+  /** `NAT_TARGETS`: where messages may lead; null: anywhere, see {@link mayReach}. */
   readonly targets: readonly NatTargetRule[] | null;
   /** `ENABLE_NAT_DNS`: messages may name hosts. */
   readonly dns: boolean;
@@ -86,7 +87,7 @@ export function forwardOf(
   const isNamed =
     policy.targets !== null && address !== null && mayReach(policy.targets, address, target.port);
   if (request.kind === 'nat-access') {
-    const mayBe = address === null ? policy.dns : isNamed || policy.targets === null;
+    const mayBe = address === null ? policy.dns : mayReach(policy.targets, address, target.port);
     return mayBe ? { kind: 'nat', target, ...terms, targets: policy.targets } : 'nat-target';
   }
   const isOpen =
@@ -96,13 +97,22 @@ export function forwardOf(
   return isOpen ? { kind: 'local', target, ...terms, sourceAs: null, all: false } : 'nat-target';
 }
 
-/** True if NAT may lead to that port of that host. Of a host that was named it is asked when its address is known. */
+/**
+ * True if NAT may lead to that port of that host, because a message says so: anywhere is any host but those that are on no
+ * network, or that a host knows by its own link only. Of a host that was named it is asked when its address is known.
+ */
 export function mayReach(targets: NatPolicy['targets'], address: IpAddress, port: number): boolean {
-  if (targets === null) return true;
+  if (targets === null) return !NOWHERE.some((network) => networkContains(network, address));
   return targets.some(
     ({ network, ports }) => networkContains(network, address) && (ports === null || ports.includes(port)),
   );
 }
+
+/** This host, loopback, link-local (where clouds keep secrets of their hosts), multicast, reserved and broadcast. */
+const NOWHERE: readonly IpNetwork[] = [
+  ...['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'],
+  ...['::/127', 'fe80::/10', 'ff00::/8'],
+].flatMap((text) => parseIpNetwork(text) ?? []);
 
 function isIn(ports: readonly ProtoPort[], protocol: ProtoPort['protocol'], port: number): boolean {
   return ports.some((other) => other.protocol === protocol && other.port === port);

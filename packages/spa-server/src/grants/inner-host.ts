@@ -48,7 +48,13 @@ export function createInnerHosts(options: InnerHostsOptions = {}): InnerHosts {
     if (running >= LOOKUPS) {
       if (waiting.length >= WAITING)
         throw new UnknownHostError(`${name}: too many names are being looked up`);
+      const givenUpAt = performance.now() + timeLimitMs;
       await new Promise<void>((resolve) => waiting.push(resolve));
+      // Nobody waits for it any more, but others wait behind it.
+      if (performance.now() >= givenUpAt) {
+        waiting.shift()?.();
+        throw new UnknownHostError(`${name}: it was not looked up in time`);
+      }
     }
     running += 1;
     try {
@@ -82,7 +88,10 @@ export function createInnerHosts(options: InnerHostsOptions = {}): InnerHosts {
     if (target === null) return null;
     const { host, port } = target;
     if (kind === 'local') return { address: await ownAddress(host, client), port };
-    const address = parseIpAddress(host) ?? (await addressOf(host, client));
+    const named = parseIpAddress(host);
+    // Of an address it was asked before, if a message says it.
+    if (named !== null) return { address: named, port };
+    const address = await addressOf(host, client);
     return mayReach(targets, address, port) ? { address, port } : 'nat-target';
   }
 
