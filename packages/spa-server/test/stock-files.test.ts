@@ -2,6 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { ConfigError } from 'spa-host';
 import t from 'tap';
 import type { StanzaText } from '../src/config/access-config.ts';
+import type { LogEvent } from '../src/log/event.ts';
+import { linesOf } from '../src/log/text.ts';
 import { readOptions } from '../src/options.ts';
 import { parseAccessText } from './access-text.ts';
 
@@ -9,7 +11,8 @@ import { parseAccessText } from './access-text.ts';
 
 const ACCESS = '/etc/fwknop/access.conf';
 const UNIT = '/lib/systemd/system/fwknop-server.service';
-const isInstalled = existsSync(ACCESS) && existsSync(UNIT);
+const LOGCHECK = '/etc/logcheck/ignore.d.server/fwknop-server';
+const isInstalled = existsSync(ACCESS) && existsSync(UNIT) && existsSync(LOGCHECK);
 if (!isInstalled && process.env.CI !== undefined) throw new Error('fwknop-server is missing');
 const skip = !isInstalled && 'fwknop-server is not installed';
 
@@ -55,6 +58,31 @@ t.test('the unit of the package starts us as it starts fwknopd', { skip }, async
   t.ok(command);
   const options = readOptions((command?.[1] ?? '').split(' ').filter((word) => word !== ''));
   t.match(options, { task: 'serve', foreground: false, source: { configFile: '/etc/fwknop/fwknopd.conf' } });
+});
+
+t.test('what the package has logcheck pass over at a start is written here too', { skip }, async (t) => {
+  const events: readonly LogEvent[] = [
+    { event: 'starting', version: '1.0.0', pid: 7 },
+    { event: 'receiving', by: { kind: 'capture', interface: 'eth0', filter: 'udp port 62201' } },
+    { event: 'ready', places: ['whatever eth0 brings'], firewall: 'iptables', stanzas: 1 },
+  ];
+  const lines = events
+    .flatMap((event) => linesOf(event))
+    .map(({ text }) => `Nov 22 16:34:07 bastion fwknopd[857]: ${text}`);
+  const expressions = readFileSync(LOGCHECK, 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('^'));
+  const unused = expressions.filter((expression) => {
+    const wanted = new RegExp(expression.replaceAll('[:alnum:]', 'A-Za-z0-9'));
+    return !lines.some((line) => wanted.test(line));
+  });
+  t.ok(expressions.length >= 5, `${expressions.length} expressions`);
+  t.match(
+    unused,
+    [/: iptables 'comment' match is available\$$/],
+    'docs/FWKNOP.md says that there is no such line',
+  );
+  t.equal(unused.length, 1);
 });
 
 t.test('stanzas of the kinds that the manual describes are read', async (t) => {
