@@ -81,6 +81,29 @@ t.test(
   },
 );
 
+t.test('what a killed daemon was still opening is closed once more when it must have ended', async (t) => {
+  const rig = makeRig(t);
+  rig.limitMs = 30_000;
+  const first = await rig.start();
+  await first.begin(round('a', 20));
+  await first.begin(round('b', 600));
+  rig.wallOffset = 20_500;
+  rig.steadyOffset = 20_500;
+  const second = await rig.start();
+  await until('it is closed', () => rig.ran.includes('close a'));
+  t.equal(second.origins().length, 2, 'and kept');
+  rig.steadyOffset = 31_000;
+  await second.revoke({ by: 'user', name: 'nobody' });
+  await until('it is closed again', () => second.origins().length === 1);
+  t.same(
+    rig.ran.filter((line) => line.startsWith('close')),
+    ['close a', 'close a'],
+  );
+  await second.close({ runPending: true });
+  t.same(rig.files(), [], 'what lasts longer than any open command is closed once');
+  t.equal(rig.ran.filter((line) => line === 'close b').length, 1);
+});
+
 t.test('what cannot be written down is not opened', async (t) => {
   const rig = makeRig(t);
   const cycles = await rig.start();
@@ -225,6 +248,7 @@ interface Rig {
   hold: Promise<void> | null;
   wallOffset: number;
   steadyOffset: number;
+  limitMs: number;
   files(): readonly string[];
   start(): Promise<Cycles>;
 }
@@ -242,6 +266,7 @@ function makeRig(t: Test): Rig {
     hold: null,
     wallOffset: 0,
     steadyOffset: 0,
+    limitMs: 0,
     files: () => (existsSync(folder) ? readdirSync(folder) : []),
     start: async () => {
       const journal: CycleJournal = openCycleJournal(folder);
@@ -260,6 +285,7 @@ function makeRig(t: Test): Rig {
           ended: (_, words, ending) => rig.told.push(`${words.join(' ')}: ${ending.kind}`),
           trouble: (line) => rig.told.push(line),
         },
+        limitMs: () => rig.limitMs,
         now: () => performance.now() + rig.steadyOffset,
         wallNow: () => Date.now() + rig.wallOffset,
       });

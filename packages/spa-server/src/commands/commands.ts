@@ -32,11 +32,13 @@ export class Commands {
   constructor(parts: CommandsParts) {
     const { journal, report, log } = parts;
     const run = parts.dryRun ? runNothing : execute;
+    const limitMs = (): number => parts.config().cycleSeconds * 1000;
     this.#parts = parts;
     this.#messages = new MessageCommands(run);
     this.#cycles = new Cycles({
       journal,
-      run: (words) => run(words, { account: null, timeLimitMs: parts.config().cycleSeconds * 1000 }),
+      run: (words) => run(words, { account: null, timeLimitMs: limitMs() }),
+      limitMs,
       news: {
         closing: (origin, words) => report.cycleClosing(origin, words),
         ended: (origin, words, ending) => report.cycleEnded(origin, words, ending),

@@ -56,6 +56,8 @@ export interface CyclesParts {
   readonly journal: CycleJournal;
   /** Runs one command to its end, which it has. */
   run(words: readonly string[]): Promise<Ending>;
+  /** How long one may run. */
+  readonly limitMs: () => number;
   readonly news: CycleNews;
   /** Milliseconds of a clock that nobody can set. */
   readonly now: () => number;
@@ -88,6 +90,8 @@ const LONGEST_TIMER_MS = 24 * 3_600_000;
 /** A close command, and when this process runs it: by the clock that nobody can set. */
 interface Pending extends PendingClose {
   readonly dueAtSteady: number;
+  /** When it runs once more, because a daemon that was killed has left its open command running; null: it does not. */
+  readonly againAtSteady: number | null;
 }
 
 /**
@@ -121,7 +125,7 @@ export class Cycles {
 
   /** Takes over what the last daemon left, and runs what is due. @throws the system's error if the journal cannot be read. */
   async start(): Promise<void> {
-    const { journal, news, now, wallNow } = this.#parts;
+    const { journal, news, limitMs, now, wallNow } = this.#parts;
     const { pending, damaged } = await journal.read();
     for (const path of damaged) {
       news.trouble(
@@ -130,7 +134,11 @@ export class Cycles {
     }
     for (const close of pending) {
       const leftMs = Math.min(close.seconds * 1000, close.dueAt - wallNow());
-      this.#pending.set(close.id, { ...close, dueAtSteady: now() + Math.max(0, leftMs) });
+      const dueAtSteady = now() + Math.max(0, leftMs);
+      const ageMs = wallNow() - (close.dueAt - close.seconds * 1000);
+      const openEnds = now() + limitMs() - Math.max(0, ageMs);
+      const againAtSteady = openEnds > dueAtSteady ? openEnds : null;
+      this.#pending.set(close.id, { ...close, dueAtSteady, againAtSteady });
     }
     this.#runDue();
   }
@@ -204,7 +212,7 @@ export class Cycles {
       origin,
     };
     await journal.write(close);
-    this.#pending.set(id, { ...close, dueAtSteady: now() + leftMs });
+    this.#pending.set(id, { ...close, dueAtSteady: now() + leftMs, againAtSteady: null });
     this.#runDue();
   }
 
@@ -259,7 +267,9 @@ export class Cycles {
       }
       if (!isDone) break;
     }
-    await this.#forget(id);
+    const { againAtSteady } = close;
+    if (againAtSteady === null) return this.#forget(id);
+    this.#pending.set(id, { ...close, opens: 1, dueAtSteady: againAtSteady, againAtSteady: null });
   }
 
   async #forget(id: string): Promise<void> {
