@@ -101,7 +101,7 @@ t.test('accounts are those of the host', async (t) => {
   const place = { file: 'access.conf', line: 3, keyword: 'CMD_EXEC_USER' };
   const named = (value: string) => ({ value, place });
   t.equal(await findAccount({ user: null, group: null }), null);
-  t.same(await findAccount({ user: named('root'), group: null }), { name: 'root:0', uid: 0, gid: 0 });
+  t.same(await findAccount({ user: named('root'), group: null }), { name: 'root:root', uid: 0, gid: 0 });
   const both = await findAccount({ user: named('root'), group: named('tty') });
   t.match(both, { name: 'root:tty', uid: 0, gid: 5 });
   await t.rejects(findAccount({ user: named('rootless'), group: null }), {

@@ -26,7 +26,8 @@ export async function findAccount({
   }
   const uid = await askFor('user', user, ['id', '-u', '--', user.value]);
   const ownGid = await askFor('user', user, ['id', '-g', '--', user.value]);
-  return { name: `${user.value}:${group?.value ?? ownGid}`, uid, gid: gid ?? ownGid };
+  // Of a group that nobody has named fwknopd's log has the user's name.
+  return { name: `${user.value}:${group?.value ?? user.value}`, uid, gid: gid ?? ownGid };
 }
 
 /** Accounts may lie in a directory on the network, which answers within seconds or not at all. */
