@@ -36,6 +36,31 @@ for (const kind of ['ecc', 'nistp256', 'rsa2048'] as const) {
   });
 }
 
+t.test(
+  'gpg is started for a packet that may be for its key only, and nobody sees the passphrase',
+  { skip },
+  async (t) => {
+    const { keys, home } = await setUp(t, 'ecc');
+    forwardAgent(home, keys);
+    const [program, calls] = [join(home, 'gpg-that-tells'), join(home, 'calls')];
+    writeFileSync(program, `#!/bin/sh\n{ echo "$@"; env; } >>'${calls}'\nexec gpg "$@"\n`, { mode: 0o700 });
+    const secret = 'correct horse';
+    await t.rejects(load(home, keys, [`GPG_DECRYPT_PW ${secret}`], program), /gpg refuses this passphrase/);
+    const { stanza } = await load(home, keys, [HMAC_LINE], program);
+    const called = (): number => readFileSync(calls, 'latin1').split('--decrypt').length - 1;
+    const before = called();
+    const mac = new HmacKey(hmacKey, 'sha256');
+    const stranger = await createGnupgHome(join(home, 'stranger'), 'eve@example', 'ecc');
+    t.teardown(stranger.close);
+    t.equal(await knock(stanza, keys, new HmacKey(randomBytes(64), 'sha256')), 'ignore', 'no HMAC of ours');
+    t.equal(await knock(stanza, stranger, mac, keys), 'ignore', 'for somebody else');
+    t.equal(called(), before);
+    await knock(stanza, keys, mac);
+    t.equal(called(), before + 1);
+    t.notMatch(readFileSync(calls, 'latin1'), secret);
+  },
+);
+
 t.test('a stub whose card is not there is an error at the line that names it', { skip }, async (t) => {
   const { keys, home } = await setUp(t, 'ecc');
   importStub(home, keys);
@@ -122,6 +147,7 @@ async function load(
   home: string,
   keys: GnupgHome,
   lines: readonly string[] = [],
+  program = 'gpg',
 ): Promise<{ readonly stanza: Stanza; readonly warnings: readonly string[] }> {
   const warnings: string[] = [];
   const text = [
@@ -133,7 +159,7 @@ async function load(
   const { value } = parseAccessText('access.conf', text.join('\n'));
   const [stanza] = await loadKeys(
     value,
-    { directory: home, program: 'gpg' },
+    { directory: home, program },
     { nowSeconds: Math.floor(Date.now() / 1000), warn: (line) => warnings.push(line) },
   );
   if (stanza === undefined) throw new Error('there is one stanza');
