@@ -143,6 +143,9 @@ export const SERVER_DIFFERENCES: Readonly<Record<string, Difference>> = {
     'its files are read by name; by fwknopd as they come, and OPEN_PORTS of all but one are mixed up',
   ),
   GPG_EXE: always('is the program that is run; with fwknopd it has no effect'),
+  // What is different about them is an error.
+  ENABLE_SPA_PACKET_AGING: never,
+  ENABLE_DIGEST_PERSISTENCE: never,
   // They have no effect there either.
   CONFIG_FILE: never,
   OVERRIDE_CONFIG: never,
