@@ -22,6 +22,7 @@ import type { DaemonPorts } from '../src/daemon-ports.ts';
 import { createMemoryFirewall, createMemoryKernel } from '../src/firewall/memory.ts';
 import { parseSelector } from '../src/grants/selector.ts';
 import { createMemoryReplayStore } from '../src/replay/memory.ts';
+import { freePort } from './free-port.ts';
 import { createReadableLog, createSharedKeys, messageOf, sealOf, stanzaOf } from './gate.ts';
 
 const keys = createSharedKeys();
@@ -209,13 +210,4 @@ async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> {
     knock: async () => send(await sealOf(messageOf({}), cycleKeys.sealing)),
     reload: () => daemon.reload({ config, stanzas, roster: null }),
   };
-}
-
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  await once(socket, 'close');
-  return port;
 }

@@ -1,5 +1,4 @@
 import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +10,7 @@ import { startDaemon } from '../src/daemon.ts';
 import { createMemoryFirewall, createMemoryKernel, wipeMemoryKernel } from '../src/firewall/memory.ts';
 import { parseSelector } from '../src/grants/selector.ts';
 import { createMemoryReplayStore } from '../src/replay/memory.ts';
+import { freePort } from './free-port.ts';
 import { createReadableLog, createSharedKeys, messageOf, sealOf, stanzaOf } from './gate.ts';
 
 const keys = createSharedKeys();
@@ -149,14 +149,4 @@ async function startAskable(t: Test, left?: Left, beforeClaim: () => Promise<voi
     await until('the door opens', () => opened() > before);
   };
   return { daemon, log, send, knock, kernel, folder, path: controlPath(folder) };
-}
-
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => {
-    socket.close(() => resolve());
-  });
-  return port;
 }

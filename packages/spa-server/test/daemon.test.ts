@@ -1,5 +1,4 @@
 import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +13,7 @@ import { FirewallError } from '../src/firewall/firewall.ts';
 import { createMemoryFirewall, createMemoryKernel, type MemoryKernel } from '../src/firewall/memory.ts';
 import { createMemoryReplayStore } from '../src/replay/memory.ts';
 import { ReplayError } from '../src/replay/replay-store.ts';
+import { freePort } from './free-port.ts';
 import { createReadableLog, createSharedKeys, messageOf, portsOf, sealOf, stanzaOf } from './gate.ts';
 
 const keys = createSharedKeys();
@@ -438,16 +438,6 @@ async function configOf(t: Test): Promise<ServerConfig> {
     `REPLAY_STORE ${join(folder, 'replay')}`,
   ].join('\n');
   return parseServerConfig(join(folder, 'fwknopd.conf'), text, []).value;
-}
-
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => {
-    socket.close(() => resolve());
-  });
-  return port;
 }
 
 function portOf({ reception: { datagrams } }: ServerConfig): number {

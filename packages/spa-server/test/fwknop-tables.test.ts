@@ -1,6 +1,5 @@
-import { spawnSync } from 'node:child_process';
-import { ConfigError, type Option, UsageError } from 'spa-host';
-import { environment, lackingPrograms, readDocTable } from 'spa-lab';
+import { ConfigError, UsageError } from 'spa-host';
+import { isRefused, lackingPrograms, matchesDocTable, matchesPeersHelp, readDocTable } from 'spa-lab';
 import t, { type Test } from 'tap';
 import { ACCESS_KEYWORDS } from '../src/config/access-config.ts';
 import { ACCESS_DIFFERENCES, SERVER_DIFFERENCES } from '../src/config/differences.ts';
@@ -17,17 +16,11 @@ t.test('docs/FWKNOP.md lists every keyword of fwknopd.conf, and says which are r
 });
 
 t.test('docs/FWKNOP.md lists every option of the server, and says which are refused', async (t) => {
-  const entries = readDocTable('Options of the server');
-  t.same(entries.map(({ name }) => name).sort(), SERVER_OPTIONS.map(namesOfRow).sort());
-  const ours = new Set(entries.filter(({ verdict }) => verdict === 'ours').map(({ name }) => name));
-  t.same(new Set(SERVER_OPTIONS.filter(({ addition }) => addition).map(namesOfRow)), ours);
-  for (const entry of entries) {
-    t.equal(
-      isRefused(UsageError, () => readOptions(entry.words)),
-      entry.verdict === 'refused',
-      entry.written,
-    );
-  }
+  matchesDocTable(t, 'Options of the server', {
+    options: SERVER_OPTIONS,
+    read: readOptions,
+    refusal: UsageError,
+  });
 });
 
 t.test('what docs/FWKNOP.md calls different is looked at by --exit-parse-config', async (t) => {
@@ -49,14 +42,7 @@ t.test(
   'every option of fwknopd --help is known by its names',
   { skip: lackingPrograms('fwknopd') },
   async (t) => {
-    const { stdout, stderr } = spawnSync('fwknopd', ['--help'], { env: environment(), encoding: 'utf8' });
-    const listed = [...`${stdout}${stderr}`.matchAll(/^ {1,5}(?:-(\w), )?--([\w-]+)(?= |$)/gm)];
-    t.ok(listed.length > 30, `${listed.length} options`);
-    for (const [, short, long = ''] of listed) {
-      const row = SERVER_OPTIONS.find((candidate) => candidate.long === long);
-      t.ok(row, long);
-      if (short !== undefined) t.equal(row?.short, short, long);
-    }
+    matchesPeersHelp(t, 'fwknopd', SERVER_OPTIONS, 30);
   },
 );
 
@@ -71,18 +57,4 @@ function compareKeywords(t: Test, heading: string, table: KeywordTable): void {
       written,
     );
   }
-}
-
-function isRefused(refusal: typeof ConfigError | typeof UsageError, read: () => unknown): boolean {
-  try {
-    read();
-    return false;
-  } catch (error) {
-    if (error instanceof refusal) return true;
-    throw error;
-  }
-}
-
-function namesOfRow({ short, long }: Option): string {
-  return `${short === undefined ? '' : `-${short}, `}--${long}`;
 }

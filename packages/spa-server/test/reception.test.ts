@@ -7,6 +7,7 @@ import { parseServerConfig } from '../src/config/server-config.ts';
 import type { Datagram } from '../src/decision/verdict.ts';
 import { openReception, type Reception } from '../src/transport/reception.ts';
 import { spaPorts } from '../src/transport/reception-config.ts';
+import { freePort } from './free-port.ts';
 import { createReadableLog } from './gate.ts';
 
 const PACKET = `${'8'.repeat(198)}+/`;
@@ -43,16 +44,6 @@ async function open(t: Test, ...lines: readonly string[]): Promise<Setting> {
     { protocol: 'tcp', port },
   ]);
   return { port, reception, datagrams, ignored };
-}
-
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => {
-    socket.close(() => resolve());
-  });
-  return port;
 }
 
 const SENDERS = {

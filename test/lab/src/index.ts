@@ -8,6 +8,13 @@ export {
   startFwknopd,
   startSpaServer,
 } from './daemons.ts';
+export {
+  type DocumentedOptions,
+  isRefused,
+  matchesDocTable,
+  matchesPeersHelp,
+  type OptionNames,
+} from './doc-options.ts';
 export { type DocEntry, readDocTable } from './doc-table.ts';
 export { createFleet, type Fleet, type FleetBastion, type FleetPerson } from './fleet-lab.ts';
 export { createGnupgHome, type GnupgHome } from './gnupg-home.ts';
