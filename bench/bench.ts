@@ -52,6 +52,7 @@ const PROGRAMS = [
   'sshd',
   'ssh',
   'ssh-keygen',
+  'tcpdump',
 ];
 const QUICK = 'quick';
 const TARGETS = 'Targets';

@@ -44,12 +44,14 @@ const PAUSE_MS = 100;
 const SETTLE_MS = 1_000;
 
 const METHOD = `\
-From the packet sent to the first TCP connection established, daemons idle. Each daemon has a bastion of its own: network
-namespaces joined by a veth pair, sshd on tcp/22 behind a firewall that drops everything. One long-lived process in the
-operator's network sends the packet, made just before, and from then on starts a connection every millisecond until one is
-established. Then the rule is removed and the door is seen to be shut, outside the measured time. All daemons run at
-once and take turns packet by packet, so that what else the machine does meets all of them alike. "door open" is the
-method's own floor: the same measurement with the door open already. "first" is the first packet after the daemon's start.
+From the packet to the first SYN-ACK, daemons idle. Each daemon has a bastion of its own: network namespaces joined by a veth
+pair, sshd on tcp/22 behind a firewall that drops everything. Both times are the kernel's own, captured by tcpdump at the
+operator's end of the cable. One long-lived process in the operator's network sends the packet, made just before, and from
+then on starts a connection every quarter of a millisecond, after 20 ms every millisecond, until one is established; half
+such a step, on average, is in the figures. Then the rule is removed and the door is seen to be shut, outside the measured
+time. All daemons run at once and take turns packet by packet, so that what else the machine does meets all of them alike.
+"door open" is the method's own floor: from the SYN to the SYN-ACK through an open door, without a packet. "first" is the
+first packet after the daemon's start.
 *client*: who made the packet: ours just before, or stock fwknop, whose OpenPGP packets are compressed, before the first
 round; its ECC packets cannot be opened by fwknopd, so that ours are what × compares with.`;
 
@@ -73,7 +75,8 @@ async function measureMode(
   for (const contestant of contestants.filter(({ name }) => takes(name, mode, client))) {
     const rounds = run.rounds(contestant.name === SPA_SERVER.name ? ROUNDS : ROUNDS_OF_OTHERS);
     const daemon = await contestant.start(mode);
-    entries.push({ contestant, daemon, packets: [], rounds, times: [] });
+    await contestant.operator.startClock();
+    entries.push({ contestant, daemon, packets: [], rounds });
   }
   if (client === 'stock') {
     for (const entry of entries) {
@@ -86,25 +89,30 @@ async function measureMode(
   for (let round = 1; round <= rounds; round++) {
     run.progress(`${mode.name}, ${client}: packet ${round} of ${rounds}`);
     for (const entry of entries.filter((one) => round <= one.rounds)) {
-      const { contestant, daemon, packets, times } = entry;
+      const { contestant, daemon, packets } = entry;
       const { operator } = contestant;
       await operator.expectSilence();
       await sleep(PAUSE_MS * (1 + Math.random()));
-      const time = await operator.knock(packets.pop() ?? (await mode.seal())).catch((error: unknown) => {
+      await operator.knock(packets.pop() ?? (await mode.seal())).catch((error: unknown) => {
         throw new Error(`${contestant.name}: ${(error as Error).message}; it logged:\n${daemon.log()}`);
       });
-      times.push(time);
       if (round % FLOOR_EVERY === 0) {
         await sleep(PAUSE_MS);
-        floor.push(await operator.connect());
+        await operator.connect();
       }
       await contestant.shut();
     }
   }
-  for (const { daemon } of entries) await daemon.stop();
-  return entries.map(({ contestant, times }) => {
-    return { mode: mode.name, client, daemon: contestant.name, microseconds: times };
-  });
+  return Promise.all(
+    entries.map(async ({ contestant, daemon }) => {
+      const { knocks, connections } = await contestant.operator.stopClock().catch((error: unknown) => {
+        throw new Error(`${contestant.name}: ${(error as Error).message}`);
+      });
+      floor.push(...connections);
+      await daemon.stop();
+      return { mode: mode.name, client, daemon: contestant.name, microseconds: knocks };
+    }),
+  );
 }
 
 /** A daemon that takes its turns. */
@@ -114,7 +122,6 @@ interface Entry {
   /** Made before; when there are none, they are made one by one. */
   readonly packets: string[];
   readonly rounds: number;
-  readonly times: number[];
 }
 
 /** The stock client's packets for ECC keys lack two characters that the stock daemon cannot guess. */

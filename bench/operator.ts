@@ -1,16 +1,29 @@
 import { fileURLToPath } from 'node:url';
 import { addresses, type Namespace } from 'spa-lab';
 import { nextAnswer } from './answers.ts';
+import { type Capture, type Passage, startCapture } from './capture.ts';
 import type { ProberAnswer, ProberOrder } from './prober.ts';
 
 /** Somebody in the operator's network who knocks and connects; one order at a time. */
 export interface Operator {
-  /** Sends a packet; resolves to the microseconds until the first connection was established. */
-  knock(packet: string): Promise<number>;
+  /** From now on the kernel's times of what passes the cable are taken. */
+  startClock(): Promise<void>;
+  /** Sends a packet; resolves when a connection is established. */
+  knock(packet: string): Promise<void>;
   /** The same with a door that is open already and no packet. */
-  connect(): Promise<number>;
+  connect(): Promise<void>;
   /** Rejects if the door still answers. */
   expectSilence(): Promise<void>;
+  /** Resolves to the times of all knocks and connections since the clock's start, in their order. */
+  stopClock(): Promise<Times>;
+}
+
+/** Microseconds. */
+export interface Times {
+  /** From each packet to the first SYN-ACK. */
+  readonly knocks: readonly number[];
+  /** From each first SYN to the first SYN-ACK. */
+  readonly connections: readonly number[];
 }
 
 /** How long a connection is waited for before the door counts as shut: a hundred times what one takes. */
@@ -23,22 +36,54 @@ export async function startOperator(host: Namespace): Promise<Operator> {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   await nextAnswer(child);
-  const ask = async (order: ProberOrder): Promise<ProberAnswer> => {
+  const ask = async (order: ProberOrder): Promise<Stretch> => {
+    const from = Date.now();
     child.send(order);
     const answer = await nextAnswer<ProberAnswer>(child);
     if (answer.kind === 'failed') throw new Error(answer.reason);
-    return answer;
+    return { from, to: Date.now() + 1 };
   };
-  const measure = async (order: ProberOrder): Promise<number> => {
-    const answer = await ask(order);
-    if (answer.kind !== 'established') throw new Error(`the prober answers ${answer.kind}`);
-    return answer.microseconds;
-  };
+  let capture: Capture | null = null;
+  let knocks: Stretch[] = [];
+  let connections: Stretch[] = [];
   return {
-    knock: (packet) => measure({ kind: 'knock', packet }),
-    connect: () => measure({ kind: 'connect' }),
+    startClock: async () => {
+      capture = await startCapture(host);
+      knocks = [];
+      connections = [];
+    },
+    knock: async (packet) => {
+      knocks.push(await ask({ kind: 'knock', packet }));
+    },
+    connect: async () => {
+      connections.push(await ask({ kind: 'connect' }));
+    },
     expectSilence: async () => {
       await ask({ kind: 'silent', limitMs: SILENCE_MS });
     },
+    stopClock: async () => {
+      const passages = (await capture?.end()) ?? [];
+      return {
+        knocks: knocks.map((stretch) => measure(passages, stretch, 'packet')),
+        connections: connections.map((stretch) => measure(passages, stretch, 'syn')),
+      };
+    },
   };
+}
+
+/** While an order was obeyed; milliseconds of the epoch. */
+interface Stretch {
+  readonly from: number;
+  readonly to: number;
+}
+
+function measure(passages: readonly Passage[], { from, to }: Stretch, begin: Passage['what']): number {
+  const within = passages.filter(({ at }) => at >= from * 1000 && at <= to * 1000);
+  const first = within.find(({ what }) => what === begin);
+  const answer = within.find(({ what, at }) => what === 'syn-ack' && first !== undefined && at >= first.at);
+  if (first === undefined || answer === undefined) {
+    const passed = within.map(({ what }) => what).join(', ');
+    throw new Error(`a ${begin} and its answer are not in the capture, but: ${passed || 'nothing'}`);
+  }
+  return answer.at - first.at;
 }

@@ -78,43 +78,42 @@ interface Measured {
 
 async function measureDaemon({ contestant, mode, folder, run }: Plan): Promise<Measured> {
   const startMs: number[] = [];
-  const atOnce: number[] = [];
   const server = [
     `FWKNOP_RUN_DIR ${folder}`,
     'FLUSH_IPT_AT_INIT N',
     'FLUSH_IPT_AT_EXIT N',
     'SPA_PREFILTER N',
   ];
+  await contestant.operator.startClock();
   for (let round = 1; ; round++) {
     const begun = performance.now();
     const daemon = await contestant.start({ access: mode.access, server });
     startMs.push(performance.now() - begun);
-    atOnce.push(await knock(contestant, await mode.seal()));
+    await knock(contestant, await mode.seal());
     if (round < STARTS) {
       await stop(daemon);
       continue;
     }
     await sleep(SETTLE_MS);
-    const doors: number[] = [];
     for (let i = 0; i < run.rounds(KNOCKS); i++) {
       await sleep(PAUSE_MS * (1 + Math.random()));
-      doors.push(await knock(contestant, await mode.seal()));
+      await knock(contestant, await mode.seal());
     }
     const memory = memoryOf(daemon);
     await stop(daemon);
-    return { startMs, atOnce, doors, ...memory };
+    const { knocks } = await contestant.operator.stopClock();
+    return { startMs, atOnce: knocks.slice(0, STARTS), doors: knocks.slice(STARTS), ...memory };
   }
 }
 
 /** The door is shut before and afterwards. */
-async function knock({ lab, operator }: Contestant, packet: string): Promise<number> {
+async function knock({ lab, operator }: Contestant, packet: string): Promise<void> {
   await operator.expectSilence();
-  const microseconds = await operator.knock(packet);
+  await operator.knock(packet);
   await lab.bastion.must([
     ...['nft', 'delete', 'element', 'inet', 'spa', 'doors4'],
     `{ ${addresses.client4} . 6 . 22 }`,
   ]);
-  return microseconds;
 }
 
 async function stop(daemon: Daemon): Promise<void> {
