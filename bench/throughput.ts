@@ -123,12 +123,13 @@ async function measure(
       ? await makeStockPackets(mode, contestant.lab.scratch, wanted)
       : await sealAll(mode, wanted);
   const isPeer = contestant.name === PEER.name;
+  const line = isPeer ? STOCK_LINE : OUR_LINE;
   const warming = isPeer ? [] : await warmUpPackets(mode, client, contestant);
   await sender.load([...warming, ...packets]);
   await sleep(SETTLE_MS);
-  await sendAll(sender, daemon, warming.length);
+  await sendAll(sender, daemon, line, warming.length);
   const before = usageOf(pid).cpuMs;
-  const { granted, seconds } = await sendAll(sender, daemon, packets.length);
+  const { granted, seconds } = await sendAll(sender, daemon, line, packets.length);
   const cpuMs = usageOf(pid).cpuMs - before;
   await daemon.stop();
   return { mode, client, doors, daemon: contestant.name, sent: packets.length, granted, seconds, cpuMs };
@@ -152,13 +153,14 @@ async function sealAll(mode: Mode, wanted: readonly string[]): Promise<readonly 
   return packets;
 }
 
-/** What a daemon writes when a door is open: ours; the stock one. */
-const GRANTED = /^opened |^Added access rule/;
+/** What a daemon writes when a door is open. Ours writes the stock daemon's line too. */
+const [OUR_LINE, STOCK_LINE] = [/^opened /, /^Added access rule/];
 
 /** The next is sent when one was granted; what is lost on the way is not sent again. */
 function sendAll(
   sender: Sender,
   { process: { stdout, stderr } }: Daemon,
+  grantedLine: RegExp,
   total: number,
 ): Promise<{ readonly granted: number; readonly seconds: number }> {
   return new Promise((resolve) => {
@@ -177,7 +179,7 @@ function sendAll(
       const listener = (chunk: Buffer): void => {
         const lines = (rest + chunk.toString()).split('\n');
         rest = lines.pop() ?? '';
-        const fresh = lines.filter((line) => GRANTED.test(line)).length;
+        const fresh = lines.filter((line) => grantedLine.test(line)).length;
         if (fresh === 0) return;
         granted += fresh;
         grantedAt = performance.now();
