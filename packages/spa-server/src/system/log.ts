@@ -35,17 +35,22 @@ export interface LogOptions {
   readonly chains?: RuleChains | null;
 }
 
-/** A log that writes each line with `write`, the end of the line included. */
+/** A log that writes the lines of each event with one call of `write`, the end of the last line included. */
 export function createLog(write: (text: string) => void, options: LogOptions): DaemonLog {
   let { format } = options;
   const least = LEVELS.indexOf(options.least);
-  const put = (level: Level, text: string): void => {
-    if (LEVELS.indexOf(level) < least) return;
-    write(`${options.priorityPrefix ? `<${PRIORITIES[level]}>` : ''}${text}\n`);
+  const lineOf = (level: Level, text: string): string => {
+    if (LEVELS.indexOf(level) < least) return '';
+    return `${options.priorityPrefix ? `<${PRIORITIES[level]}>` : ''}${text}\n`;
   };
   const tell = (event: LogEvent): void => {
-    if (format === 'json') put(levelOf(event), jsonOf(event, new Date()));
-    else for (const { level, text } of linesOf(event, options.chains)) put(level, printable(text));
+    const lines =
+      format === 'json'
+        ? lineOf(levelOf(event), jsonOf(event, new Date()))
+        : linesOf(event, options.chains)
+            .map(({ level, text }) => lineOf(level, printable(text)))
+            .join('');
+    if (lines !== '') write(lines);
   };
   return logOf(tell, (next) => {
     format = next;
