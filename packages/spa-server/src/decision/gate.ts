@@ -79,20 +79,22 @@ export function createGate(stanzas: readonly Stanza[]): Gate {
 function glance(datagram: Datagram, groups: readonly Group[]): Ignored | Glimpse {
   const packet = inspectPacket(datagram.packet);
   if (typeof packet === 'string') return IGNORED[packet];
-  const [group, ...others] = groups;
+  const [group] = groups;
   if (group === undefined) return IGNORED['no-stanza'];
   const { kind } = packet;
-  const rings = others.length === 0 ? group[kind] : groups.flatMap((one) => one[kind]);
+  const rings = groups.length === 1 ? group[kind] : groups.flatMap((one) => one[kind]);
   const isKindMissing = groups.some((one) => one[OTHER_KIND[kind]].length > 0);
   const before = isKindMissing ? NO_KEY_FOR[kind] : IGNORED['no-stanza'];
   if (rings.length === 0) return before;
   const effort = rings.reduce((sum, ring) => sum + ring.effort, 0);
-  // Not the datagram itself, whose memory Node cuts off a block of 64 kB: what waits would hold on to it.
-  return { kind: 'glimpse', ...arrivalOf(datagram), packet, effort, before, rings };
+  // Not the datagram itself, whose memory Node cuts off a block of 64 kB: what waits would hold on to it. And no spread, which
+  // costs V8 more than all the rest of the object.
+  const { source, destination, forwardedFor } = datagram;
+  return { kind: 'glimpse', source, destination, forwardedFor, packet, effort, before, rings };
 }
 
 function screen(glimpse: Glimpse): Ignored | Candidate {
-  const { packet, before, rings } = glimpse;
+  const { packet, before, rings, source, destination, forwardedFor } = glimpse;
   const macs = new Map<HmacKey, boolean>();
   const openers: Opener[] = [];
   let ignored = before;
@@ -104,7 +106,9 @@ function screen(glimpse: Glimpse): Ignored | Candidate {
   if (openers.length === 0) return ignored;
   return {
     kind: 'candidate',
-    ...arrivalOf(glimpse),
+    source,
+    destination,
+    forwardedFor,
     packet,
     work: workFor(packet, openers),
     isVouched: openers.some(({ keys }) => keys.hmac !== null),
@@ -150,10 +154,6 @@ async function decide(candidate: Candidate, clock: Clock): Promise<Verdict> {
 }
 
 const OTHER_KIND = { aes: 'openpgp', openpgp: 'aes' } as const;
-
-function arrivalOf({ source, destination, forwardedFor }: Arrival): Arrival {
-  return { source, destination, forwardedFor };
-}
 
 function isAuthentic(packet: Packet, hmac: HmacKey | null, known: Map<HmacKey, boolean>): boolean {
   if (hmac === null) return true;
