@@ -24,6 +24,27 @@ export function packetKind(packet: string): PacketKind {
   return '89+/'.includes(packet.charAt(0)) ? 'aes' : 'openpgp';
 }
 
+/** Characters that a packet may have at a place: one of `texts`, all of one length, from the character `at` on. */
+export interface Beginning {
+  readonly at: number;
+  readonly texts: readonly string[];
+}
+
+/**
+ * How packets begin, whatever their keys: a text that begins in none of these ways is none. What is easily seen by a packet
+ * filter, which knows octets at places, and much less than {@link candidatePrefixes} asks for.
+ */
+export function packetBeginnings(): readonly Beginning[] {
+  const characters = [...CHARACTERS];
+  const pairs = characters.flatMap((first) => characters.map((second) => first + second));
+  return [
+    { at: 0, texts: characters.filter((text) => packetKind(text) === 'aes') },
+    // The version of the first packet of OpenPGP, behind the header that stands for it and behind that of a stock client.
+    { at: 2, texts: pairs.filter((text) => PKESK_VERSIONS.includes(versionAfterPrefix(text, 0))) },
+    { at: 0, texts: pairs.filter((text) => versionAfterStockPrefix(text, 0) === STOCK_PKESK_VERSION) },
+  ];
+}
+
 /** The base64 text of a "Salted__" container. */
 export function frameSymmetric(blob: Uint8Array): string {
   return encodeBase64(blob);
@@ -74,22 +95,30 @@ export function decodeText(text: string): Buffer {
 function openPgpPrefixes(stripped: string): readonly string[] {
   const s0 = sextetAt(stripped, 0);
   const s1 = sextetAt(stripped, 1);
-  const s2 = sextetAt(stripped, 2);
-  const s3 = sextetAt(stripped, 3);
   const prefixes: string[] = [];
   // Header 85 hi lo, then the version.
-  if (PKESK_VERSIONS.includes((s2 << 2) | (s3 >> 4))) {
+  if (PKESK_VERSIONS.includes(versionAfterPrefix(stripped, 2))) {
     const length = ((s0 >> 2) << 8) | ((s0 & 3) << 6) | s1;
     if (beginsPacketAt(stripped, 3 + length)) prefixes.push(PREFIX.openpgp);
   }
   // Header 84 length, then the version; the high half of the length is what was cut off.
-  if ((((s0 & 3) << 6) | s1) === STOCK_PKESK_VERSION) {
+  if (versionAfterStockPrefix(stripped, 0) === STOCK_PKESK_VERSION) {
     for (let high = 0; high < 16; high++) {
       const length = (high << 4) | (s0 >> 2);
       if (beginsPacketAt(stripped, 2 + length)) prefixes.push(`h${CHARACTERS.charAt(high)}`);
     }
   }
   return prefixes;
+}
+
+/** The octet behind `85 hi lo`, in the characters at `at` and after: of "hQ" and two more, all of the length and half of one. */
+function versionAfterPrefix(text: string, at: number): number {
+  return (sextetAt(text, at) << 2) | (sextetAt(text, at + 1) >> 4);
+}
+
+/** The octet behind `84 length`. */
+function versionAfterStockPrefix(text: string, at: number): number {
+  return ((sextetAt(text, at) & 3) << 6) | sextetAt(text, at + 1);
 }
 
 /** True if there is an octet at `index` of what the text encodes, two characters of prefix included, with its first bit set. */

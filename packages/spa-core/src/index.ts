@@ -44,7 +44,7 @@ export { CIPHER_MODES, type CipherMode, parseCipherMode } from './cipher-mode.ts
 export { type DocumentSignature, signDetached, verifyDetached } from './detached-signature.ts';
 export { DIGEST_NAMES, type DigestName, digestLength, parseDigestName } from './digest.ts';
 export { SpaError, type SpaErrorCode } from './errors.ts';
-export type { PacketKind } from './framing.ts';
+export { type Beginning, type PacketKind, packetBeginnings } from './framing.ts';
 export { formatGeneratedKeys, type GeneratedKey, generateKeys, type KeyLengths } from './generate-keys.ts';
 export { provesItsKeeper } from './keeper-proof.ts';
 export { HmacKey, SymmetricKey } from './keys.ts';

@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
 import t from 'tap';
-import { candidateTexts, frameOpenPgp, packetKind } from '../src/framing.ts';
+import { candidateTexts, frameOpenPgp, packetBeginnings, packetKind } from '../src/framing.ts';
 import { type OpenPgpVectors, readVectors } from './vectors.ts';
 
 /** The header of some packet that follows. */
@@ -84,6 +86,42 @@ t.test('the first character tells AES from OpenPGP in every packet of the stock 
   for (const { name, packet } of readVectors<OpenPgpVectors>('06-gpg').vectors) {
     if (packet !== undefined) t.equal(packetKind(packet), 'openpgp', name);
   }
+});
+
+t.test('whatever may be a packet begins like one', async (t) => {
+  const beginnings = packetBeginnings();
+  const isSeen = (text: string): boolean =>
+    beginnings.some(({ at, texts }) => texts.some((one) => text.startsWith(one, at)));
+  for (const { at, texts } of beginnings)
+    t.equal(new Set(texts.map((text) => text.length)).size, 1, `at ${at}`);
+  for (const first of ['8', '9', '+', '/']) t.ok(isSeen(`${first}QQQ`), first);
+  const missed: string[] = [];
+  for (const version of [3, 6]) {
+    for (let length = 60; length < 4096; length++) {
+      const body = [version, ...sessionKey(length).slice(1)];
+      const text = base64Of([0x85, length >> 8, length & 0xff, ...body, NEXT, 1, 1]).slice(2);
+      if (candidateTexts('openpgp', text).length === 0 || !isSeen(text)) missed.push(`${version} ${length}`);
+    }
+  }
+  for (let length = 60; length < 256; length++) {
+    const text = base64Of([0x84, length, ...sessionKey(length), NEXT, 1, 1]).slice(2);
+    if (!isSeen(text)) missed.push(`stock ${length}`);
+  }
+  t.same(missed, []);
+  for (const { name, packet } of readVectors<OpenPgpVectors>('06-gpg').vectors) {
+    if (packet !== undefined) t.ok(isSeen(packet), name);
+  }
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(fc.base64String({ minLength: 140 }), (text) => {
+        const isCandidate = candidateTexts('openpgp', text).length > 0;
+        return isSeen(text) || (!isCandidate && packetKind(text) === 'openpgp');
+      }),
+      { numRuns: 2_000 },
+    ),
+  );
+  const random = Array.from({ length: 4_000 }, () => randomBytes(200).toString('base64')).filter(isSeen);
+  t.ok(random.length < 600, `of 4,000 random texts ${random.length} begin so`);
 });
 
 /** The body of a session key packet of version 3 with so many octets. */

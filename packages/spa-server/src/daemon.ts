@@ -1,4 +1,4 @@
-import { type IpAddress, ipFamily, type Packet } from 'spa-core';
+import { type IpAddress, ipFamily, type Packet, packetBeginnings } from 'spa-core';
 import { type Basis, createAdmission, reportDropped } from './admission.ts';
 import { Commands, originOf } from './commands/commands.ts';
 import { NO_JOURNAL } from './commands/cycle-journal.ts';
@@ -491,10 +491,18 @@ function policyOf(config: ServerConfig, stanzas: readonly Stanza[]): GatePolicy 
   return {
     spaPorts: spaPorts(config.reception),
     protectedPorts: protectedPorts(config, stanzas),
-    preFilter: config.firewall.preFilter,
+    preFilter: preFilterOf(config),
     answers: config.firewall.answers,
     forwards: stanzas.some(({ nat, doorsAtDestination }) => doorsAtDestination || allowsNat(nat)),
   };
+}
+
+/** A request of HTTP does not begin like a packet. */
+function preFilterOf({
+  firewall: { preFilter },
+  reception: { http },
+}: ServerConfig): GatePolicy['preFilter'] {
+  return preFilter === null ? null : { ...preFilter, beginnings: http === null ? packetBeginnings() : null };
 }
 
 function holderOf({ signer, message, stanzaNumber }: Authentic): Holder {

@@ -12,7 +12,7 @@ t.setTimeout(180_000);
 const skip = lacking('nft', 'iptables-nft', 'ip6tables-nft');
 const own: FirewallPlan = { kind: 'nftables', placement: { mode: 'own', table: 'spa' } };
 const iptables: FirewallPlan = { kind: 'iptables', variant: 'nft', ipset: false };
-const preFilter = { minBytes: 1, maxBytes: 1500, ratePerSource: 100 };
+const preFilter = { minBytes: 1, maxBytes: 1500, beginnings: null, ratePerSource: 100 };
 const install = { ...policy, preFilter };
 
 /** What Docker keeps in iptables: nothing of it concerns packets for the host. */

@@ -4,7 +4,7 @@ import { parseNftChain } from '../src/firewall/nft-place.ts';
 import { createNftables } from '../src/firewall/nftables.ts';
 import { client4, client6, grantOf, other4, policy, ssh, withRig } from './firewall-contract.ts';
 import type { FirewallPlan } from './firewall-plan.ts';
-import { preFilter, provesPreFilter } from './firewall-pre-filter.ts';
+import { preFilter, provesBeginnings, provesPreFilter } from './firewall-pre-filter.ts';
 import { createRealRig, DEFAULT_DROP, type RealRig } from './firewall-rig.ts';
 import { ageOf, sessions } from './firewall-sessions.ts';
 
@@ -281,6 +281,10 @@ t.test('the pre-filter of nftables', { skip }, async (t) => {
       await provesPreFilter(t, rig, rig.open(), [1, 139, 1501]);
       t.equal(await rig.answersUdp(client4, 62201), true, 'of any length');
     });
+
+    test(`${name}: what no packet begins like is dropped and counted`, async (t, rig) => {
+      await provesBeginnings(t, rig, rig.open());
+    });
   }
 
   const test = withRig(t, () => createRealRig(own));
@@ -298,8 +302,8 @@ t.test('the pre-filter of nftables', { skip }, async (t) => {
       0,
       'it is full',
     );
-    t.equal(await rig.answersPackets(client4, { bytes: 200, count: 1 }), true);
-    await rig.answersPackets(client4, { bytes: 200, count: 300 });
+    t.equal(await rig.answersPackets(client4, { text: 'x'.repeat(200), count: 1 }), true);
+    await rig.answersPackets(client4, { text: 'x'.repeat(200), count: 300 });
     const dropped = (await firewall.counters()).filter(({ packets }) => packets > 0);
     t.same(dropped, [], 'none of 300');
   });

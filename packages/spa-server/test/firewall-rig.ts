@@ -12,10 +12,10 @@ import { createNetworkProbe } from './network-probe.ts';
 /** A rig with the real firewall of a namespace, and real connections to it. */
 export interface RealRig extends FirewallRig {
   readonly pair: NamespacePair;
-  /** True if one of `count` UDP packets of so many octets, sent at once to the SPA port, is answered. */
+  /** True if one of `count` UDP packets with this text, sent at once to the SPA port, is answered. */
   answersPackets(
     from: IpAddress,
-    packets: { readonly bytes: number; readonly count: number },
+    packets: { readonly text: string; readonly count: number },
   ): Promise<boolean>;
 }
 

@@ -48,7 +48,7 @@ const work: Work = {
       });
       socket?.write('x');
     }),
-  udp: ({ from, to, port, timeLimitMs, bytes = 1, count = 1 }) =>
+  udp: ({ from, to, port, timeLimitMs, text = 'x', count = 1 }) =>
     new Promise((resolve) => {
       const socket = createSocket(to.includes(':') ? 'udp6' : 'udp4');
       const finish = (answer: ProbeAnswer): void => {
@@ -60,7 +60,7 @@ const work: Work = {
       socket.on('message', () => finish('open'));
       socket.on('error', () => finish('refused'));
       socket.bind(0, from, () => {
-        for (let i = 0; i < count; i++) socket.send('x'.repeat(bytes), port, to);
+        for (let i = 0; i < count; i++) socket.send(text, port, to);
       });
     }),
 };

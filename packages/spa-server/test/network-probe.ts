@@ -24,8 +24,8 @@ export type ProbeRequest =
       readonly to: string;
       readonly port: number;
       readonly timeLimitMs: number;
-      /** Default: 1. */
-      readonly bytes?: number;
+      /** Default: one character. */
+      readonly text?: string;
       /** So many are sent at once. Default: 1. */
       readonly count?: number;
     };

@@ -68,7 +68,7 @@ export interface FirewallConfig {
   readonly flushAtInit: boolean;
   readonly flushAtExit: boolean;
   /** What the kernel throws away of the packets to our UDP port; null: nothing (`SPA_PREFILTER N`). */
-  readonly preFilter: PreFilter | null;
+  readonly preFilter: Omit<PreFilter, 'beginnings'> | null;
 }
 
 /** What fwknopd.conf says, defaults filled in. Paths are absolute. */
@@ -452,7 +452,10 @@ function chooseFirewall(settings: ServerSettings): FirewallConfig {
   };
 }
 
-function choosePreFilter({ SPA_PREFILTER, SPA_RATE_PER_SOURCE }: ServerSettings): PreFilter | null {
+function choosePreFilter({
+  SPA_PREFILTER,
+  SPA_RATE_PER_SOURCE,
+}: ServerSettings): ServerConfig['firewall']['preFilter'] {
   if (SPA_PREFILTER?.value === false) {
     if (SPA_RATE_PER_SOURCE === undefined) return null;
     throw new ConfigError(

@@ -61,5 +61,6 @@ export function kernelCounters(counters: readonly FirewallCounter[]): CountersAn
 
 const KERNEL_DROPS: Readonly<Record<FirewallCounter['reason'], string>> = {
   length: 'dropped by the kernel: no packet has this length',
+  beginning: 'dropped by the kernel: no packet begins like that',
   rate: 'dropped by the kernel: more than one source may send (SPA_RATE_PER_SOURCE)',
 };

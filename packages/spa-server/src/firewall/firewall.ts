@@ -1,4 +1,4 @@
-import type { IpAddress, ProtoPort } from 'spa-core';
+import type { Beginning, IpAddress, ProtoPort } from 'spa-core';
 import type { Forward } from './forward.ts';
 
 /** What policy gives to one message: these doors, for this one address, for this long. */
@@ -59,14 +59,16 @@ export interface PreFilter {
   /** Octets of a UDP payload; what is shorter or longer is dropped. */
   readonly minBytes: number;
   readonly maxBytes: number;
+  /** What a payload has to begin with, one of these ways; null: it may begin with anything. Only nftables looks at it. */
+  readonly beginnings: readonly Beginning[] | null;
   /** Packets a second that one source may send (IPv4: an address, IPv6: a network of 64 bits); null: as many as it likes. */
   readonly ratePerSource: number | null;
 }
 
 /** Packets that the kernel's pre-filter has dropped, for one reason. */
 export interface FirewallCounter {
-  /** `length`: no packet of ours has this length; `rate`: more than one source may send. */
-  readonly reason: 'length' | 'rate';
+  /** `length`: no packet of ours has this length; `beginning`: none begins like that; `rate`: more than one source may send. */
+  readonly reason: 'length' | 'beginning' | 'rate';
   /** Since the rules were first put in place, or somebody else's flush. */
   readonly packets: number;
 }

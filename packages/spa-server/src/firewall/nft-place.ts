@@ -1,3 +1,4 @@
+import type { Beginning } from 'spa-core';
 import type { FirewallCounter, GatePolicy, PreFilter } from './firewall.ts';
 import {
   addForwardSets,
@@ -94,7 +95,11 @@ function placeIn(
       chain: `${prefix}filter`,
       rate4: in4('rate'),
       rate6: in6('rate'),
-      counters: { length: `${prefix}dropped_length`, rate: `${prefix}dropped_rate` },
+      counters: {
+        length: `${prefix}dropped_length`,
+        beginning: `${prefix}dropped_beginning`,
+        rate: `${prefix}dropped_rate`,
+      },
     },
     forwards: {
       ...{ family, table, prefix },
@@ -354,7 +359,7 @@ function filterStatements(
 function installFilter(
   place: NftPlace,
   udpPort: number,
-  { minBytes, maxBytes, ratePerSource }: PreFilter,
+  { minBytes, maxBytes, beginnings, ratePerSource }: PreFilter,
   untracked: boolean,
 ): readonly string[] {
   const { filter, family, table } = place;
@@ -371,6 +376,9 @@ function installFilter(
     `udp dport != ${udpPort} accept`,
     'fib daddr type != local accept',
     `udp length != ${minBytes + UDP_HEADER_BYTES}-${maxBytes + UDP_HEADER_BYTES} counter name ${filter.counters.length} drop`,
+    ...(beginnings === null
+      ? []
+      : [`${beginnings.map(beginsOtherwise).join(' ')} counter name ${filter.counters.beginning} drop`]),
     ...overRate(filter.rate4, 'ip saddr'),
     ...overRate(filter.rate6, 'ip6 saddr and ffff:ffff:ffff:ffff::'),
     ...(untracked ? ['notrack'] : []),
@@ -381,6 +389,13 @@ function installFilter(
     ...addFilterChain(place),
     ...filterRules.map((rule) => `add rule ${family} ${table} ${filter.chain} ${rule}`),
   ];
+}
+
+/** Octets behind the header of UDP, as numbers. */
+function beginsOtherwise({ at, texts }: Beginning): string {
+  const [{ length } = ''] = texts;
+  const numbers = texts.map((text) => `0x${Buffer.from(text, 'latin1').toString('hex')}`);
+  return `@th,${8 * (UDP_HEADER_BYTES + at)},${8 * length} != { ${numbers.join(', ')} }`;
 }
 
 function removeFilter(place: NftPlace): readonly string[] {
