@@ -47,11 +47,11 @@ const METHOD = `\
 From the packet to the first SYN-ACK, daemons idle. Each daemon has a bastion of its own: network namespaces joined by a veth
 pair, sshd on tcp/22 behind a firewall that drops everything. Both times are the kernel's own, captured by tcpdump at the
 operator's end of the cable. One long-lived process in the operator's network sends the packet, made just before, and from
-then on starts a connection every quarter of a millisecond, after 20 ms every millisecond, until one is established; half
-such a step, on average, is in the figures. Then the rule is removed and the door is seen to be shut, outside the measured
-time. All daemons run at once and take turns packet by packet, so that what else the machine does meets all of them alike.
-"door open" is the method's own floor: from the SYN to the SYN-ACK through an open door, without a packet. "first" is the
-first packet after the daemon's start.
+then on starts a connection about every 0.4 ms, after 20 ms every 1.2 ms, until one is established; half such a step, on
+average, is in the figures. Then the rule is removed and the door is seen to be shut, outside the measured time. All daemons
+run at once and take turns packet by packet, so that what else the machine does meets all of them alike. "door open" is the
+method's own floor: from the SYN to the SYN-ACK through an open door, without a packet. "first" is the first packet after
+the daemon's start.
 *client*: who made the packet: ours just before, or stock fwknop, whose OpenPGP packets are compressed, before the first
 round; its ECC packets cannot be opened by fwknopd, so that ours are what × compares with.`;
 
