@@ -53,13 +53,14 @@ const PROGRAMS = [
   'ssh',
   'ssh-keygen',
   'tcpdump',
+  'tcpreplay',
 ];
 const QUICK = 'quick';
 const TARGETS = 'Targets';
 const TARGETS_METHOD = `\
 The figures below that have a target, of one run of all parts; the worst case of each counts. What bounds those that were not
-reached: [ADR 0013](../docs/adr/0013-reception.md). Daemon, kernel, flood and operators share this machine's processors, so that the
-flood is what they leave of it (*really*).`;
+reached: [ADR 0013](../docs/adr/0013-reception.md). Daemon, kernel, flood and operators share this machine's processors; flood and
+operators go first, as if they were elsewhere. *really*: junk that left, a second.`;
 const RESULTS = fileURLToPath(new URL('../RESULTS.md', import.meta.url));
 
 const undos: (() => void | Promise<void>)[] = [];

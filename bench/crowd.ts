@@ -9,8 +9,8 @@ export interface Crowd {
   come(order: CrowdOrder): Promise<CrowdAnswer>;
 }
 
-/** Their computers are elsewhere: what keeps this machine busy does not keep them waiting. */
-const FIRST = ['chrt', '--fifo', '1'];
+/** Put before a command whose computer is elsewhere: what keeps this machine busy does not keep it waiting. */
+export const FIRST: readonly string[] = ['chrt', '--fifo', '1'];
 
 /** Starts a crowd in `host`, for the bastion's SPA port and its sshd; it ends with the host. */
 export async function startCrowd(host: Namespace): Promise<Crowd> {

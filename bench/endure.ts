@@ -1,13 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { addresses } from 'spa-lab';
 import { type Contestant, type ContestantPlan, createContestant, PEER, SPA_SERVER } from './contestants.ts';
 import { type Crowd, startCrowd } from './crowd.ts';
 import type { Knock } from './crowd-process.ts';
 import type { Junk } from './junk.ts';
-import { addAddresses, operatorAddress, spoofSources } from './many-addresses.ts';
+import { addAddresses, operatorAddress, type Sources } from './many-addresses.ts';
 import type { Mode } from './modes.ts';
+import { startReplay } from './replay.ts';
 import type { Run } from './run.ts';
-import { type Sender, startSender } from './sender.ts';
 import { askOurs, readStockLog, type Sight, type Sightings } from './sightings.ts';
 import { usageOf } from './usage.ts';
 
@@ -15,7 +14,6 @@ import { usageOf } from './usage.ts';
 export interface Side {
   readonly contestant: Contestant;
   readonly sight: Sight;
-  readonly senders: readonly Sender[];
   readonly crowd: Crowd;
 }
 
@@ -23,8 +21,8 @@ export interface Side {
 export interface Flood {
   readonly mode: Mode;
   readonly junkOf: (packet: string) => Junk;
-  readonly sources: 'one' | 'spoofed';
-  /** Null: as many as the machine can send. */
+  readonly sources: Sources;
+  /** Thousands; null: as many as one processor can send. */
   readonly perSecond: number | null;
   readonly hasRules: boolean;
 }
@@ -55,12 +53,7 @@ export async function createSide(who: keyof typeof PLANS, run: Run): Promise<Sid
   const contestant = await createContestant(plan);
   run.onEnd(contestant.lab.dispose);
   await addAddresses(contestant.lab);
-  const { operator } = contestant.lab;
-  const senders = [
-    await startSender(operator, addresses.other4),
-    await startSender(operator, addresses.other4),
-  ];
-  return { contestant, sight, senders, crowd: await startCrowd(operator) };
+  return { contestant, sight, crowd: await startCrowd(contestant.lab.operator) };
 }
 
 /** Each operator gives up after that. Stock fwknopd takes a while for one packet. */
@@ -79,33 +72,31 @@ let operators = 0;
 /** Lets a daemon endure a flood while operators come. */
 export async function endure(
   flood: Flood,
-  { contestant, sight, senders, crowd }: Side,
+  { contestant, sight, crowd }: Side,
   plan: { readonly operators: number; readonly everyMs: number },
 ): Promise<Outcome> {
-  const { mode, perSecond } = flood;
+  const { mode } = flood;
   const daemon = await contestant.start({
     access: mode.access,
     server: flood.hasRules ? [] : ['SPA_PREFILTER N'],
   });
   const { pid } = daemon.process;
   if (pid === undefined) throw new Error(`${contestant.name} does not run`);
-  await spoofSources(contestant.lab, flood.sources);
   await sleep(SETTLE_MS);
   // Our daemon takes none that was made before its replay store was, and none that is too old.
   let knocks = await sealKnocks(mode, Math.min(BATCH, plan.operators));
+  const junk = flood.junkOf(await mode.seal());
   const before = usageOf(pid);
   const residentMb = [before.residentMb];
+  const replay = await startReplay(contestant.lab, { ...flood, junk });
   const sampling = setInterval(() => residentMb.push(usageOf(pid).residentMb), 1_000);
-  const junk = flood.junkOf(await mode.seal());
-  const active = perSecond === null ? senders : senders.slice(0, 1);
-  for (const sender of active) sender.flood(junk, perSecond);
   await sleep(SETTLE_MS);
   const times: (number | null)[] = [];
   while (knocks.length > 0) {
     times.push(...(await crowd.come({ knocks, everyMs: plan.everyMs, limitMs: LIMIT_MS })));
     knocks = await sealKnocks(mode, Math.min(BATCH, plan.operators - times.length));
   }
-  const floods = await Promise.all(active.map((sender) => sender.stop()));
+  const { sent, seconds: sentSeconds } = await replay.stop();
   await sleep(DRAIN_MS);
   clearInterval(sampling);
   const sightings = await sight(daemon);
@@ -116,8 +107,8 @@ export async function endure(
     daemon: contestant.name,
     junk: junk.name,
     times,
-    sent: floods.reduce((sum, { sent }) => sum + sent, 0),
-    sentSeconds: Math.max(...floods.map(({ microseconds }) => microseconds)) / 1e6,
+    sent,
+    sentSeconds,
     sightings,
     cpuMs: after.cpuMs - before.cpuMs,
     residentMb: [...residentMb, after.residentMb],

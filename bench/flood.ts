@@ -1,6 +1,7 @@
 import { PEER } from './contestants.ts';
 import { createSide, describe, endure, type Flood, LIMIT_MS, type Outcome, type Side } from './endure.ts';
 import { aesLike, gpgLike } from './junk.ts';
+import { DATAGRAMS } from './junk-capture.ts';
 import { createModes, type Mode, type Modes } from './modes.ts';
 import { type Finding, formatMs, percentile, type Section, type Table } from './results.ts';
 import type { Run } from './run.ts';
@@ -20,7 +21,7 @@ export async function measureFlood(run: Run): Promise<Omit<Section, 'title'>> {
   return { tables, findings: findingsOf(outcomes), method: METHOD };
 }
 
-/** How much is sent, where that is not as much as the machine can send. */
+/** How much is sent, where that is not as much as one processor can send. */
 export const FLOOD_PER_SECOND = 80_000;
 /** Real packets in each flood. */
 const OPERATORS = 300;
@@ -28,15 +29,18 @@ const EVERY_MS = 20;
 
 const METHOD = `\
 Operators come while somebody floods the SPA port. One daemon at a time, on a bastion of its own (as for the latency of the
-door); daemon, firewall, flood and operators share the cores of this machine. The flood is one process in Node that sends
-datagrams which all differ, *max*: two such processes as fast as they can; *junk/s* is what really left. *AES-like*: base64
-text of an AES packet's length; *GPG-like*: addressed to the bastion's key, with everything right that can be seen without
-a key. *spoofed*: sources at random of 65,000 addresses and 64,000 ports each. Meanwhile ${1000 / EVERY_MS} operators a second
-come, each for the first time and from an address of its own; each sends one valid packet, once, and tries to connect from
-then on, every two milliseconds at first, for ${LIMIT_MS / 1000} s. *in*: how many of them were connected; p50 and p99 are from the
-packet to the connection, of those who were; only the process that plays them has a real-time priority. *no HMAC*: the stanza
-has no HMAC_KEY, so each GPG-like packet that is looked at costs the private operation. *no rules*: without spa-server's
-pre-filter in the kernel, which is on unless SPA_PREFILTER says N.
+door); daemon, firewall, flood and operators share the cores of this machine. The flood is sent by tcpreplay: ${DATAGRAMS.toLocaleString('en')}
+datagrams which all differ, in frames made before, a millisecond's share at a time; then the same again. *max*: one such
+process as fast as it can, which takes a core; *junk/s* is what really left. *AES-like*: base64 text of an AES packet's length;
+*GPG-like*: addressed to the bastion's key, with everything right that can be seen without a key. *spoofed*: sources at random
+of 65,000 addresses and 64,000 ports each. Meanwhile ${1000 / EVERY_MS} operators a second come, each for the first time and from an
+address of its own; each sends one valid packet, once, and tries to connect from then on, every two milliseconds at first, for
+${LIMIT_MS / 1000} s. *in*: how many of them were connected; p50 and p99 are from the packet to the connection, of those who were. Flood and
+operators come from elsewhere: tcpreplay and the process that plays the operators have a real-time priority, and the daemon has
+what they leave of the cores. What the bastion's kernel does with a datagram until it is dropped or waits for the daemon is done
+in tcpreplay's time too, on a cable that is in the kernel: 4 to 7 µs in all for each. *no HMAC*: the stanza has no HMAC_KEY, so each
+GPG-like packet that is looked at costs the private operation. *no rules*: without spa-server's pre-filter in the kernel, which
+is on unless SPA_PREFILTER says N.
 
 Costs: *seen*: packets that the daemon or its rules looked at, of those sent (spa-server: its own counters, fwknopd: lines of
 its log); *by rules*: those that never reached the daemon; *lost*: the kernel dropped them because the receive buffer was
@@ -45,11 +49,12 @@ and system, of the daemon and the processes it starts, divided by what it saw, t
 without those that its rules dropped. *MB*: resident before the flood, the most, and after.`;
 
 /** A flood, and whether the stock daemon has to endure it too. */
-interface Row extends Flood {
+export interface Row extends Flood {
   readonly isForPeer: boolean;
 }
 
-function floodsWith({ all: [aes, rsa, ecc], unguarded: [openRsa, openEcc] }: Modes): readonly Row[] {
+/** All floods, in the order of the table. */
+export function floodsWith({ all: [aes, rsa, ecc], unguarded: [openRsa, openEcc] }: Modes): readonly Row[] {
   if (!aes || !rsa || !ecc || !openRsa || !openEcc) throw new TypeError('a mode is missing');
   const rated = { perSecond: FLOOD_PER_SECOND, hasRules: true, isForPeer: true } as const;
   const common = (mode: Mode, junkOf: Flood['junkOf']): readonly Row[] => [

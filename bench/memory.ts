@@ -27,9 +27,9 @@ const SECONDS = 40;
 const EVERY_MS = 200;
 
 const METHOD = `\
-As the flood of ${FLOOD_PER_SECOND} packets a second from spoofed sources, with an operator every ${EVERY_MS} ms, for longer: \`npm run bench -- memory=1200\`
-makes it an hour in all. *of an hour*: junk sent, as a share of what ${FLOOD_PER_SECOND} packets a second are in an hour. *MB*:
-resident memory of the daemon before the flood, and at its quarters.`;
+As the flood of ${FLOOD_PER_SECOND} packets a second from spoofed sources, by tcpreplay and with the same datagrams over and over, with an
+operator every ${EVERY_MS} ms, for longer: \`npm run bench -- memory=1200\` makes it an hour in all. *of an hour*: junk sent, as a
+share of what ${FLOOD_PER_SECOND} packets a second are in an hour. *MB*: resident memory of the daemon before the flood, and at its quarters.`;
 
 const MS_PER_HOUR = 3_600_000;
 

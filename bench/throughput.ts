@@ -26,7 +26,7 @@ export async function measureThroughput(run: Run): Promise<Omit<Section, 'title'
     const contestant = await createContestant(plan);
     run.onEnd(contestant.lab.dispose);
     await addAddresses(contestant.lab);
-    await spoofSources(contestant.lab, 'spoofed');
+    await spoofSources(contestant.lab);
     sides.push({ contestant, sender: await startSender(contestant.lab.operator, addresses.other4) });
   }
   const [side] = sides;

@@ -4,7 +4,7 @@
  *
  *     node scripts/install.mjs             npm packages
  *     node scripts/install.mjs --system    and the Debian packages of the demo
- *     node scripts/install.mjs --all       and those of all tests
+ *     node scripts/install.mjs --all       and those of all tests, and of the bench
  *
  * With --no-npm it leaves node_modules alone, for root in somebody else's checkout.
  *
@@ -62,6 +62,8 @@ const TEST_PROGRAMS = {
   'perl-base': ['perl'],
   // fwknop's own library, which reads and writes what ours does.
   'libfko-perl': ['FKO.pm'],
+  // The bench's flood.
+  tcpreplay: ['tcpreplay'],
 };
 
 /** What Debian would start at the next boot once these packages are there; nobody asked for that. */
