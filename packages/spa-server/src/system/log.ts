@@ -39,18 +39,19 @@ export interface LogOptions {
 export function createLog(write: (text: string) => void, options: LogOptions): DaemonLog {
   let { format } = options;
   const least = LEVELS.indexOf(options.least);
-  const lineOf = (level: Level, text: string): string => {
-    if (LEVELS.indexOf(level) < least) return '';
-    return `${options.priorityPrefix ? `<${PRIORITIES[level]}>` : ''}${text}\n`;
-  };
+  const isShown = (level: Level): boolean => LEVELS.indexOf(level) >= least;
+  const lineOf = (level: Level, text: string): string =>
+    `${options.priorityPrefix ? `<${PRIORITIES[level]}>` : ''}${text}\n`;
   const tell = (event: LogEvent): void => {
-    const lines =
-      format === 'json'
-        ? lineOf(levelOf(event), jsonOf(event, new Date()))
-        : linesOf(event, options.chains)
-            .map(({ level, text }) => lineOf(level, printable(text)))
-            .join('');
-    if (lines !== '') write(lines);
+    // There is one for each packet of a flood, which nobody sees.
+    if (event.event === 'note' && !isShown(event.level)) return;
+    if (format === 'json') {
+      const level = levelOf(event);
+      if (isShown(level)) write(lineOf(level, jsonOf(event, new Date())));
+      return;
+    }
+    const lines = linesOf(event, options.chains).filter(({ level }) => isShown(level));
+    if (lines.length > 0) write(lines.map(({ level, text }) => lineOf(level, printable(text))).join(''));
   };
   return logOf(tell, (next) => {
     format = next;
