@@ -18,29 +18,32 @@ import { measureThroughput } from './throughput.ts';
 import { measureWire } from './wire.ts';
 
 /**
- * A part of the bench. `npm run bench -- NAME...` runs some of them, without names all; `NAME=ROUNDS` says how often; with
- * `quick` a look with a tenth of the rounds, which is written nowhere.
+ * A part of the bench. `npm run bench -- NAME...` runs some of them, without names all; `targets` is all that have any;
+ * `NAME=ROUNDS` says how often; with `quick` a look with a tenth of the rounds, which is written nowhere.
  */
 interface Part {
   readonly name: string;
+  /** It finds something that has a target. */
+  readonly hasTargets: boolean;
   /** Of its section in the results file. */
   readonly title: string;
   measure(run: Run): Promise<Omit<Section, 'title'>>;
 }
 
 const PARTS: readonly Part[] = [
-  { name: 'door', title: 'Latency of the door', measure: measureDoor },
-  { name: 'throughput', title: 'Valid packets a second', measure: measureThroughput },
-  { name: 'flood', title: 'A flood on the port', measure: measureFlood },
-  { name: 'stanzas', title: 'Many stanzas', measure: measureStanzas },
-  { name: 'memory', title: 'Memory in a long flood', measure: measureMemory },
-  { name: 'kills', title: 'Kills between a packet and its door', measure: measureKills },
-  { name: 'scale', title: 'Many messages and many grants', measure: measureScale },
-  { name: 'enter', title: 'From Enter to the remote shell', measure: measureEnter },
-  { name: 'wire', title: 'From Enter to the packet on the wire', measure: measureWire },
-  { name: 'loss', title: 'A network that loses a fifth', measure: measureLoss },
-  { name: 'certify', title: 'Certifications', measure: measureCertify },
+  { name: 'door', title: 'Latency of the door', hasTargets: true, measure: measureDoor },
+  { name: 'throughput', title: 'Valid packets a second', hasTargets: true, measure: measureThroughput },
+  { name: 'flood', title: 'A flood on the port', hasTargets: true, measure: measureFlood },
+  { name: 'stanzas', title: 'Many stanzas', hasTargets: false, measure: measureStanzas },
+  { name: 'memory', title: 'Memory in a long flood', hasTargets: true, measure: measureMemory },
+  { name: 'kills', title: 'Kills between a packet and its door', hasTargets: true, measure: measureKills },
+  { name: 'scale', title: 'Many messages and many grants', hasTargets: true, measure: measureScale },
+  { name: 'enter', title: 'From Enter to the remote shell', hasTargets: false, measure: measureEnter },
+  { name: 'wire', title: 'From Enter to the packet on the wire', hasTargets: false, measure: measureWire },
+  { name: 'loss', title: 'A network that loses a fifth', hasTargets: false, measure: measureLoss },
+  { name: 'certify', title: 'Certifications', hasTargets: false, measure: measureCertify },
 ];
+const NAMES_WITH_TARGETS = PARTS.filter(({ hasTargets }) => hasTargets).map(({ name }) => name);
 const PROGRAMS = [
   'fwknopd',
   'fwknop',
@@ -56,9 +59,11 @@ const PROGRAMS = [
   'tcpreplay',
 ];
 const QUICK = 'quick';
+/** Word and, with a capital, title of its section. */
+const ALL_TARGETS = 'targets';
 const TARGETS = 'Targets';
 const TARGETS_METHOD = `\
-The figures below that have a target, of one run of all parts; the worst case of each counts. What bounds those that were not
+The figures below that have a target, of one run; the worst case of each counts. What bounds those that were not
 reached: [ADR 0013](../docs/adr/0013-reception.md). Daemon, kernel, flood and operators share this machine's processors; flood and
 operators go first, as if they were elsewhere. *really*: junk that left, a second.`;
 const RESULTS = fileURLToPath(new URL('../RESULTS.md', import.meta.url));
@@ -76,14 +81,15 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(words: readonly string[]): Promise<number> {
-  const wishes = words.filter((word) => word !== QUICK).map(parseWish);
+  const named = words.flatMap((word) => (word === ALL_TARGETS ? NAMES_WITH_TARGETS : [word]));
+  const wishes = named.filter((word) => word !== QUICK).map(parseWish);
   const wrong = wishes.find(({ name, rounds }) => {
     return !PARTS.some((part) => part.name === name) || !(rounds === null || rounds > 0);
   });
   if (wrong !== undefined) {
     const known = PARTS.map((part) => part.name).join(', ');
     process.stderr.write(
-      `bench: there is no part ${wrong.text}; write some of ${known}, NAME=ROUNDS, or ${QUICK}\n`,
+      `bench: there is no part ${wrong.text}; write some of ${known}, NAME=ROUNDS, ${ALL_TARGETS}, or ${QUICK}\n`,
     );
     return ExitCode.usage;
   }
@@ -105,8 +111,9 @@ async function main(words: readonly string[]): Promise<number> {
   if (findings.length === 0) return ExitCode.ok;
   const table = tabulateFindings(findings);
   process.stdout.write(`\n${formatText(table)}`);
-  const isAll = parts.length === PARTS.length && wishes.every(({ rounds }) => rounds === null);
-  if (isAll && !words.includes(QUICK)) write('', { title: TARGETS, tables: [table], method: TARGETS_METHOD });
+  const isAll = PARTS.every((part) => !part.hasTargets || parts.includes(part));
+  const isWhole = isAll && wishes.every(({ rounds }) => rounds === null) && !words.includes(QUICK);
+  if (isWhole) write(ALL_TARGETS, { title: TARGETS, tables: [table], method: TARGETS_METHOD });
   return ExitCode.ok;
 }
 
@@ -143,10 +150,10 @@ async function measure(
   }
 }
 
-/** A part's section is in the file as soon as it is measured. */
+/** A part's section is in the file as soon as it is measured; `name` is what runs it. */
 function write(name: string, section: Section): void {
   const date = new Date().toISOString().slice(0, 10);
-  const remarks = [`\`npm run bench${name === '' ? '' : ` -- ${name}`}\`, ${date}`, ...describeMachine()];
+  const remarks = [`\`npm run bench -- ${name}\`, ${date}`, ...describeMachine()];
   const titles = [TARGETS, ...PARTS.map(({ title }) => title)];
   writeFileSync(RESULTS, withSections(readFileSync(RESULTS, 'utf8'), titles, [section], remarks));
   progress(`${section.title}: written to bench/RESULTS.md`);

@@ -51,11 +51,13 @@ export async function measureKills(run: Run): Promise<Omit<Section, 'title'>> {
   return { tables: [tabulate(sites)], findings: [findingOf(sites)], method: METHOD };
 }
 
+const WANTED_KILLS = 10_000;
+
 /** All run at once. The stock daemon gets few rounds: each lasts as long as a door and longer. */
 const LANES: readonly { readonly plan: ContestantPlan; readonly rounds: number }[] = [
   { plan: PEER, rounds: 6 },
-  { plan: SPA_SERVER, rounds: 80 },
-  { plan: SPA_SERVER_OWN, rounds: 80 },
+  { plan: SPA_SERVER, rounds: WANTED_KILLS / 2 },
+  { plan: SPA_SERVER_OWN, rounds: WANTED_KILLS / 2 },
 ];
 
 /** Packets that are under way when something is killed. */
@@ -78,7 +80,7 @@ that was never granted any, or more than ${GRACE_MS} ms after their time; looked
 rounds. *never*: packets that opened no door although they were sent again: the daemon died after it had noted them as used
 and before the door was open, which costs the operator a new packet and nobody else anything. fwknopd: one packet a round, killed
 when its door was open; after twice the door's time the rule is looked for, then it is started again and gets the same packet.
-\`npm run bench -- kills=5000\` makes it 5,000 rounds in each of spa-server's modes.`;
+\`npm run bench -- kills=80\` makes it 80 rounds in each of spa-server's modes, a look of half a minute.`;
 
 /** What was counted. */
 interface Tally {
@@ -135,7 +137,7 @@ async function killOurs({ contestant, senders, rounds, tally }: Site, mode: Mode
   };
 
   await settle();
-  for (let round = 1; round <= rounds; round++) {
+  for (let round = 1; tally.daemonKills + tally.sessionKills < rounds; round++) {
     run.progress(`${contestant.name}: round ${round} of ${rounds}`);
     const wanted = Array.from({ length: BURST }, () => operatorAddress(operators++));
     const packets = await Promise.all(wanted.map((address) => mode.seal(address)));
@@ -257,8 +259,8 @@ function findingOf(sites: readonly Site[]): Finding {
     peer: `${peer?.twice}; ${peer?.leftOpen}; ${peer?.rounds}`,
     ours: `${ours?.twice}; ${ours?.leftOpen}; ${ours?.rounds}`,
     times: '',
-    wanted: '0; 0; 10,000',
-    isReached: ours?.twice === 0 && ours.leftOpen === 0,
+    wanted: `0; 0; ${WANTED_KILLS}`,
+    isReached: ours?.twice === 0 && ours.leftOpen === 0 && ours.rounds >= WANTED_KILLS,
   };
 }
 
