@@ -96,10 +96,13 @@ function glance(datagram: Datagram, groups: readonly Group[]): Ignored | Glimpse
 function screen(glimpse: Glimpse): Ignored | Candidate {
   const { packet, before, rings, source, destination, forwardedFor } = glimpse;
   const macs = new Map<HmacKey, boolean>();
+  const recipientsBy = memoizeRecipients(packet);
   const openers: Opener[] = [];
   let ignored = before;
   for (const ring of rings) {
-    const found = isAuthentic(packet, ring.hmac, macs) ? SCREENS[ring.kind](packet, ring) : IGNORED.hmac;
+    const found = isAuthentic(packet, ring.hmac, macs)
+      ? SCREENS[ring.kind](packet, ring, recipientsBy)
+      : IGNORED.hmac;
     if (Array.isArray(found)) openers.push(...found);
     else ignored = moreTelling(ignored, found as Ignored);
   }
@@ -110,7 +113,7 @@ function screen(glimpse: Glimpse): Ignored | Candidate {
     destination,
     forwardedFor,
     packet,
-    work: workFor(packet, openers),
+    work: workFor(packet, openers, recipientsBy),
     isVouched: openers.some(({ keys }) => keys.hmac !== null),
     before: ignored,
     openers,
@@ -141,8 +144,9 @@ async function decide(candidate: Candidate, clock: Clock): Promise<Verdict> {
     }
     const { stanza } = entry;
     const operatorName = termsOf(stanza, opened.signer).name;
+    const { id, message, signer, signedAtSeconds } = opened;
     const verdict = authorize(
-      { ...opened, stanzaNumber: stanza.number, operatorName },
+      { id, message, signer, signedAtSeconds, stanzaNumber: stanza.number, operatorName },
       candidate,
       stanza,
       clock,
@@ -165,29 +169,42 @@ function isAuthentic(packet: Packet, hmac: HmacKey | null, known: Map<HmacKey, b
 }
 
 /** Who of a ring may open a packet whose HMAC fits; or why nobody does. */
-const SCREENS: Readonly<Record<Packet['kind'], (packet: Packet, ring: Ring) => readonly Opener[] | Ignored>> =
-  {
-    aes: (packet, { hmac, openers }) => {
-      // Its HMAC says that one of them decrypts it: with one there is nothing to find out.
-      if (hmac !== null && openers.length === 1) return openers;
-      const container = containerOf(packet, hmac);
-      if (container === null) return IGNORED['packet-base64'];
-      const fitting = openers.filter(({ keys }) => keys.kind === 'aes' && decryptsWith(keys.key, container));
-      return fitting.length === 0 ? IGNORED.decrypt : fitting;
-    },
-    openpgp: (packet, { hmac, openers, byRecipient }) => {
-      const recipients = recipientsOf(packet, hmac);
-      if (recipients === null) return IGNORED['packet-base64'];
-      if (recipients.includes(ANONYMOUS_RECIPIENT)) return openers;
-      const fitting = new Set(recipients.flatMap((keyId) => byRecipient.get(keyId) ?? []));
-      return fitting.size === 0 ? IGNORED.decrypt : [...fitting];
-    },
-  };
+const SCREENS: Readonly<Record<Packet['kind'], Screen>> = {
+  aes: (packet, { hmac, openers }) => {
+    // Its HMAC says that one of them decrypts it: with one there is nothing to find out.
+    if (hmac !== null && openers.length === 1) return openers;
+    const container = containerOf(packet, hmac);
+    if (container === null) return IGNORED['packet-base64'];
+    const fitting = openers.filter(({ keys }) => keys.kind === 'aes' && decryptsWith(keys.key, container));
+    return fitting.length === 0 ? IGNORED.decrypt : fitting;
+  },
+  openpgp: (_packet, { hmac, openers, byRecipient }, recipientsBy) => {
+    const recipients = recipientsBy(hmac);
+    if (recipients === null) return IGNORED['packet-base64'];
+    if (recipients.includes(ANONYMOUS_RECIPIENT)) return openers;
+    const fitting = new Set(recipients.flatMap((keyId) => byRecipient.get(keyId) ?? []));
+    return fitting.size === 0 ? IGNORED.decrypt : [...fitting];
+  },
+};
 
-function workFor(packet: Packet, openers: readonly Opener[]): Candidate['work'] {
+type Screen = (packet: Packet, ring: Ring, recipientsBy: RecipientsBy) => readonly Opener[] | Ignored;
+
+/** The recipients of a packet that ends in the MAC of that key: see {@link recipientsOf}. */
+type RecipientsBy = (hmac: HmacKey | null) => readonly string[] | null;
+
+/** Decodes the packet for the latest key only, and not again. */
+function memoizeRecipients(packet: Packet): RecipientsBy {
+  let latest: { readonly hmac: HmacKey | null; readonly found: readonly string[] | null } | null = null;
+  return (hmac) => {
+    if (latest === null || latest.hmac !== hmac) latest = { hmac, found: recipientsOf(packet, hmac) };
+    return latest.found;
+  };
+}
+
+function workFor(packet: Packet, openers: readonly Opener[], recipientsBy: RecipientsBy): Candidate['work'] {
   if (packet.kind === 'aes') return 'shared-key';
   // A MAC is at the end, the recipients are in front: whose MAC it is makes no difference.
-  const recipients = recipientsOf(packet, openers[0]?.keys.hmac ?? null) ?? [];
+  const recipients = recipientsBy(openers[0]?.keys.hmac ?? null) ?? [];
   const isUsual = openers.every(
     ({ keys }) => keys.kind === 'aes' || hasNativeKey(keys.secretKeys, recipients),
   );
