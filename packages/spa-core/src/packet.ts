@@ -355,8 +355,11 @@ function unsignedPacket(text: string): DecryptedPacket {
   return { signers: null, verify: async () => opened(text, { signer: null, signedAtSeconds: null }) };
 }
 
-function opened(text: string, signed: Pick<OpenedPacket, 'signer' | 'signedAtSeconds'>): OpenedPacket {
-  return { id: identify(text), message: decodeMessage(text), ...signed };
+function opened(
+  text: string,
+  { signer, signedAtSeconds }: Pick<OpenedPacket, 'signer' | 'signedAtSeconds'>,
+): OpenedPacket {
+  return { id: identify(text), message: decodeMessage(text), signer, signedAtSeconds };
 }
 
 /** One line about signatures of strangers. Anybody can put hundreds into a packet: it names only the first. */

@@ -182,7 +182,12 @@ export class Doorkeeper {
     const { id, address, ports, timeoutSeconds } = wanted;
     const { operator, username, stanza } = holder;
     const live: LiveGrant = {
-      ...{ id, operator, username, stanza, address, ports },
+      id,
+      operator,
+      username,
+      stanza,
+      address,
+      ports,
       endsAt: this.#now() + timeoutSeconds * 1000,
       ...forwardOf(wanted),
     };

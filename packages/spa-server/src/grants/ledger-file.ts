@@ -224,9 +224,14 @@ function bootLine(): string {
 }
 
 function addition(grant: LiveGrant): string {
-  const { forward, ports, ...rest } = grant;
-  const leading = forward === undefined ? {} : { forward: formatForward(forward) };
-  return JSON.stringify({ ...rest, ports: formatProtoPorts(ports), ...leading });
+  const { id, operator, username, stanza, address, endsAt, ports, forward } = grant;
+  const where = {
+    address,
+    endsAt,
+    ports: formatProtoPorts(ports),
+    forward: forward && formatForward(forward),
+  };
+  return JSON.stringify({ id, operator, username, stanza, ...where });
 }
 
 function markLine(mark: string | null): string {
