@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { addresses, type Daemon } from 'spa-lab';
 import { type Contestant, createContestant, OURS, PEER, SPA_SERVER } from './contestants.ts';
+import { addAddresses, operatorAddress } from './many-addresses.ts';
 import { createModes, type Mode } from './modes.ts';
 import { type Finding, formatMs, formatTimes, percentile, type Section, type Table } from './results.ts';
 import type { Run } from './run.ts';
@@ -13,6 +13,7 @@ export async function measureDoor(run: Run): Promise<Omit<Section, 'title'>> {
   for (const plan of [PEER, ...OURS]) {
     const contestant = await createContestant(plan);
     run.onEnd(contestant.lab.dispose);
+    await addAddresses(contestant.lab);
     contestants.push(contestant);
   }
   const [peer] = contestants;
@@ -48,9 +49,9 @@ From the packet to the first SYN-ACK, daemons idle. Each daemon has a bastion of
 pair, sshd on tcp/22 behind a firewall that drops everything. Both times are the kernel's own, captured by tcpdump at the
 operator's end of the cable. One long-lived process in the operator's network sends the packet, made just before, and from
 then on starts a connection about every 0.4 ms, after 20 ms every 1.2 ms, until one is established; half such a step, on
-average, is in the figures. Then the rule is removed and the door is seen to be shut, outside the measured time. All daemons
-run at once and take turns packet by packet, so that what else the machine does meets all of them alike. "door open" is the
-method's own floor: from the SYN to the SYN-ACK through an open door, without a packet. "first" is the first packet after
+average, is in the figures. Each packet is for another address, whose door is seen to be shut before; afterwards it is shut
+by force. One daemon runs at a time, as on a host, and is left alone for ${PAUSE_MS} to ${2 * PAUSE_MS} ms before each packet. "door open" is
+the method's own floor: from the SYN to the SYN-ACK through an open door, without a packet. "first" is the first packet after
 the daemon's start.
 *client*: who made the packet: ours just before, or stock fwknop, whose OpenPGP packets are compressed, before the first
 round; its ECC packets cannot be opened by fwknopd, so that ours are what × compares with.`;
@@ -71,58 +72,56 @@ async function measureMode(
   floor: number[],
   run: Run,
 ): Promise<readonly Series[]> {
-  const entries: Entry[] = [];
+  const series: Series[] = [];
   for (const contestant of contestants.filter(({ name }) => takes(name, mode, client))) {
     const rounds = run.rounds(contestant.name === SPA_SERVER.name ? ROUNDS : ROUNDS_OF_OTHERS);
-    const daemon = await contestant.start(mode);
-    await contestant.operator.startClock();
-    entries.push({ contestant, daemon, packets: [], rounds });
+    series.push(await measureDaemon({ mode, client, contestant, rounds }, floor, run));
   }
-  if (client === 'stock') {
-    for (const entry of entries) {
-      const wanted = Array.from({ length: entry.rounds }, () => addresses.client4);
-      entry.packets.push(...(await makeStockPackets(mode, entry.contestant.lab.scratch, wanted)));
-    }
-  }
-  await sleep(SETTLE_MS);
-  const rounds = Math.max(...entries.map((entry) => entry.rounds));
-  for (let round = 1; round <= rounds; round++) {
-    run.progress(`${mode.name}, ${client}: packet ${round} of ${rounds}`);
-    for (const entry of entries.filter((one) => round <= one.rounds)) {
-      const { contestant, daemon, packets } = entry;
-      const { operator } = contestant;
-      await operator.expectSilence();
-      await sleep(PAUSE_MS * (1 + Math.random()));
-      await operator.knock(packets.pop() ?? (await mode.seal())).catch((error: unknown) => {
-        throw new Error(`${contestant.name}: ${(error as Error).message}; it logged:\n${daemon.log()}`);
-      });
-      if (round % FLOOR_EVERY === 0) {
-        await sleep(PAUSE_MS);
-        await operator.connect();
-      }
-      await contestant.shut();
-    }
-  }
-  return Promise.all(
-    entries.map(async ({ contestant, daemon }) => {
-      const { knocks, connections } = await contestant.operator.stopClock().catch((error: unknown) => {
-        throw new Error(`${contestant.name}: ${(error as Error).message}`);
-      });
-      floor.push(...connections);
-      await daemon.stop();
-      return { mode: mode.name, client, daemon: contestant.name, microseconds: knocks };
-    }),
-  );
+  return series;
 }
 
-/** A daemon that takes its turns. */
-interface Entry {
+/** What is measured at once. */
+interface Plan {
+  readonly mode: Mode;
+  readonly client: Client;
   readonly contestant: Contestant;
-  readonly daemon: Daemon;
-  /** Made before; when there are none, they are made one by one. */
-  readonly packets: string[];
   readonly rounds: number;
 }
+
+async function measureDaemon(
+  { mode, client, contestant, rounds }: Plan,
+  floor: number[],
+  run: Run,
+): Promise<Series> {
+  const { operator, lab, name } = contestant;
+  run.progress(`${mode.name}, ${client}: ${name}`);
+  const daemon = await contestant.start(mode);
+  await operator.startClock();
+  const wanted = Array.from({ length: rounds }, () => operatorAddress(operators++));
+  // Our daemon takes none that was made before its replay store was.
+  const packets = client === 'stock' ? await makeStockPackets(mode, lab.scratch, wanted) : [];
+  const fail = (error: unknown): never => {
+    throw new Error(`${name}: ${(error as Error).message}; it logged:\n${daemon.log()}`);
+  };
+  await sleep(SETTLE_MS);
+  for (const [index, address] of wanted.entries()) {
+    await operator.expectSilence(address);
+    await sleep(PAUSE_MS * (1 + Math.random()));
+    await operator.knock(packets[index] ?? (await mode.seal(address)), address).catch(fail);
+    if (index % FLOOR_EVERY === 0) {
+      await sleep(PAUSE_MS);
+      await operator.connect(address);
+    }
+    await contestant.shut();
+  }
+  const { knocks, connections } = await operator.stopClock().catch(fail);
+  floor.push(...connections);
+  await daemon.stop();
+  return { mode: mode.name, client, daemon: name, microseconds: knocks };
+}
+
+/** No two operators have the same address: nobody's door was open before. */
+let operators = 0;
 
 /** The stock client's packets for ECC keys lack two characters that the stock daemon cannot guess. */
 function takes(daemon: string, mode: Mode, client: Client): boolean {

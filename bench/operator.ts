@@ -8,12 +8,12 @@ import type { ProberAnswer, ProberOrder } from './prober.ts';
 export interface Operator {
   /** From now on the kernel's times of what passes the cable are taken. */
   startClock(): Promise<void>;
-  /** Sends a packet; resolves when a connection is established. */
-  knock(packet: string): Promise<void>;
+  /** Sends a packet; resolves when a connection from `address` is established. All addresses are the operator's own. */
+  knock(packet: string, address?: string): Promise<void>;
   /** The same with a door that is open already and no packet. */
-  connect(): Promise<void>;
+  connect(address?: string): Promise<void>;
   /** Rejects if the door still answers. */
-  expectSilence(): Promise<void>;
+  expectSilence(address?: string): Promise<void>;
   /** Resolves to the times of all knocks and connections since the clock's start, in their order. */
   stopClock(): Promise<Times>;
 }
@@ -52,14 +52,14 @@ export async function startOperator(host: Namespace): Promise<Operator> {
       knocks = [];
       connections = [];
     },
-    knock: async (packet) => {
-      knocks.push(await ask({ kind: 'knock', packet }));
+    knock: async (packet, address = addresses.client4) => {
+      knocks.push(await ask({ kind: 'knock', packet, address }));
     },
-    connect: async () => {
-      connections.push(await ask({ kind: 'connect' }));
+    connect: async (address = addresses.client4) => {
+      connections.push(await ask({ kind: 'connect', address }));
     },
-    expectSilence: async () => {
-      await ask({ kind: 'silent', limitMs: SILENCE_MS });
+    expectSilence: async (address = addresses.client4) => {
+      await ask({ kind: 'silent', address, limitMs: SILENCE_MS });
     },
     stopClock: async () => {
       const passages = (await capture?.end()) ?? [];

@@ -8,12 +8,12 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
 /** What the prober is told to do. */
 export type ProberOrder =
-  /** Sends the packet, then starts one connection after the other until one is established. */
-  | { readonly kind: 'knock'; readonly packet: string }
+  /** Sends the packet, then starts one connection after the other from `address` until one is established. */
+  | { readonly kind: 'knock'; readonly packet: string; readonly address: string }
   /** The same without a packet, through a door that is open already. */
-  | { readonly kind: 'connect' }
+  | { readonly kind: 'connect'; readonly address: string }
   /** Starts one connection, which must come to nothing within `limitMs`. */
-  | { readonly kind: 'silent'; readonly limitMs: number };
+  | { readonly kind: 'silent'; readonly address: string; readonly limitMs: number };
 
 /** What it answers. */
 export type ProberAnswer =
@@ -42,10 +42,10 @@ const WARM_UP_CONNECTIONS = 100;
 interface Target {
   readonly host: string;
   readonly port: number;
+  readonly localAddress: string;
 }
 
 const [host = '', udpPort = '', tcpPort = ''] = process.argv.slice(2);
-const door: Target = { host, port: Number(tcpPort) };
 const udp = await connectUdp();
 await warmUp();
 process.on('message', (order: ProberOrder) => void obey(order).then(answer));
@@ -55,15 +55,19 @@ answer({ kind: 'silent' });
 async function obey(order: ProberOrder): Promise<ProberAnswer> {
   switch (order.kind) {
     case 'knock':
-      return untilEstablished(door, LIMIT_MS, ENDLESS, () => udp.send(order.packet));
+      return untilEstablished(doorFrom(order), LIMIT_MS, ENDLESS, () => udp.send(order.packet));
     case 'connect':
-      return untilEstablished(door, LIMIT_MS, ENDLESS, () => {});
+      return untilEstablished(doorFrom(order), LIMIT_MS, ENDLESS, () => {});
     case 'silent': {
-      const outcome = await untilEstablished(door, order.limitMs, 1, () => {});
+      const outcome = await untilEstablished(doorFrom(order), order.limitMs, 1, () => {});
       if (outcome.kind === 'established') return { kind: 'failed', reason: 'the door is still open' };
       return { kind: 'silent' };
     }
   }
+}
+
+function doorFrom({ address }: ProberOrder): Target {
+  return { host, port: Number(tcpPort), localAddress: address };
 }
 
 function untilEstablished(
@@ -113,7 +117,12 @@ async function warmUp(): Promise<void> {
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { port } = server.address() as AddressInfo;
   for (let i = 0; i < WARM_UP_CONNECTIONS; i++) {
-    await untilEstablished({ host: '127.0.0.1', port }, LIMIT_MS, ENDLESS, () => {});
+    await untilEstablished(
+      { host: '127.0.0.1', port, localAddress: '127.0.0.1' },
+      LIMIT_MS,
+      ENDLESS,
+      () => {},
+    );
   }
   server.close();
 }
