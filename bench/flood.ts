@@ -1,6 +1,6 @@
 import { PEER } from './contestants.ts';
 import { createSide, describe, endure, type Flood, LIMIT_MS, type Outcome, type Side } from './endure.ts';
-import { aesLike, gpgLike } from './junk.ts';
+import { aesLike, gpgLike, RANDOM_TEXT, randomText } from './junk.ts';
 import { DATAGRAMS } from './junk-capture.ts';
 import { createModes, type Mode, type Modes } from './modes.ts';
 import { type Finding, formatMs, percentile, type Section, type Table } from './results.ts';
@@ -31,8 +31,9 @@ const METHOD = `\
 Operators come while somebody floods the SPA port. One daemon at a time, on a bastion of its own (as for the latency of the
 door); daemon, firewall, flood and operators share the cores of this machine. The flood is sent by tcpreplay: ${DATAGRAMS.toLocaleString('en')}
 datagrams which all differ, in frames made before, a millisecond's share at a time; then the same again. *max*: one such
-process as fast as it can, which takes a core; *junk/s* is what really left. *AES-like*: base64 text of an AES packet's length;
-*GPG-like*: addressed to the bastion's key, with everything right that can be seen without a key. *spoofed*: sources at random
+process as fast as it can, which takes a core; *junk/s* is what really left. *random text*: base64 of
+an AES packet's length; *AES-like*: the same, and it begins like one; *GPG-like*: addressed to the bastion's key; in both everything
+is right that can be seen without a key. *spoofed*: sources at random
 of 65,000 addresses and 64,000 ports each. Meanwhile ${1000 / EVERY_MS} operators a second come, each for the first time and from an
 address of its own; each sends one valid packet, once, and tries to connect from then on, every two milliseconds at first, for
 ${LIMIT_MS / 1000} s. *in*: how many of them were connected; p50 and p99 are from the packet to the connection, of those who were. Flood and
@@ -63,6 +64,8 @@ export function floodsWith({ all: [aes, rsa, ecc], unguarded: [openRsa, openEcc]
     { mode, junkOf, sources: 'spoofed', ...rated, perSecond: null, isForPeer: false },
   ];
   return [
+    { mode: aes, junkOf: randomText, sources: 'spoofed', ...rated },
+    { mode: aes, junkOf: randomText, sources: 'spoofed', ...rated, perSecond: null, isForPeer: false },
     ...common(aes, aesLike),
     { mode: aes, junkOf: aesLike, sources: 'one', ...rated, perSecond: null, isForPeer: false },
     { mode: aes, junkOf: aesLike, sources: 'one', ...rated, hasRules: false, isForPeer: false },
@@ -101,6 +104,7 @@ function findingsOf(outcomes: readonly Outcome[]): readonly Finding[] {
   const percent = (part: number): string => `${(100 * part).toFixed(1)} %`;
   const rated = ours.filter(({ perSecond }) => perSecond !== null);
   const kinds = [
+    { name: RANDOM_TEXT, isOne: (one: Outcome) => one.junk === RANDOM_TEXT },
     { name: 'AES-like', isOne: (one: Outcome) => one.junk === 'AES-like' },
     { name: 'GPG-like, HMAC', isOne: (one: Outcome) => one.junk === 'GPG-like' && !isOpen(one) },
     { name: 'GPG-like, stanza without HMAC', isOne: isOpen },
@@ -110,8 +114,12 @@ function findingsOf(outcomes: readonly Outcome[]): readonly Finding[] {
     Math.min(...all.map(({ sightings, sent, times }) => sightings.seen / (sent + times.length)));
   const cost = (all: readonly Outcome[]): number =>
     Math.max(...all.map(({ cpuMs, sightings }) => cpuMs / (sightings.seen - sightings.seenByRules)));
+  // Of random text too little comes to the daemon: what it does for the operators would count as the junk's.
   const guarded = (all: readonly Outcome[]): readonly Outcome[] =>
-    all.filter((one) => !isOpen(one) && one.sources === 'spoofed' && one.perSecond !== null);
+    all.filter(
+      (one) =>
+        !isOpen(one) && one.junk !== RANDOM_TEXT && one.sources === 'spoofed' && one.perSecond !== null,
+    );
   return [
     ...kinds.map(({ name, isOne }): Finding => {
       const [theirs, these] = [peer.filter(isOne), rated.filter(isOne)];

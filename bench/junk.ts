@@ -10,12 +10,21 @@ export interface Junk {
 
 /** As many different texts are sent in turn, each with a number of its own in it. */
 const TEXTS = 512;
+/** What of a packet of AES tells that it is one. */
+const AES_HEAD = 1;
 /** What of an OpenPGP packet names the bastion's key, its algorithm and the length of the number that it encrypted. */
 const OPENPGP_HEAD = 22;
 
-/** Junk that looks like a packet of AES: random all through. */
+export const RANDOM_TEXT = 'random text';
+
+/** Junk of somebody who knows no more of packets than how long they are. */
+export function randomText(packet: string): Junk {
+  return { name: RANDOM_TEXT, keptLength: 0, texts: textsLike(packet, 0) };
+}
+
+/** Junk that looks like a packet of AES, as far as can be seen without a key. */
 export function aesLike(packet: string): Junk {
-  return { name: 'AES-like', keptLength: 0, texts: textsLike(packet, 0) };
+  return { name: 'AES-like', keptLength: AES_HEAD, texts: textsLike(packet, AES_HEAD) };
 }
 
 /** Junk that looks like an OpenPGP packet and is addressed to the same key as this one. */
