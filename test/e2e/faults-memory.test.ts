@@ -78,6 +78,8 @@ async function untilAllWasLookedAt(site: FaultSite): Promise<void> {
 }
 
 /** As long as an OpenPGP packet. */
+/** It begins like a packet: what does not is dropped by the kernel. */
 function junk(): Knock {
-  return { packet: randomBytes(800).toString('base64').replaceAll('=', ''), username: '', address: '' };
+  const packet = `9${randomBytes(800).toString('base64').replaceAll('=', '')}`;
+  return { packet, username: '', address: '' };
 }
