@@ -10,7 +10,7 @@ import { measureKills } from './kills.ts';
 import { measureLoss } from './loss.ts';
 import { describeMachine } from './machine.ts';
 import { measureMemory } from './memory.ts';
-import { type Finding, formatText, type Section, tabulateFindings, withSections } from './results.ts';
+import { type Finding, formatText, type Section, tabulateFindings, withSection } from './results.ts';
 import type { Run } from './run.ts';
 import { measureScale } from './scale.ts';
 import { measureStanzas } from './stanzas.ts';
@@ -59,11 +59,10 @@ const PROGRAMS = [
   'tcpreplay',
 ];
 const QUICK = 'quick';
-/** Word and, with a capital, title of its section. */
 const ALL_TARGETS = 'targets';
 const TARGETS = 'Targets';
 const TARGETS_METHOD = `\
-The figures below that have a target, of one run; the worst case of each counts. What bounds those that were not
+The figures below that have a target, each of the latest run of its part; the worst case of each counts. What bounds those that were not
 reached: [ADR 0013](../docs/adr/0013-reception.md). Daemon, kernel, flood and operators share this machine's processors; flood and
 operators go first, as if they were elsewhere. *really*: junk that left, a second.`;
 const RESULTS = fileURLToPath(new URL('../RESULTS.md', import.meta.url));
@@ -111,9 +110,6 @@ async function main(words: readonly string[]): Promise<number> {
   if (findings.length === 0) return ExitCode.ok;
   const table = tabulateFindings(findings);
   process.stdout.write(`\n${formatText(table)}`);
-  const isAll = PARTS.every((part) => !part.hasTargets || parts.includes(part));
-  const isWhole = isAll && wishes.every(({ rounds }) => rounds === null) && !words.includes(QUICK);
-  if (isWhole) write(ALL_TARGETS, { title: TARGETS, tables: [table], method: TARGETS_METHOD });
   return ExitCode.ok;
 }
 
@@ -154,8 +150,9 @@ async function measure(
 function write(name: string, section: Section): void {
   const date = new Date().toISOString().slice(0, 10);
   const remarks = [`\`npm run bench -- ${name}\`, ${date}`, ...describeMachine()];
-  const titles = [TARGETS, ...PARTS.map(({ title }) => title)];
-  writeFileSync(RESULTS, withSections(readFileSync(RESULTS, 'utf8'), titles, [section], remarks));
+  const titles = PARTS.map(({ title }) => title);
+  const targets = { title: TARGETS, method: TARGETS_METHOD };
+  writeFileSync(RESULTS, withSection(readFileSync(RESULTS, 'utf8'), { titles, targets, section, remarks }));
   progress(`${section.title}: written to bench/RESULTS.md`);
 }
 

@@ -9,8 +9,11 @@ export interface Crowd {
   come(order: CrowdOrder): Promise<CrowdAnswer>;
 }
 
-/** Put before a command whose computer is elsewhere: what keeps this machine busy does not keep it waiting. */
-export const FIRST: readonly string[] = ['chrt', '--fifo', '1'];
+/**
+ * Put before a command whose computer is elsewhere: what keeps this machine busy does not keep it waiting. In turns (SCHED_RR):
+ * with SCHED_FIFO a thread of Node that waits for another one would keep that one from the processor.
+ */
+export const FIRST: readonly string[] = ['chrt', '--rr', '1'];
 
 /** Starts a crowd in `host`, for the bastion's SPA port and its sshd; it ends with the host. */
 export async function startCrowd(host: Namespace): Promise<Crowd> {

@@ -39,24 +39,32 @@ export function formatText({ heading, words, lines }: Table): string {
   return all.map((line) => `${line.map(pad).join('  ').trimEnd()}\n`).join('');
 }
 
-/**
- * `file`, the text of the results file, with `sections` in the places of those with their titles; `titles` is the order
- * in which sections stand. `remarks` is said under each title.
- */
-export function withSections(
-  file: string,
-  titles: readonly string[],
-  sections: readonly Section[],
-  remarks: readonly string[],
-): string {
+/** A section, and the file that it goes into. */
+export interface Placement {
+  readonly section: Section;
+  /** Said under its title. */
+  readonly remarks: readonly string[];
+  /** The order in which sections stand. */
+  readonly titles: readonly string[];
+  /** The section before all others: what they found that has a target. */
+  readonly targets: Pick<Section, 'title' | 'method'>;
+}
+
+/** `file`, the text of the results file, with a section in the place of the one with its title. */
+export function withSection(file: string, { section, remarks, titles, targets }: Placement): string {
   const texts = titles.flatMap((title) => {
-    const section = sections.find((candidate) => candidate.title === title);
-    if (section !== undefined) return [formatSection(section, remarks)];
+    if (title === section.title) return [formatSection(section, remarks)];
     const old = file.split(/^(?=## )/m).find((text) => text.startsWith(`## ${title}\n`));
     return old === undefined ? [] : [old.trimEnd()];
   });
-  return `${['# Results of the bench', ...texts].join('\n\n')}\n`;
+  const found = texts.flatMap((text) => FINDINGS.exec(text)?.groups?.rows ?? []).join('');
+  const table = formatMarkdown(tabulateFindings([])) + found;
+  const first = [`## ${targets.title}`, table, targets.method].map((text) => text.trim()).join('\n\n');
+  return `${['# Results of the bench', first, ...texts].join('\n\n')}\n`;
 }
+
+/** In a section the table of what has a target. */
+const FINDINGS = /^\| measure \|.*\n\| ---.*\n(?<rows>(?:\|.*\n)+)/m;
 
 /** The smallest value that `share` of all values do not exceed (nearest rank); NaN if there is none. */
 export function percentile(values: readonly number[], share: number): number {
@@ -85,9 +93,13 @@ export function tabulateFindings(findings: readonly Finding[]): Table {
   return { heading, words: 1, lines };
 }
 
-function formatSection({ title, tables, method }: Section, remarks: readonly string[]): string {
+function formatSection(
+  { title, findings = [], tables, method }: Section,
+  remarks: readonly string[],
+): string {
   const list = remarks.map((line) => `- ${line}`).join('\n');
-  return [`## ${title}`, list, ...tables.map(formatMarkdown), method].map((text) => text.trim()).join('\n\n');
+  const all = findings.length === 0 ? tables : [tabulateFindings(findings), ...tables];
+  return [`## ${title}`, list, ...all.map(formatMarkdown), method].map((text) => text.trim()).join('\n\n');
 }
 
 function formatMarkdown({ heading, words, lines }: Table): string {

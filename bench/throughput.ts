@@ -53,7 +53,7 @@ const STALL_MS = 3_000;
 const SETTLE_MS = 500;
 
 /** As many as make a program of JavaScript as fast as it gets. */
-const WARM_UP = { ours: 2_000, stock: 500 } as const;
+const WARM_UP = { ours: 2_000, stock: 300 } as const;
 
 const METHOD = `\
 Valid packets, all different and made before, sent so that ${WINDOW} are under way at any time, from spoofed addresses; from the
