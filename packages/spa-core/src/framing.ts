@@ -1,5 +1,4 @@
-import { CHARACTERS, decodeBase64, encodeBase64, sextetAt } from './base64.ts';
-import { SpaError } from './errors.ts';
+import { CHARACTERS, encodeBase64, sextetAt } from './base64.ts';
 import { parseHeader, TAG } from './openpgp-packets.ts';
 
 // fwknop cuts a fixed prefix off the base64 text and puts it back at the other end. For AES that is exact. For
@@ -79,13 +78,6 @@ export function candidateTexts(kind: PacketKind, stripped: string): readonly str
  */
 export function candidatePrefixes(kind: PacketKind, stripped: string): readonly string[] {
   return kind === 'aes' ? AES_PREFIXES : openPgpPrefixes(stripped);
-}
-
-/** The bytes of a text. @throws SpaError `packet-base64` unless it is canonical base64. */
-export function decodeText(text: string): Buffer {
-  const bytes = decodeBase64(text);
-  if (bytes === null) throw new SpaError('packet-base64', 'the packet is not canonical base64');
-  return bytes;
 }
 
 /**

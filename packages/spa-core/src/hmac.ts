@@ -21,18 +21,6 @@ export function splitHmac(key: HmacKey, packet: string): { readonly text: string
  * True if the packet ends in the MAC of what is before it, with its prefix put back. Takes the same time wherever they differ.
  */
 export function endsInMac(key: HmacKey, prefix: string, packet: string): boolean {
-  if (latest.key !== key || latest.packet !== packet || latest.prefix !== prefix) {
-    latest = { key, prefix, packet, fits: computesMac(key, prefix, packet) };
-  }
-  return latest.fits;
-}
-
-/** Whoever has found that a MAC fits goes on with that packet, and is told again. */
-let latest: Readonly<{ key: HmacKey | null; prefix: string; packet: string; fits: boolean }> = {
-  ...{ key: null, prefix: '', packet: '', fits: false },
-};
-
-function computesMac(key: HmacKey, prefix: string, packet: string): boolean {
   const length = digestLength(key.digest);
   const cut = packet.length - length;
   if (cut < 0) return false;

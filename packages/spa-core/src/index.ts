@@ -84,13 +84,11 @@ export { writeMpi, writePacket } from './openpgp-packets.ts';
 export type { SealingFiles } from './openpgp-seal.ts';
 export {
   beginOpening,
-  containerOf,
   type DecryptedPacket,
   type DecryptionKeys,
   explainFault,
   explainKind,
   explainSigners,
-  hasMac,
   identify,
   inspectPacket,
   type MessageId,
@@ -101,7 +99,6 @@ export {
   type Packet,
   type PacketFault,
   parsePacket,
-  recipientsOf,
   type Sealing,
   sealPacket,
 } from './packet.ts';

@@ -50,23 +50,11 @@ export async function sessionKeyFromLibrary(blob: Buffer, keys: LibraryKeys): Pr
   }
 }
 
-/**
- * True if the library finds that the (sub)key was there and valid for signing when it is said to have signed. It goes through
- * all of the certificate for that: signatures of one second by one key are judged once.
- */
-export function couldSign(certificate: Certificate, at: Signing): Promise<boolean> {
-  const before = JUDGED.get(certificate);
-  if (before?.keyId === at.keyId && before.createdSeconds === at.createdSeconds) return before.could;
-  const could = judge(certificate, at);
-  JUDGED.set(certificate, { keyId: at.keyId, createdSeconds: at.createdSeconds, could });
-  return could;
-}
-
-type Signing = Pick<SignedText, 'keyId' | 'createdSeconds'>;
-
-const JUDGED = new WeakMap<Certificate, Signing & { readonly could: Promise<boolean> }>();
-
-async function judge(certificate: Certificate, { keyId, createdSeconds }: Signing): Promise<boolean> {
+/** True if the library finds that the (sub)key was there and valid for signing when it is said to have signed. */
+export async function couldSign(
+  certificate: Certificate,
+  { keyId, createdSeconds }: SignedText,
+): Promise<boolean> {
   const key = certificate.openpgpKey();
   const part = key.getKeys().find((candidate) => keyIdOf(candidate.getKeyID()) === keyId);
   if (part === undefined || part.getCreationTime() > dateOf(createdSeconds)) return false;

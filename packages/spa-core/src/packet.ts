@@ -6,7 +6,6 @@ import { SpaError, type SpaErrorCode } from './errors.ts';
 import {
   candidatePrefixes,
   candidateTexts,
-  decodeText,
   frameOpenPgp,
   frameSymmetric,
   type PacketKind,
@@ -145,34 +144,13 @@ export async function openPacket(
   host: { readonly nowSeconds: number },
 ): Promise<OpenedPacket> {
   if (packet.kind !== keys.kind) throw new SpaError('packet-kind', explainKind(packet.kind));
-  const decrypted = await beginOpening(packet, host).decrypt(keys);
+  const decrypted = await beginOpening(packet).decrypt(keys, host);
   return decrypted.verify(keys.kind === 'aes' ? [] : keys.certificates);
 }
 
 /** One line for the operator about a packet that no key is for. */
 export function explainKind(kind: PacketKind): string {
   return `no key is for ${KIND_NAMES[kind]} packets`;
-}
-
-/** True if the packet ends in its MAC under that key. It costs a few microseconds and makes no promise. */
-export function hasMac(packet: Packet, hmac: HmacKey): boolean {
-  return prefixesWithMac(packet, hmac).length > 0;
-}
-
-/**
- * The recipients that an OpenPGP packet names in the clear, by key ID: none if it is no such packet, null if its base64 is
- * not canonical. `hmac`: whose MAC is at its end. All zero is a recipient who is not named.
- */
-export function recipientsOf(packet: Packet, hmac: HmacKey | null): readonly string[] | null {
-  const text = hmac === null ? packet.text : splitHmac(hmac, packet.text).text;
-  const blobs = candidateTexts(packet.kind, text).map(decodeBase64);
-  return blobs.includes(null) ? null : blobs.flatMap((blob) => (blob === null ? [] : keyIdsOf(blob)));
-}
-
-/** The AES container of a packet; null if its base64 is not canonical. `hmac`: whose MAC is at its end. */
-export function containerOf(packet: Packet, hmac: HmacKey | null): Buffer | null {
-  const text = hmac === null ? packet.text : splitHmac(hmac, packet.text).text;
-  return decodeBase64(PREFIX.aes + text);
 }
 
 /** What a packet is decrypted with: of an OpenPGP receiver's keys, all but the certificates. */
@@ -183,8 +161,17 @@ export type DecryptionKeys = { readonly hmac: HmacKey | null } & (
 
 /** A packet that is being opened with the keys of several receivers. What they have in common is done once. */
 export interface Opening {
-  /** @throws SpaError `hmac`, `packet-base64`, `decrypt` */
-  decrypt(keys: DecryptionKeys): Promise<DecryptedPacket>;
+  /** True if the packet ends in its MAC under that key. It costs a few microseconds and makes no promise. */
+  hasMac(hmac: HmacKey): boolean;
+  /**
+   * The recipients that an OpenPGP packet names in the clear, by key ID: none if it is no such packet or does not end in its
+   * MAC under `hmac`, null if its base64 is not canonical. All zero is a recipient who is not named.
+   */
+  recipients(hmac: HmacKey | null): readonly string[] | null;
+  /** The container of an AES packet; null if its base64 is not canonical, or if it does not end in its MAC under `hmac`. */
+  container(hmac: HmacKey | null): Buffer | null;
+  /** `nowSeconds` of the first call counts for all. @throws SpaError `hmac`, `packet-base64`, `decrypt` */
+  decrypt(keys: DecryptionKeys, host: { readonly nowSeconds: number }): Promise<DecryptedPacket>;
 }
 
 /** A packet that was decrypted; who signed is not known yet. */
@@ -196,38 +183,87 @@ export interface DecryptedPacket {
 }
 
 /** Begins to open a packet. Keys are told apart by identity: equal ones should be one object. */
-export function beginOpening(packet: Packet, host: { readonly nowSeconds: number }): Opening {
-  const blobsByMac = new Map<HmacKey | null, readonly Buffer[]>();
-  const symmetric = new Map<SymmetricKey, string>();
-  const decryptors = new Map<Buffer, OpenPgpDecryptor>();
-  const blobsOf = (hmac: HmacKey | null): readonly Buffer[] => {
-    const blobs = blobsByMac.get(hmac) ?? authenticate(packet, hmac).map(decodeText);
-    blobsByMac.set(hmac, blobs);
+export function beginOpening(packet: Packet): Opening {
+  return new PacketOpening(packet);
+}
+
+/** What junk does not come to is not made for it. */
+class PacketOpening implements Opening {
+  readonly #packet: Packet;
+  readonly #prefixes = new Map<HmacKey, readonly string[]>();
+  readonly #blobs = new Map<HmacKey | null, readonly Buffer[] | null>();
+  #texts: Map<SymmetricKey, string> | null = null;
+  #decryptors: Map<Buffer, OpenPgpDecryptor> | null = null;
+
+  constructor(packet: Packet) {
+    this.#packet = packet;
+  }
+
+  hasMac(hmac: HmacKey): boolean {
+    return this.#prefixesWith(hmac).length > 0;
+  }
+
+  recipients(hmac: HmacKey | null): readonly string[] | null {
+    return this.#blobsWith(hmac)?.flatMap(keyIdsOf) ?? null;
+  }
+
+  container(hmac: HmacKey | null): Buffer | null {
+    return this.#blobsWith(hmac)?.[0] ?? null;
+  }
+
+  async decrypt(
+    keys: DecryptionKeys,
+    { nowSeconds }: { readonly nowSeconds: number },
+  ): Promise<DecryptedPacket> {
+    const { hmac } = keys;
+    if (hmac !== null && !this.hasMac(hmac)) throw new SpaError('hmac', 'the HMAC does not fit');
+    const blobs = this.#blobsWith(hmac);
+    if (blobs === null) throw new SpaError('packet-base64', 'the packet is not canonical base64');
+    if (keys.kind === 'aes') return unsignedPacket(this.#textOf(keys.key, blobs[0] ?? Buffer.alloc(0)));
+    const { secretKeys } = keys;
+    const isVouched = hmac !== null;
+    const decrypted = await firstThatDecrypts(
+      blobs.map((blob) => () => this.#decryptorOf(blob, nowSeconds)({ secretKeys, isVouched })),
+    );
+    return keys.requireSignature ? signedPacket(decrypted, nowSeconds) : unsignedPacket(decrypted.text);
+  }
+
+  #prefixesWith(hmac: HmacKey): readonly string[] {
+    const known = this.#prefixes.get(hmac);
+    if (known !== undefined) return known;
+    const prefixes = prefixesWithMac(this.#packet, hmac);
+    this.#prefixes.set(hmac, prefixes);
+    return prefixes;
+  }
+
+  /** What the packet can have been, with an HMAC key only what its MAC fits; null if some of it is not canonical base64. */
+  #blobsWith(hmac: HmacKey | null): readonly Buffer[] | null {
+    const known = this.#blobs.get(hmac);
+    if (known !== undefined) return known;
+    const { kind, text } = this.#packet;
+    const texts =
+      hmac === null
+        ? candidateTexts(kind, text)
+        : this.#prefixesWith(hmac).map((prefix) => prefix + splitHmac(hmac, text).text);
+    const decoded = texts.map(decodeBase64);
+    const blobs = decoded.every((blob) => blob !== null) ? decoded : null;
+    this.#blobs.set(hmac, blobs);
     return blobs;
-  };
-  const decryptorFor = (blob: Buffer): OpenPgpDecryptor => {
-    const decryptor = decryptors.get(blob) ?? decryptorOf(blob, host.nowSeconds);
-    decryptors.set(blob, decryptor);
+  }
+
+  #textOf(key: SymmetricKey, blob: Buffer): string {
+    this.#texts ??= new Map();
+    const text = this.#texts.get(key) ?? decryptSymmetric(key, blob);
+    this.#texts.set(key, text);
+    return text;
+  }
+
+  #decryptorOf(blob: Buffer, nowSeconds: number): OpenPgpDecryptor {
+    this.#decryptors ??= new Map();
+    const decryptor = this.#decryptors.get(blob) ?? decryptorOf(blob, nowSeconds);
+    this.#decryptors.set(blob, decryptor);
     return decryptor;
-  };
-  return {
-    decrypt: async (keys) => {
-      const blobs = blobsOf(keys.hmac);
-      if (keys.kind === 'openpgp') {
-        const isVouched = keys.hmac !== null;
-        const decrypted = await firstThatDecrypts(
-          blobs.map((blob) => () => decryptorFor(blob)({ secretKeys: keys.secretKeys, isVouched })),
-        );
-        return keys.requireSignature
-          ? signedPacket(decrypted, host.nowSeconds)
-          : unsignedPacket(decrypted.text);
-      }
-      const [blob = Buffer.alloc(0)] = blobs;
-      const text = symmetric.get(keys.key) ?? decryptSymmetric(keys.key, blob);
-      symmetric.set(keys.key, text);
-      return unsignedPacket(text);
-    },
-  };
+  }
 }
 
 /** Identity of a message by its decrypted text: the same however the packet was spelled on the wire. */
@@ -298,15 +334,6 @@ function mustBeOpenPgp(text: string, packet: string): void {
     'packet-too-short',
     `the packet has ${packet.length} characters, and fwknopd takes one this short for AES: sign it`,
   );
-}
-
-/** The texts that the packet can have been: with an HMAC key, those whose MAC fits. */
-function authenticate(packet: Packet, hmac: HmacKey | null): readonly string[] {
-  if (hmac === null) return candidateTexts(packet.kind, packet.text);
-  const prefixes = prefixesWithMac(packet, hmac);
-  if (prefixes.length === 0) throw new SpaError('hmac', 'the HMAC does not fit');
-  const { text } = splitHmac(hmac, packet.text);
-  return prefixes.map((prefix) => prefix + text);
 }
 
 /**

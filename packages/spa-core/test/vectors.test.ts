@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import {
-  containerOf,
+  beginOpening,
   encodeMessage,
   HmacKey,
   messageTypeOf,
@@ -50,7 +50,9 @@ t.test(
       const keys = keysOf(vector);
       const { message } = await open(vector.packet, keys, 0);
       const sealing = { encryption: { kind: 'aes' as const, key: keys.key }, hmac: keys.hmac };
-      const salt = containerOf(parsePacket(Buffer.from(vector.packet)), keys.hmac)?.subarray(8, 16);
+      const salt = beginOpening(parsePacket(Buffer.from(vector.packet)))
+        .container(keys.hmac)
+        ?.subarray(8, 16);
       const packet = await sealPacket(message, sealing, {
         nowSeconds: 0,
         random: () => salt ?? Buffer.alloc(8),

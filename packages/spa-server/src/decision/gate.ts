@@ -1,19 +1,16 @@
 import {
   ANONYMOUS_RECIPIENT,
   beginOpening,
-  containerOf,
   type DecryptedPacket,
   decryptsWith,
   explainFault,
   explainKind,
   explainSigners,
-  type HmacKey,
-  hasMac,
   inspectPacket,
   KeptKey,
   type OpenedPacket,
+  type Opening,
   type Packet,
-  recipientsOf,
   type SecretKey,
   SpaError,
 } from 'spa-core';
@@ -42,6 +39,8 @@ export interface Glimpse extends Arrival {
 export interface Candidate extends Arrival {
   readonly kind: 'candidate';
   readonly packet: Packet;
+  /** What was found out of it so far. */
+  readonly opening: Opening;
   /**
    * What it takes to find out: a shared key, which is nothing; or public-key work, for a named key of ours that Node takes
    * (`usual`), or not; or somebody else's work, who keeps a key of ours (`kept`): there is nothing to do but wait for him.
@@ -95,14 +94,12 @@ function glance(datagram: Datagram, groups: readonly Group[]): Ignored | Glimpse
 
 function screen(glimpse: Glimpse): Ignored | Candidate {
   const { packet, before, rings, source, destination, forwardedFor } = glimpse;
-  const macs = new Map<HmacKey, boolean>();
-  const recipientsBy = memoizeRecipients(packet);
+  const opening = beginOpening(packet);
   const openers: Opener[] = [];
   let ignored = before;
   for (const ring of rings) {
-    const found = isAuthentic(packet, ring.hmac, macs)
-      ? SCREENS[ring.kind](packet, ring, recipientsBy)
-      : IGNORED.hmac;
+    const isAuthentic = ring.hmac === null || opening.hasMac(ring.hmac);
+    const found = isAuthentic ? SCREENS[ring.kind](opening, ring) : IGNORED.hmac;
     if (Array.isArray(found)) openers.push(...found);
     else ignored = moreTelling(ignored, found as Ignored);
   }
@@ -113,7 +110,8 @@ function screen(glimpse: Glimpse): Ignored | Candidate {
     destination,
     forwardedFor,
     packet,
-    work: workFor(packet, openers, recipientsBy),
+    opening,
+    work: packet.kind === 'aes' ? 'shared-key' : workFor(opening, openers),
     isVouched: openers.some(({ keys }) => keys.hmac !== null),
     before: ignored,
     openers,
@@ -121,12 +119,11 @@ function screen(glimpse: Glimpse): Ignored | Candidate {
 }
 
 async function decide(candidate: Candidate, clock: Clock): Promise<Verdict> {
-  const { packet, openers } = candidate;
-  const opening = beginOpening(packet, clock);
+  const { opening, openers } = candidate;
   const attempts = new Map<Entry, DecryptedPacket>();
   let ignored: Telling = { verdict: candidate.before, order: -1 };
   for (const opener of openers) {
-    const decrypted = await attempt(() => opening.decrypt(opener.keys));
+    const decrypted = await attempt(() => opening.decrypt(opener.keys, clock));
     if (decrypted instanceof SpaError) {
       ignored = furthest(ignored, { verdict: ignore(decrypted), order: -1 });
       continue;
@@ -159,27 +156,18 @@ async function decide(candidate: Candidate, clock: Clock): Promise<Verdict> {
 
 const OTHER_KIND = { aes: 'openpgp', openpgp: 'aes' } as const;
 
-function isAuthentic(packet: Packet, hmac: HmacKey | null, known: Map<HmacKey, boolean>): boolean {
-  if (hmac === null) return true;
-  const before = known.get(hmac);
-  if (before !== undefined) return before;
-  const fits = hasMac(packet, hmac);
-  known.set(hmac, fits);
-  return fits;
-}
-
 /** Who of a ring may open a packet whose HMAC fits; or why nobody does. */
 const SCREENS: Readonly<Record<Packet['kind'], Screen>> = {
-  aes: (packet, { hmac, openers }) => {
+  aes: (opening, { hmac, openers }) => {
     // Its HMAC says that one of them decrypts it: with one there is nothing to find out.
     if (hmac !== null && openers.length === 1) return openers;
-    const container = containerOf(packet, hmac);
+    const container = opening.container(hmac);
     if (container === null) return IGNORED['packet-base64'];
     const fitting = openers.filter(({ keys }) => keys.kind === 'aes' && decryptsWith(keys.key, container));
     return fitting.length === 0 ? IGNORED.decrypt : fitting;
   },
-  openpgp: (_packet, { hmac, openers, byRecipient }, recipientsBy) => {
-    const recipients = recipientsBy(hmac);
+  openpgp: (opening, { hmac, openers, byRecipient }) => {
+    const recipients = opening.recipients(hmac);
     if (recipients === null) return IGNORED['packet-base64'];
     if (recipients.includes(ANONYMOUS_RECIPIENT)) return openers;
     const fitting = new Set(recipients.flatMap((keyId) => byRecipient.get(keyId) ?? []));
@@ -187,24 +175,11 @@ const SCREENS: Readonly<Record<Packet['kind'], Screen>> = {
   },
 };
 
-type Screen = (packet: Packet, ring: Ring, recipientsBy: RecipientsBy) => readonly Opener[] | Ignored;
+type Screen = (opening: Opening, ring: Ring) => readonly Opener[] | Ignored;
 
-/** The recipients of a packet that ends in the MAC of that key: see {@link recipientsOf}. */
-type RecipientsBy = (hmac: HmacKey | null) => readonly string[] | null;
-
-/** Decodes the packet for the latest key only, and not again. */
-function memoizeRecipients(packet: Packet): RecipientsBy {
-  let latest: { readonly hmac: HmacKey | null; readonly found: readonly string[] | null } | null = null;
-  return (hmac) => {
-    if (latest === null || latest.hmac !== hmac) latest = { hmac, found: recipientsOf(packet, hmac) };
-    return latest.found;
-  };
-}
-
-function workFor(packet: Packet, openers: readonly Opener[], recipientsBy: RecipientsBy): Candidate['work'] {
-  if (packet.kind === 'aes') return 'shared-key';
+function workFor(opening: Opening, openers: readonly Opener[]): Candidate['work'] {
   // A MAC is at the end, the recipients are in front: whose MAC it is makes no difference.
-  const recipients = recipientsBy(openers[0]?.keys.hmac ?? null) ?? [];
+  const recipients = opening.recipients(openers[0]?.keys.hmac ?? null) ?? [];
   const isUsual = openers.every(
     ({ keys }) => keys.kind === 'aes' || hasNativeKey(keys.secretKeys, recipients),
   );

@@ -225,13 +225,16 @@ function bootLine(): string {
 
 function addition(grant: LiveGrant): string {
   const { id, operator, username, stanza, address, endsAt, ports, forward } = grant;
-  const where = {
+  return JSON.stringify({
+    id,
+    operator,
+    username,
+    stanza,
     address,
     endsAt,
     ports: formatProtoPorts(ports),
     forward: forward && formatForward(forward),
-  };
-  return JSON.stringify({ id, operator, username, stanza, ...where });
+  });
 }
 
 function markLine(mark: string | null): string {
