@@ -18,32 +18,29 @@ import { measureThroughput } from './throughput.ts';
 import { measureWire } from './wire.ts';
 
 /**
- * A part of the bench. `npm run bench -- NAME...` runs some of them, without names all; `targets` is all that have any;
- * `NAME=ROUNDS` says how often; with `quick` a look with a tenth of the rounds, which is written nowhere.
+ * A part of the bench. `npm run bench -- NAME...` runs some of them, without names all; `NAME=ROUNDS` says how often; with
+ * `quick` a look with a tenth of the rounds, which is written nowhere.
  */
 interface Part {
   readonly name: string;
-  /** It finds something that has a target. */
-  readonly hasTargets: boolean;
   /** Of its section in the results file. */
   readonly title: string;
   measure(run: Run): Promise<Omit<Section, 'title'>>;
 }
 
 const PARTS: readonly Part[] = [
-  { name: 'door', title: 'Latency of the door', hasTargets: true, measure: measureDoor },
-  { name: 'throughput', title: 'Valid packets a second', hasTargets: true, measure: measureThroughput },
-  { name: 'flood', title: 'A flood on the port', hasTargets: true, measure: measureFlood },
-  { name: 'stanzas', title: 'Many stanzas', hasTargets: false, measure: measureStanzas },
-  { name: 'memory', title: 'Memory in a long flood', hasTargets: true, measure: measureMemory },
-  { name: 'kills', title: 'Kills between a packet and its door', hasTargets: true, measure: measureKills },
-  { name: 'scale', title: 'Many messages and many grants', hasTargets: true, measure: measureScale },
-  { name: 'enter', title: 'From Enter to the remote shell', hasTargets: false, measure: measureEnter },
-  { name: 'wire', title: 'From Enter to the packet on the wire', hasTargets: false, measure: measureWire },
-  { name: 'loss', title: 'A network that loses a fifth', hasTargets: false, measure: measureLoss },
-  { name: 'certify', title: 'Certifications', hasTargets: false, measure: measureCertify },
+  { name: 'door', title: 'Latency of the door', measure: measureDoor },
+  { name: 'throughput', title: 'Valid packets a second', measure: measureThroughput },
+  { name: 'flood', title: 'A flood on the port', measure: measureFlood },
+  { name: 'stanzas', title: 'Many stanzas', measure: measureStanzas },
+  { name: 'memory', title: 'Memory in a long flood', measure: measureMemory },
+  { name: 'kills', title: 'Kills between a packet and its door', measure: measureKills },
+  { name: 'scale', title: 'Many messages and many grants', measure: measureScale },
+  { name: 'enter', title: 'From Enter to the remote shell', measure: measureEnter },
+  { name: 'wire', title: 'From Enter to the packet on the wire', measure: measureWire },
+  { name: 'loss', title: 'A network that loses a fifth', measure: measureLoss },
+  { name: 'certify', title: 'Certifications', measure: measureCertify },
 ];
-const NAMES_WITH_TARGETS = PARTS.filter(({ hasTargets }) => hasTargets).map(({ name }) => name);
 const PROGRAMS = [
   'fwknopd',
   'fwknop',
@@ -59,7 +56,6 @@ const PROGRAMS = [
   'tcpreplay',
 ];
 const QUICK = 'quick';
-const ALL_TARGETS = 'targets';
 const TARGETS = 'Targets';
 const TARGETS_METHOD = `\
 The figures below that have a target, each of the latest run of its part; the worst case of each counts. What bounds those that were not
@@ -80,15 +76,14 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(words: readonly string[]): Promise<number> {
-  const named = words.flatMap((word) => (word === ALL_TARGETS ? NAMES_WITH_TARGETS : [word]));
-  const wishes = named.filter((word) => word !== QUICK).map(parseWish);
+  const wishes = words.filter((word) => word !== QUICK).map(parseWish);
   const wrong = wishes.find(({ name, rounds }) => {
     return !PARTS.some((part) => part.name === name) || !(rounds === null || rounds > 0);
   });
   if (wrong !== undefined) {
     const known = PARTS.map((part) => part.name).join(', ');
     process.stderr.write(
-      `bench: there is no part ${wrong.text}; write some of ${known}, NAME=ROUNDS, ${ALL_TARGETS}, or ${QUICK}\n`,
+      `bench: there is no part ${wrong.text}; write some of ${known}, NAME=ROUNDS, or ${QUICK}\n`,
     );
     return ExitCode.usage;
   }

@@ -13,12 +13,12 @@ export interface Crowd {
  * Put before a command whose computer is elsewhere: what keeps this machine busy does not keep it waiting. In turns (SCHED_RR):
  * with SCHED_FIFO a thread of Node that waits for another one would keep that one from the processor.
  */
-export const FIRST: readonly string[] = ['chrt', '--rr', '1'];
+export const AS_IF_ELSEWHERE: readonly string[] = ['chrt', '--rr', '1'];
 
 /** Starts a crowd in `host`, for the bastion's SPA port and its sshd; it ends with the host. */
 export async function startCrowd(host: Namespace): Promise<Crowd> {
   const script = fileURLToPath(new URL('./crowd-process.js', import.meta.url));
-  const command = [...FIRST, process.execPath, script, addresses.server4, '62201', '22'];
+  const command = [...AS_IF_ELSEWHERE, process.execPath, script, addresses.server4, '62201', '22'];
   const child = host.spawn(command, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
   await nextAnswer(child);
   return {

@@ -50,12 +50,12 @@ and system, of the daemon and the processes it starts, divided by what it saw, t
 without those that its rules dropped. *MB*: resident before the flood, the most, and after.`;
 
 /** A flood, and whether the stock daemon has to endure it too. */
-export interface Row extends Flood {
+interface Row extends Flood {
   readonly isForPeer: boolean;
 }
 
 /** All floods, in the order of the table. */
-export function floodsWith({ all: [aes, rsa, ecc], unguarded: [openRsa, openEcc] }: Modes): readonly Row[] {
+function floodsWith({ all: [aes, rsa, ecc], unguarded: [openRsa, openEcc] }: Modes): readonly Row[] {
   if (!aes || !rsa || !ecc || !openRsa || !openEcc) throw new TypeError('a mode is missing');
   const rated = { perSecond: FLOOD_PER_SECOND, hasRules: true, isForPeer: true } as const;
   const common = (mode: Mode, junkOf: Flood['junkOf']): readonly Row[] => [

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type Lab, type Namespace, until } from 'spa-lab';
-import { FIRST } from './crowd.ts';
+import { AS_IF_ELSEWHERE } from './crowd.ts';
 import type { Junk } from './junk.ts';
 import { captureOf } from './junk-capture.ts';
 import type { Sources } from './many-addresses.ts';
@@ -31,7 +31,7 @@ export async function startReplay(
   const speed = perSecond === null ? ['--topspeed'] : atRate(perSecond);
   const options = [`--intf1=${operator.device}`, '--preload-pcap', '--loop=0', ...speed];
   const before = framesSent(operator);
-  const tcpreplay = operator.spawn([...FIRST, 'tcpreplay', ...options, file], {
+  const tcpreplay = operator.spawn([...AS_IF_ELSEWHERE, 'tcpreplay', ...options, file], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';

@@ -90,7 +90,7 @@ function loadsWith({ all: [aes, rsa, ecc] }: Modes): readonly Load[] {
   return [
     { mode: aes, client: 'ours', doors: 'many', counts: { peer: 300, ours: 10_000, iptables: 2_000 } },
     { mode: aes, client: 'ours', doors: 'one', counts: { peer: 0, ours: 10_000, iptables: 2_000 } },
-    { mode: aes, client: 'stock', doors: 'many', counts: { peer: 0, ours: 1_000, iptables: 0 } },
+    { mode: aes, client: 'stock', doors: 'many', counts: { peer: 0, ours: 3_000, iptables: 0 } },
     { mode: rsa, client: 'ours', doors: 'many', counts: { peer: 0, ours: 2_000, iptables: 1_000 } },
     { mode: rsa, client: 'stock', doors: 'many', counts: { peer: 100, ours: 500, iptables: 0 } },
     { mode: ecc, client: 'ours', doors: 'many', counts: { peer: 100, ours: 2_000, iptables: 1_000 } },
