@@ -285,6 +285,21 @@ t.test('a daemon that has ended puts no rules in place again', async (t) => {
   t.equal(kernel.policy, null);
 });
 
+t.test('the kernel drops what no packet begins like, unless requests of HTTP may carry one', async (t) => {
+  for (const [extra, isFiltered] of [
+    [[], true],
+    [['ENABLE_SPA_OVER_HTTP Y'], false],
+    [['SPA_PREFILTER N'], false],
+  ] as const) {
+    const kernel = createMemoryKernel();
+    const config = await configOf(t, extra);
+    const daemon = await startDaemon(partsOf({ config }), async () => twins(kernel));
+    const { preFilter } = kernel.policy ?? {};
+    t.equal((preFilter?.beginnings ?? null) !== null, isFiltered, `${extra}`);
+    await daemon.close();
+  }
+});
+
 t.test('a reload that needs a restart says so, and keeps the port', async (t) => {
   const { daemon, log, send, config } = await startGate(t, {});
   await daemon.reload({
@@ -429,13 +444,14 @@ function partsOf({
   return { config, stanzas: [stanza], roster: null, log, dryRun: false, packetLimit: null };
 }
 
-async function configOf(t: Test): Promise<ServerConfig> {
+async function configOf(t: Test, extra: readonly string[] = []): Promise<ServerConfig> {
   const folder = mkdtempSync(join(tmpdir(), 'daemon-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const text = [
     `UDPSERV_PORT ${await freePort()}`,
     'LISTEN_ADDRESS 127.0.0.1',
     `REPLAY_STORE ${join(folder, 'replay')}`,
+    ...extra,
   ].join('\n');
   return parseServerConfig(join(folder, 'fwknopd.conf'), text, []).value;
 }
