@@ -530,24 +530,22 @@ function isRefusal(error: unknown): error is FirewallError {
 }
 
 function keyed(doors: readonly KnownDoor[]): Map<string, KnownDoor> {
-  return new Map(doors.map((door) => [doorKey(door), door]));
+  const byKey = new Map<string, KnownDoor>();
+  for (const door of doors) byKey.set(doorKey(door), door);
+  return byKey;
 }
 
 /** Changes that open a door, counted from the time `now` (ms, monotonic). */
 function asKnownDoors(changes: readonly DoorChange[], now: number): readonly KnownDoor[] {
-  return changes.flatMap(({ address, port, timeoutSeconds, grantId, forward }) =>
-    timeoutSeconds === null
-      ? []
-      : [
-          {
-            address,
-            port,
-            grantId,
-            until: now + timeoutSeconds * 1000,
-            ...(forward === undefined ? {} : { forward }),
-          },
-        ],
-  );
+  const doors: KnownDoor[] = [];
+  for (const { address, port, timeoutSeconds, grantId, forward } of changes) {
+    if (timeoutSeconds === null) continue;
+    const until = now + timeoutSeconds * 1000;
+    doors.push(
+      forward === undefined ? { address, port, grantId, until } : { address, port, grantId, until, forward },
+    );
+  }
+  return doors;
 }
 
 /** True if that door is open for longer already, and leads to the same place. */
@@ -557,7 +555,8 @@ function outlasts(known: KnownDoor | undefined, door: KnownDoor): boolean {
 
 /** Takes the doors that lead elsewhere out of `doors`. */
 function takeForwards(doors: Map<string, KnownDoor>): Map<string, KnownDoor> {
-  const taken = new Map([...doors].filter(([, door]) => isForward(door)));
+  const taken = new Map<string, KnownDoor>();
+  for (const [key, door] of doors) if (isForward(door)) taken.set(key, door);
   for (const key of taken.keys()) doors.delete(key);
   return taken;
 }

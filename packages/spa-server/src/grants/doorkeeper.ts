@@ -483,11 +483,10 @@ export class Doorkeeper {
     return door === null ? { ...nameOf(name), timeoutSeconds: null, grantId: null } : this.#changeFor(door);
   }
 
-  #changeFor(door: LedgerDoor): DoorChange {
-    return {
-      ...nameOf(door),
-      ...{ timeoutSeconds: (door.endsAt - this.#now()) / 1000, grantId: door.grantId },
-    };
+  #changeFor({ address, port, endsAt, grantId, forward }: LedgerDoor): DoorChange {
+    const timeoutSeconds = (endsAt - this.#now()) / 1000;
+    if (forward === undefined) return { address, port, timeoutSeconds, grantId };
+    return { address, port, timeoutSeconds, grantId, forward };
   }
 
   #forget(grants: readonly LiveGrant[]): void {
