@@ -1,3 +1,4 @@
+import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { addresses, type Namespace } from 'spa-lab';
 import { nextAnswer } from './answers.ts';
@@ -10,10 +11,14 @@ export interface Crowd {
 }
 
 /**
- * Put before a command whose computer is elsewhere: what keeps this machine busy does not keep it waiting. In turns (SCHED_RR):
- * with SCHED_FIFO a thread of Node that waits for another one would keep that one from the processor.
+ * Put before a command whose computer is elsewhere: what keeps this machine busy does not keep it waiting, and all such commands
+ * have one processor, the last. In turns (SCHED_RR): with SCHED_FIFO a thread of Node that waits for another one would keep
+ * that one from the processor.
  */
-export const AS_IF_ELSEWHERE: readonly string[] = ['chrt', '--rr', '1'];
+export const AS_IF_ELSEWHERE: readonly string[] = [
+  ...['taskset', '--cpu-list', String(cpus().length - 1)],
+  ...['chrt', '--rr', '1'],
+];
 
 /** Starts a crowd in `host`, for the bastion's SPA port and its sshd; it ends with the host. */
 export async function startCrowd(host: Namespace): Promise<Crowd> {
