@@ -12,18 +12,23 @@ export interface Crowd {
 
 /**
  * Put before a command whose computer is elsewhere: what keeps this machine busy does not keep it waiting, and all such commands
- * have one processor, the last. In turns (SCHED_RR): with SCHED_FIFO a thread of Node that waits for another one would keep
- * that one from the processor.
+ * have one processor, the last, where operators go before the flood. In turns (SCHED_RR): with SCHED_FIFO a thread of Node
+ * that waits for another one would keep that one from the processor.
  */
-export const AS_IF_ELSEWHERE: readonly string[] = [
-  ...['taskset', '--cpu-list', String(cpus().length - 1)],
-  ...['chrt', '--rr', '1'],
-];
+export const AS_IF_ELSEWHERE: Readonly<Record<'operators' | 'flood', readonly string[]>> = {
+  operators: withPriority(2),
+  flood: withPriority(1),
+};
+
+function withPriority(priority: number): readonly string[] {
+  const last = String(cpus().length - 1);
+  return ['taskset', '--cpu-list', last, 'chrt', '--rr', String(priority)];
+}
 
 /** Starts a crowd in `host`, for the bastion's SPA port and its sshd; it ends with the host. */
 export async function startCrowd(host: Namespace): Promise<Crowd> {
   const script = fileURLToPath(new URL('./crowd-process.js', import.meta.url));
-  const command = [...AS_IF_ELSEWHERE, process.execPath, script, addresses.server4, '62201', '22'];
+  const command = [...AS_IF_ELSEWHERE.operators, process.execPath, script, addresses.server4, '62201', '22'];
   const child = host.spawn(command, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
   await nextAnswer(child);
   return {

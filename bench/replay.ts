@@ -31,7 +31,7 @@ export async function startReplay(
   const speed = perSecond === null ? ['--topspeed'] : atRate(perSecond);
   const options = [`--intf1=${operator.device}`, '--preload-pcap', '--loop=0', ...speed];
   const before = framesSent(operator);
-  const tcpreplay = operator.spawn([...AS_IF_ELSEWHERE, 'tcpreplay', ...options, file], {
+  const tcpreplay = operator.spawn([...AS_IF_ELSEWHERE.flood, 'tcpreplay', ...options, file], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';
