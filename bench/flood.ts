@@ -38,11 +38,11 @@ is right that can be seen without a key. *spoofed*: sources at random
 of 65,000 addresses and 64,000 ports each. Meanwhile ${1000 / EVERY_MS} operators a second come, each for the first time and from an
 address of its own; each sends one valid packet, once, and tries to connect from then on, every two milliseconds at first, for
 ${LIMIT_MS / 1000} s. *in*: how many of them were connected; p50 and p99 are from the packet to the connection, of those who were. Flood and
-operators come from elsewhere: tcpreplay and the process that plays the operators, which goes first, share one core, at a real-time
-priority, and the daemon, sshd and the rest have what they leave. What the bastion's kernel does with a datagram until it is dropped or waits for
-the daemon is done in tcpreplay's time too, on a cable that is in the kernel: 4 to 7 µs in all for each. *no HMAC*: the stanza has no HMAC_KEY, so each
-GPG-like packet that is looked at costs the private operation. *no rules*: without spa-server's pre-filter in the kernel, which
-is on unless SPA_PREFILTER says N.
+operators come from elsewhere: tcpreplay and the process that plays the operators, which goes first, share one core, at a
+real-time priority, and the daemon, sshd and the rest have what they leave. What the bastion's kernel does with a datagram
+until it is dropped or waits for the daemon is done in tcpreplay's time too, on a cable that is in the kernel: 4 to 7 µs in
+all for each. *no HMAC*: the stanza has no HMAC_KEY, so each GPG-like packet that is looked at costs the private operation.
+*no rules*: without spa-server's pre-filter in the kernel, which is on unless SPA_PREFILTER says N.
 
 Costs: *seen*: packets that the daemon or its rules looked at, of those sent (spa-server: its own counters, fwknopd: lines of
 its log); *by rules*: those that never reached the daemon; *lost*: the kernel dropped them because the receive buffer was
