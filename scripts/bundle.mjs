@@ -54,7 +54,7 @@ async function bundle(packageName, programs) {
     supported: { 'dynamic-import': false },
     platform: 'node',
     target: 'node20.19',
-    external: ['ajv', 'lmdb', 'openpgp', 'yaml'],
+    external: ['ajv', 'koffi', 'lmdb', 'openpgp', 'yaml'],
     // Modules look for files relative to themselves; the script stands for those of a folder of dist/src.
     define: { 'import.meta.url': 'importMetaUrl' },
     logLevel: 'warning',

@@ -20,6 +20,17 @@ export function parseIpAddress(text: string): IpAddress | null {
   return IPV4.test(text) ? (text as IpAddress) : null;
 }
 
+/**
+ * The address of a family whose octets are at `at`, in network order, in canonical form; an IPv4-mapped IPv6 address is the IPv4
+ * address. At tens of thousands a second it makes no detour by a text that has to be parsed.
+ */
+export function readIpAddress(bytes: Uint8Array, at: number, family: 4 | 6): IpAddress {
+  if (family === 4) return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}` as IpAddress;
+  const groups: number[] = [];
+  for (let i = at; i < at + 16; i += 2) groups.push(((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0));
+  return canonicalIpv6(groups);
+}
+
 /** 4 or 6. */
 export function ipFamily(address: IpAddress): 4 | 6 {
   return address.includes(':') ? 6 : 4;
@@ -61,7 +72,10 @@ function parseIpv4(text: string): number[] | null {
 
 function parseIpv6(text: string): IpAddress | null {
   const groups = expandIpv6(text);
-  if (groups === null) return null;
+  return groups === null ? null : canonicalIpv6(groups);
+}
+
+function canonicalIpv6(groups: readonly number[]): IpAddress {
   const [g0, g1, g2, g3, g4, g5, high = 0, low = 0] = groups;
   if ([g0, g1, g2, g3, g4].every((group) => group === 0) && g5 === 0xffff) {
     return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}` as IpAddress;

@@ -6,6 +6,7 @@ export {
   networkContains,
   parseIpAddress,
   parseIpNetwork,
+  readIpAddress,
 } from './address.ts';
 export { decodeBase64, encodeBase64 } from './base64.ts';
 export type { Brand } from './brand.ts';

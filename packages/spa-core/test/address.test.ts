@@ -1,6 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import * as fc from 'fast-check';
-import { networkContains, parseIpAddress, parseIpNetwork } from 'spa-core';
+import { networkContains, parseIpAddress, parseIpNetwork, readIpAddress } from 'spa-core';
 import t from 'tap';
 import { parseRequest } from '../src/request.ts';
 
@@ -53,6 +53,31 @@ t.test('no text that Node does not take for an address is read', async (t) => {
       { numRuns: 2000 },
     ),
   );
+});
+
+t.test('octets of a header are the address that they spell', async (t) => {
+  const groups = (bytes: Uint8Array): string =>
+    Array.from({ length: 8 }, (_, i) =>
+      Buffer.from(bytes)
+        .readUInt16BE(2 * i)
+        .toString(16),
+    ).join(':');
+  const octet = fc.oneof(fc.constant(0), fc.nat(255));
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 4, maxLength: 4 }), fc.nat(9), (bytes, at) => {
+      const text = readIpAddress(Buffer.concat([Buffer.alloc(at, 7), bytes]), at, 4);
+      return text === bytes.join('.') && parseIpAddress(text) === text;
+    }),
+  );
+  fc.assert(
+    fc.property(fc.array(octet, { minLength: 16, maxLength: 16 }), fc.nat(9), (octets, at) => {
+      const bytes = Uint8Array.from(octets);
+      const text = readIpAddress(Buffer.concat([Buffer.alloc(at, 7), bytes]), at, 6);
+      return text === parseIpAddress(groups(bytes));
+    }),
+  );
+  const mapped = Buffer.from('00000000000000000000ffff0a010203', 'hex');
+  t.equal(readIpAddress(mapped, 0, 6), '10.1.2.3');
 });
 
 t.test('a network contains what shares its prefix, in its own family', async (t) => {

@@ -36,7 +36,7 @@ async function open(t: Test, ...lines: readonly string[]): Promise<Setting> {
   const datagrams: Datagram[] = [];
   const ignored: string[] = [];
   reception.begin({
-    receive: (datagram) => datagrams.push(datagram),
+    receive: (datagram) => datagrams.push({ ...datagram, packet: Uint8Array.from(datagram.packet) }),
     ignored: (_, { code }) => ignored.push(code),
   });
   t.same(spaPorts(value.reception), [

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
+import { DATAGRAMS_PER_READ } from '../src/transport/datagram-batch.ts';
 import { createTurnstile, type DropReason, type Lane, type Turnstile } from '../src/transport/turnstile.ts';
 import { addressOf } from './gate.ts';
 
@@ -150,14 +151,14 @@ t.test('while the socket is full, work waits for its share of the time', async (
   for (let i = 1; i <= 3; i++) turnstile.offer({ ...work, source: addressOf(`192.0.2.${i}`) });
   await turnUntil(() => done.length === 1);
   for (let i = 0; i < 20; i++) {
-    world.arrived += 32;
+    world.arrived += DATAGRAMS_PER_READ;
     await turn();
   }
   t.ok(done.length <= 2, 'datagrams go first');
   const before = done.length;
   world.now += 20;
   for (let i = 0; i < 5; i++) {
-    world.arrived += 32;
+    world.arrived += DATAGRAMS_PER_READ;
     await turn();
   }
   t.equal(done.length, before + 1, 'but not for ever');

@@ -15,6 +15,7 @@ export interface Arrival {
 
 /** A packet as it arrived. */
 export interface Datagram extends Arrival {
+  /** Its own only while it is being received; then the memory is used again. */
   readonly packet: Uint8Array;
 }
 

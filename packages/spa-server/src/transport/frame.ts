@@ -1,4 +1,4 @@
-import { type IpAddress, ipFamily, parseIpAddress } from 'spa-core';
+import { type IpAddress, ipFamily, readIpAddress } from 'spa-core';
 
 /** What one frame carries over IP: a UDP datagram, or a TCP segment with data. */
 export interface Segment {
@@ -103,9 +103,9 @@ function readIpv4(bytes: Buffer): Segment | null {
   const totalBytes = bytes.readUInt16BE(2);
   if (headBytes < IPV4_HEAD_BYTES || totalBytes < headBytes || totalBytes > bytes.length) return null;
   if ((bytes.readUInt16BE(6) & MORE_FRAGMENTS_OR_OFFSET) !== 0) return null;
-  const source = ipv4Address(bytes, 12);
-  const destination = ipv4Address(bytes, 16);
-  if (source === null || destination === null || isNobodys(bytes[12] ?? 0)) return null;
+  if (isNobodys(bytes[12] ?? 0)) return null;
+  const source = readIpAddress(bytes, 12, 4);
+  const destination = readIpAddress(bytes, 16, 4);
   const carried = bytes.subarray(headBytes, totalBytes);
   return readCarried({ source, destination, protocol: bytes[9] ?? 0, bytes: carried });
 }
@@ -113,10 +113,6 @@ function readIpv4(bytes: Buffer): Segment | null {
 /** 0.0.0.0/8, multicast, reserved, broadcast. */
 function isNobodys(firstOctet: number): boolean {
   return firstOctet === 0 || firstOctet >= 224;
-}
-
-function ipv4Address(bytes: Buffer, at: number): IpAddress | null {
-  return parseIpAddress(bytes.subarray(at, at + 4).join('.'));
 }
 
 /** RFC 8200 section 3. */
@@ -134,9 +130,8 @@ function readIpv6(bytes: Buffer): Segment | null {
 
 /** Null for an address that spells an IPv4 one: on the wire it is nobody's. */
 function ipv6Address(bytes: Buffer, at: number): IpAddress | null {
-  const groups = Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(at + index * 2).toString(16));
-  const address = parseIpAddress(groups.join(':'));
-  return address !== null && ipFamily(address) === 6 ? address : null;
+  const address = readIpAddress(bytes, at, 6);
+  return ipFamily(address) === 6 ? address : null;
 }
 
 /** Extension headers that tell nothing of the payload: hop-by-hop and destination options, routing. */

@@ -4,6 +4,7 @@ import { type HttpRules, isHttpRequest, readHttpRequest } from './http-request.t
 
 /** What came in, by whatever transport. */
 export interface Payload {
+  /** Its own only while it is being received; then the memory is used again. */
   readonly bytes: Buffer;
   readonly source: IpAddress;
   /** Null: the transport does not tell. */

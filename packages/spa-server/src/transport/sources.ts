@@ -78,8 +78,8 @@ async function openSocket(
   { listenAddress }: ReceptionConfig,
   onPayload: OnPayload,
 ): Promise<PacketSource> {
-  const udp = await listenUdp({ address: listenAddress, port, onPayload });
-  const { places, receiveBufferBytes, received, lost, close } = udp;
+  const udp = listenUdp({ address: listenAddress, port, onPayload });
+  const { places, receiveBufferBytes, received, lost } = udp;
   return {
     by: { kind: 'udp', port },
     places,
@@ -89,7 +89,7 @@ async function openSocket(
     lost,
     counters: () => [{ what: 'datagrams received', count: received() }],
     ended: NEVER,
-    close,
+    close: async () => udp.close(),
   };
 }
 

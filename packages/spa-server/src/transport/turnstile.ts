@@ -1,4 +1,5 @@
 import { addressBits, type IpAddress, ipFamily } from 'spa-core';
+import { DATAGRAMS_PER_READ } from './datagram-batch.ts';
 import { createFairQueue, type FairQueue } from './fair-queue.ts';
 import { type Budget, createTokenBuckets, type TokenBuckets } from './token-buckets.ts';
 
@@ -52,9 +53,7 @@ const MAX_WAITING: Readonly<Record<Lane, number>> = { 0: 1024, 1: 128, 2: 128 };
 const MAX_KNOWN = 4096;
 /** How long what waits is still done when the turnstile closes. */
 const CLOSING_MS = 2_000;
-/** Node reads so many datagrams from a socket before it does anything else: if they were as many, there are more. */
-const DATAGRAMS_PER_TURN = 32;
-/** While the socket is full, work gets one part of the time in so many: a datagram that the kernel drops is lost for good. */
+/** While the socket is full, which a read of all that it may bring shows, work gets one part of the time in so many: a datagram that the kernel drops is lost for good. */
 const SHARES = 3;
 /** How long work goes on before the socket is read again: what is done in one turn shares a claim and a change of the firewall. */
 const SLICE_MS = 3;
@@ -161,7 +160,7 @@ class RunningTurnstile implements Turnstile {
 
   #mustRest(): boolean {
     const arrived = this.#host.arrived();
-    const isFull = arrived - this.#arrived >= DATAGRAMS_PER_TURN;
+    const isFull = arrived - this.#arrived >= DATAGRAMS_PER_READ;
     this.#arrived = arrived;
     return isFull && this.#host.now() < this.#restUntil;
   }

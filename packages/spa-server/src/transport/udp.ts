@@ -1,10 +1,12 @@
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
-import { type IpAddress, ipFamily, parseIpAddress } from 'spa-core';
+import koffi from 'koffi';
+import { type IpAddress, ipFamily } from 'spa-core';
+import { DatagramBatch, type OnDatagram } from './datagram-batch.ts';
 import { type BoundPlace, kernelDrops } from './kernel-drops.ts';
 import type { Payload } from './payload.ts';
+import { askReceiveBuffer, bindUdpSocket, closeSocket } from './udp-socket.ts';
 
-/** Datagrams that wait in the kernel while the daemon is busy: about 20,000 packets. */
-export const RECEIVE_BUFFER_BYTES: number = 8 * 1024 * 1024;
+/** Datagrams that wait in the kernel while the daemon is busy: about 40,000 packets. */
+export const RECEIVE_BUFFER_BYTES: number = 16 * 1024 * 1024;
 
 /** What is heard on the network. */
 export interface UdpListener {
@@ -17,7 +19,7 @@ export interface UdpListener {
   /** Datagrams that the kernel has thrown away instead; null where it does not tell. */
   lost(): number | null;
   /** Stops listening. */
-  close(): Promise<void>;
+  close(): void;
 }
 
 /** What to listen on. Address null: all addresses, IPv4 and, where the host has it, IPv6. */
@@ -31,76 +33,77 @@ export interface UdpOptions {
  * Listens on UDP. Nothing is ever sent.
  * @throws the system's error (`EADDRINUSE`, `EACCES`, …) if it cannot listen.
  */
-export async function listenUdp(options: UdpOptions): Promise<UdpListener> {
+export function listenUdp(options: UdpOptions): UdpListener {
   const { address, port, onPayload } = options;
-  const sockets: Socket[] = [];
-  const places: BoundPlace[] = [];
+  const sockets: ReadSocket[] = [];
   let received = 0;
-  const onMessage = (bytes: Buffer, remote: RemoteInfo): void => {
+  const onDatagram = (bytes: Buffer, source: IpAddress): void => {
     received += 1;
-    const source = sourceOf(remote);
-    if (source !== null) onPayload({ bytes, source, destination: address });
+    onPayload({ bytes, source, destination: address });
   };
   try {
     for (const host of address === null ? ALL_ADDRESSES : [address]) {
-      const socket = await bind(host, options, onMessage);
-      if (socket === null) continue;
-      sockets.push(socket);
-      places.push({ address: host, port });
+      const socket = open({ address: host, port }, options, onDatagram);
+      if (socket !== null) sockets.push(socket);
     }
   } catch (error) {
-    await Promise.all(sockets.map(close));
+    for (const socket of sockets) socket.close();
     throw error;
   }
+  const places = sockets.map(({ place }) => place);
   return {
-    places: places.map(({ address }) => `${address} port ${port}`),
-    receiveBufferBytes: Math.min(...sockets.map(receiveBufferBytes)),
+    places: places.map((place) => `${place.address} port ${port}`),
+    receiveBufferBytes: Math.min(...sockets.map(({ receiveBufferBytes }) => receiveBufferBytes)),
     received: () => received,
     lost: () => kernelDrops(places),
-    close: async () => {
-      await Promise.all(sockets.map(close));
+    close: () => {
+      for (const socket of sockets) socket.close();
     },
   };
 }
 
 const ALL_ADDRESSES = ['0.0.0.0', '::'] as readonly string[] as readonly IpAddress[];
 
-/** A socket that listens; null if all IPv6 addresses were asked for and the host has no IPv6. */
-async function bind(
-  host: IpAddress,
-  options: UdpOptions,
-  onMessage: (packet: Buffer, remote: RemoteInfo) => void,
-): Promise<Socket | null> {
-  const isIpv6 = ipFamily(host) === 6;
-  const socket = createSocket(isIpv6 ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' }, onMessage);
+interface ReadSocket {
+  readonly place: BoundPlace;
+  readonly receiveBufferBytes: number;
+  close(): void;
+}
+
+/** A socket that is read from now on; null if all IPv6 addresses were asked for and the host has no IPv6. */
+function open(place: BoundPlace, { address }: UdpOptions, onDatagram: OnDatagram): ReadSocket | null {
+  const family = ipFamily(place.address);
+  let fd: number;
   try {
-    await new Promise<void>((resolve, reject) => {
-      socket.on('error', reject);
-      socket.bind({ address: host, port: options.port, exclusive: true }, resolve);
-    });
+    fd = bindUdpSocket(place);
   } catch (error) {
-    await close(socket);
     const { code } = error as NodeJS.ErrnoException;
-    if (options.address === null && isIpv6 && (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL'))
-      return null;
+    const hasNoIpv6 = code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL';
+    if (address === null && family === 6 && hasNoIpv6) return null;
     throw error;
   }
-  socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
-  return socket;
+  const receiveBufferBytes = askReceiveBuffer(fd, RECEIVE_BUFFER_BYTES);
+  const batch = new DatagramBatch(fd, family);
+  const watch = koffi.node.poll(fd, READABLE, onReadable);
+  function onReadable(): void {
+    try {
+      // A socket with an error is not watched any more.
+      if (batch.read(onDatagram) === 'failed') watch.start(READABLE, onReadable);
+    } catch (error) {
+      // Thrown here, it would end the watch, and nobody would hear of it.
+      process.nextTick(() => {
+        throw error;
+      });
+    }
+  }
+  return {
+    place,
+    receiveBufferBytes,
+    close: () => {
+      watch.close();
+      closeSocket(fd);
+    },
+  };
 }
 
-/** Linux grants at most `net.core.rmem_max`, and says twice as much (socket(7)). */
-function receiveBufferBytes(socket: Socket): number {
-  return socket.getRecvBufferSize() / 2;
-}
-
-/** IPv4 comes from the system in the one form that it has. */
-function sourceOf({ family, address }: RemoteInfo): IpAddress | null {
-  return family === 'IPv4' ? (address as IpAddress) : parseIpAddress(address.replace(/%.*$/, ''));
-}
-
-function close(socket: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    socket.close(() => resolve());
-  });
-}
+const READABLE = { readable: true };
