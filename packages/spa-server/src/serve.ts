@@ -8,7 +8,7 @@ import { rotateDigestCache } from './replay/digest-cache.ts';
 import { writeAccepted } from './roster/accepted.ts';
 import { describeRoster } from './roster/describe.ts';
 import type { DaemonLog, Log, LogOptions } from './system/log.ts';
-import { keepSmall } from './system/memory.ts';
+import { keepSmall, keepTidy } from './system/memory.ts';
 import { packageVersion } from './system/package-version.ts';
 import {
   claimProcessName,
@@ -50,6 +50,7 @@ export async function serve(options: Options, surroundings: Surroundings): Promi
   const stopFailed = obeySignals(starting, options, log);
   const [daemon] = await Promise.all([starting, warmUp(stanzas, Math.floor(Date.now() / 1000))]);
   comeFirst();
+  keepTidy();
   try {
     if (pidFile !== null) writePidFile(pidFile);
     if (options.rotateDigestCache && !dryRun) rotateDigestCache(config.digestFile);
