@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseIpAddress } from 'spa-core';
 import { until } from 'spa-lab';
@@ -79,6 +80,13 @@ t.test('what is longer than any packet is cut off', async (t) => {
 t.test('the kernel keeps as much as was asked for, whatever net.core.rmem_max is', async (t) => {
   const { listener } = await listen(t, null);
   t.equal(listener.receiveBufferBytes, RECEIVE_BUFFER_BYTES);
+});
+
+t.test('without the rights to that, it keeps what net.core.rmem_max says', async (t) => {
+  const script = fileURLToPath(new URL('udp-buffer-process.js', import.meta.url));
+  const most = Number(readFileSync('/proc/sys/net/core/rmem_max', 'utf8'));
+  const granted = execFileSync('unshare', ['--user', '--map-root-user', process.execPath, script]);
+  t.equal(Number(granted), Math.min(most, RECEIVE_BUFFER_BYTES));
 });
 
 t.test('a port or an address that cannot be had is an error of the system', async (t) => {

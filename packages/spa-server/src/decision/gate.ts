@@ -86,8 +86,8 @@ function glance(datagram: Datagram, groups: readonly Group[]): Ignored | Glimpse
   const before = isKindMissing ? NO_KEY_FOR[kind] : IGNORED['no-stanza'];
   if (rings.length === 0) return before;
   const effort = rings.reduce((sum, ring) => sum + ring.effort, 0);
-  // Not the datagram itself, whose memory Node cuts off a block of 64 kB: what waits would hold on to it. And no spread, which
-  // costs V8 more than all the rest of the object.
+  // Not the datagram itself, whose memory is used again while this waits. And no spread, which costs V8 more than all the rest of
+  // the object.
   const { source, destination, forwardedFor } = datagram;
   return { kind: 'glimpse', source, destination, forwardedFor, packet, effort, before, rings };
 }

@@ -53,7 +53,7 @@ const MAX_WAITING: Readonly<Record<Lane, number>> = { 0: 1024, 1: 128, 2: 128 };
 const MAX_KNOWN = 4096;
 /** How long what waits is still done when the turnstile closes. */
 const CLOSING_MS = 2_000;
-/** While the socket is full, which a read of all that it may bring shows, work gets one part of the time in so many: a datagram that the kernel drops is lost for good. */
+/** While the socket is full, work gets one part of the time in so many: a datagram that the kernel drops is lost for good. */
 const SHARES = 3;
 /** How long work goes on before the socket is read again: what is done in one turn shares a claim and a change of the firewall. */
 const SLICE_MS = 3;
@@ -160,6 +160,7 @@ class RunningTurnstile implements Turnstile {
 
   #mustRest(): boolean {
     const arrived = this.#host.arrived();
+    // A read that brings all it may has left more behind.
     const isFull = arrived - this.#arrived >= DATAGRAMS_PER_READ;
     this.#arrived = arrived;
     return isFull && this.#host.now() < this.#restUntil;
