@@ -92,9 +92,9 @@ function loadsWith({ all: [aes, rsa, ecc] }: Modes): readonly Load[] {
     { mode: aes, client: 'ours', doors: 'one', counts: { peer: 0, ours: 10_000, iptables: 2_000 } },
     { mode: aes, client: 'stock', doors: 'many', counts: { peer: 0, ours: 3_000, iptables: 0 } },
     { mode: rsa, client: 'ours', doors: 'many', counts: { peer: 0, ours: 2_000, iptables: 1_000 } },
-    { mode: rsa, client: 'stock', doors: 'many', counts: { peer: 100, ours: 500, iptables: 0 } },
+    { mode: rsa, client: 'stock', doors: 'many', counts: { peer: 100, ours: 1_500, iptables: 0 } },
     { mode: ecc, client: 'ours', doors: 'many', counts: { peer: 100, ours: 2_000, iptables: 1_000 } },
-    { mode: ecc, client: 'stock', doors: 'many', counts: { peer: 0, ours: 500, iptables: 0 } },
+    { mode: ecc, client: 'stock', doors: 'many', counts: { peer: 0, ours: 1_500, iptables: 0 } },
   ];
 }
 
