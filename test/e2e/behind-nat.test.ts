@@ -191,6 +191,7 @@ t.test('behind NAT', { skip: lacking('sshd', 'ssh', 'nft', 'openssl', 'sysctl') 
       stderr: /:445\/ says 192\.0\.2\.66.*2 must agree \(asked from 10\.90\.0\.3\)/,
     });
     t.match(sent.stderr, `//${WEB[4]}/ says ${SEEN[4]}`);
-    t.equal(daemon.log().slice(since), '');
+    // Doors of before may end meanwhile.
+    t.notMatch(daemon.log().slice(since), /packet from|^opened/im);
   });
 });
