@@ -1,7 +1,7 @@
 /** Lets something become old and useless, and says after each look whether it is still there. */
-import { createTidying } from '../src/system/memory.ts';
+import { createTidying, thisProcess } from '../src/system/memory.ts';
 
-const tidyUp = createTidying();
+const tidyUp = createTidying(thisProcess());
 const four = (): number[][] => Array.from({ length: 500 }, () => new Array<number>(1000).fill(0.5));
 
 async function look(): Promise<boolean> {

@@ -15,36 +15,42 @@ export function keepSmall(): void {
 const TIDY_EVERY_MS = 30_000;
 /** So much may pile up. V8 lets it be seven times that, and more, before it looks through what has become old. */
 const UNTIDY_BYTES = 1024 * 1024;
-/** To look through more at once takes too long: V8 does that bit by bit, when it wants to. A third are buffers of libraries. */
+/** To look through more at once takes too long: V8 does that bit by bit, when it wants to. */
 const MAX_BYTES = 48 * 1024 * 1024;
 
 /** Gives back the memory of what packets left behind, every half minute if there is much of it; that takes 20 ms. */
 export function keepTidy(): void {
-  const tidyUp = createTidying();
-  setInterval(tidyUp, TIDY_EVERY_MS).unref();
+  setInterval(createTidying(thisProcess()), TIDY_EVERY_MS).unref();
 }
 
-/** Makes what tidies up. */
-export function createTidying(): () => void {
-  const collect = garbageCollector();
+/** What can be tidied up. */
+export interface Memory {
+  /** What is in use, and what is garbage already. */
+  usedBytes(): number;
+  collect(): void;
+}
+
+/** Makes what has a look, and tidies up if that is worth it. */
+export function createTidying({ usedBytes, collect }: Memory): () => void {
   let tidyBytes = 0;
   return () => {
     const bytes = usedBytes();
+    tidyBytes = Math.min(tidyBytes, bytes);
     if (bytes > MAX_BYTES || bytes < tidyBytes + UNTIDY_BYTES) return;
     collect();
     tidyBytes = usedBytes();
   };
 }
 
-function usedBytes(): number {
-  const { used_heap_size: heap, external_memory: buffers } = getHeapStatistics();
-  return heap + buffers;
-}
-
-/** V8 gives it to new contexts while this flag is set. */
-function garbageCollector(): () => void {
+/** The memory of this process: the heap of V8, and the buffers that belong to what is in it. */
+export function thisProcess(): Memory {
+  // V8 gives it to new contexts while this flag is set.
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   setFlagsFromString('--no-expose-gc');
-  return collect;
+  const usedBytes = (): number => {
+    const { used_heap_size: heap, external_memory: buffers } = getHeapStatistics();
+    return heap + buffers;
+  };
+  return { usedBytes, collect };
 }
