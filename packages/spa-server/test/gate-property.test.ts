@@ -15,8 +15,9 @@ import {
   SymmetricKey,
 } from 'spa-core';
 import t from 'tap';
-import { decide } from '../src/decision/decide.ts';
+import { createGate } from '../src/decision/gate.ts';
 import type { Stanza } from '../src/decision/stanza.ts';
+import type { Datagram, Verdict } from '../src/decision/verdict.ts';
 import { addressOf, messageOf, portsOf, sealOf, stanzaOf } from './gate.ts';
 import { decidePlainly } from './plain-decision.ts';
 
@@ -41,7 +42,7 @@ t.test('the gate decides as if each stanza was tried on its own, in order', asyn
         const numbered = stanzas.map((one, index) => ({ ...one, number: index + 1 }));
         const bytes = damage === null ? packet : damaged(packet, damage.at, damage.to);
         const datagram = { packet: bytes, source: addressOf(source), destination: null, forwardedFor: null };
-        const verdict = await decide(datagram, numbered, clock);
+        const verdict = await decideLater(datagram, numbered);
         seen.add(verdict.kind === 'ignore' ? verdict.code : verdict.kind);
         return isDeepStrictEqual(verdict, await decidePlainly(datagram, numbered, clock));
       }),
@@ -51,6 +52,17 @@ t.test('the gate decides as if each stanza was tried on its own, in order', asyn
   const verdicts = ['grant', 'deny', 'outdated', 'no-stanza', 'packet-kind', 'hmac', 'decrypt', 'signature'];
   for (const verdict of verdicts) t.ok(seen.has(verdict), `${verdict} was among them`);
 });
+
+/** The datagram's memory is another's before anything is looked at that takes time. */
+async function decideLater(datagram: Datagram, stanzas: readonly Stanza[]): Promise<Verdict> {
+  const gate = createGate(stanzas);
+  const packet = Uint8Array.from(datagram.packet);
+  const glimpse = gate.glance({ ...datagram, packet });
+  packet.fill(0);
+  if (glimpse.kind === 'ignore') return glimpse;
+  const candidate = gate.screen(glimpse);
+  return candidate.kind === 'ignore' ? candidate : gate.decide(candidate, clock);
+}
 
 interface People {
   readonly bastions: readonly (readonly SecretKey[])[];

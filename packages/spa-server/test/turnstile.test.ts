@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
-import { DATAGRAMS_PER_READ } from '../src/transport/datagram-batch.ts';
 import { createTurnstile, type DropReason, type Lane, type Turnstile } from '../src/transport/turnstile.ts';
+import { DATAGRAMS_PER_READ } from '../src/transport/udp-limits.ts';
 import { addressOf } from './gate.ts';
 
 /** Turns of the event loop, not one more than it takes. */

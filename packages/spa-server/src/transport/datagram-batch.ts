@@ -1,11 +1,10 @@
 import { constants } from 'node:os';
 import koffi from 'koffi';
 import { type IpAddress, readIpAddress } from 'spa-core';
+import { DATAGRAMS_PER_READ } from './udp-limits.ts';
 import { SOCKET_ADDRESS } from './udp-socket.ts';
 
-/** So many datagrams are read at once: what is done with them is done before anything else. */
-export const DATAGRAMS_PER_READ = 64;
-/** What is longer is cut off here: no packet is, nor a request of HTTP that carries one. */
+/** What is longer is cut off here: no packet is, and no request of HTTP of the stock client. */
 const MAX_DATAGRAM_BYTES = 4096;
 
 /** `bytes` are the datagram's until the call returns; then the memory is used again. */
@@ -45,9 +44,9 @@ export class DatagramBatch {
     }
   }
 
-  /** Hands over what has come in, {@link DATAGRAMS_PER_READ} at most, in the order in which it came. Does not wait. */
+  /** Hands over what has come in, {@link DATAGRAMS_PER_READ} at most, in the order in which it came. The socket does not block. */
   read(onDatagram: OnDatagram): ReadEnd {
-    const count = recvmmsg(this.#fd, this.#block, DATAGRAMS_PER_READ, MSG_DONTWAIT, null);
+    const count = recvmmsg(this.#fd, this.#block, DATAGRAMS_PER_READ, 0, null);
     if (count < 0) return koffi.errno() === constants.errno.EAGAIN ? 'empty' : 'failed';
     const { addressAt } = SOCKET_ADDRESS[this.#family];
     for (let index = 0; index < count; index++) {
@@ -59,8 +58,6 @@ export class DatagramBatch {
     return 'more';
   }
 }
-
-const MSG_DONTWAIT = 0x40;
 
 /** `struct iovec`, `msghdr` (recvmsg(2)) and `mmsghdr` (recvmmsg(2)), as the kernel reads them. */
 const VECTOR = koffi.struct({ base: 'uintptr_t', length: 'size_t' });

@@ -11,7 +11,7 @@ import type { Payload } from './payload.ts';
 import type { CaptureConfig, FileConfig, ReceptionConfig, SocketConfig } from './reception-config.ts';
 import { listenTcp } from './tcp.ts';
 import { filterProblem, hasTcpdump, startTcpdump, type Tcpdump, TcpdumpError } from './tcpdump.ts';
-import { listenUdp, RECEIVE_BUFFER_BYTES } from './udp.ts';
+import { RECEIVE_BUFFER_BYTES } from './udp-limits.ts';
 
 /** One place that packets come from, of those that a {@link Reception} has; its members mean the same. */
 export interface PacketSource {
@@ -78,6 +78,8 @@ async function openSocket(
   { listenAddress }: ReceptionConfig,
   onPayload: OnPayload,
 ): Promise<PacketSource> {
+  // It loads koffi, which no command but the daemon itself needs.
+  const { listenUdp } = await import('./udp.ts');
   const udp = listenUdp({ address: listenAddress, port, onPayload });
   const { places, receiveBufferBytes, received, lost } = udp;
   return {
@@ -95,7 +97,7 @@ async function openSocket(
 
 function smallBuffer(bytes: number): string {
   const setting = `net.core.rmem_max=${RECEIVE_BUFFER_BYTES}`;
-  return `the kernel grants a receive buffer of ${bytes} bytes only, and a flood fills it; run: sysctl -w ${setting}, and write it to a file in /etc/sysctl.d`;
+  return `the kernel grants a receive buffer of ${bytes} bytes only, and a flood fills it; run on the host: sysctl -w ${setting}, and write it to a file in /etc/sysctl.d`;
 }
 
 async function openCapture(

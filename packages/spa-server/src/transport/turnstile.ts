@@ -1,7 +1,7 @@
 import { addressBits, type IpAddress, ipFamily } from 'spa-core';
-import { DATAGRAMS_PER_READ } from './datagram-batch.ts';
 import { createFairQueue, type FairQueue } from './fair-queue.ts';
 import { type Budget, createTokenBuckets, type TokenBuckets } from './token-buckets.ts';
+import { DATAGRAMS_PER_READ } from './udp-limits.ts';
 
 /** Who comes first: a lower lane waits while there is anything in a higher one. */
 export type Lane = 0 | 1 | 2;

@@ -1,4 +1,3 @@
-import { endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
 import { addressBits, ipFamily } from 'spa-core';
@@ -47,7 +46,7 @@ const setsockopt = libc.func(
 const getsockopt = libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)');
 const close = libc.func('int close(int fd)');
 
-/** The numbers of Linux on every processor that Node has builds for. */
+/** The numbers of Linux on the processors that koffi is built for, all of them little-endian. */
 const AF_INET = 2;
 const AF_INET6 = 10;
 const SOCK_DGRAM = 2;
@@ -70,9 +69,7 @@ function socketAddress({ address, port }: BoundPlace): Buffer {
   const family = ipFamily(address);
   const { addressAt, bytes } = SOCKET_ADDRESS[family];
   const result = Buffer.alloc(bytes);
-  const code = family === 4 ? AF_INET : AF_INET6;
-  if (endianness() === 'LE') result.writeUInt16LE(code);
-  else result.writeUInt16BE(code);
+  result.writeUInt16LE(family === 4 ? AF_INET : AF_INET6);
   result.writeUInt16BE(port, 2);
   const digits = family === 4 ? 8 : 32;
   result.write(addressBits(address).toString(16).padStart(digits, '0'), addressAt, 'hex');
@@ -84,8 +81,8 @@ function setOption(fd: number, level: number, name: number, value: number): bool
   return setsockopt(fd, level, name, bytes, bytes.byteLength) === 0;
 }
 
-/** As Node's own are: `bind EADDRINUSE 0.0.0.0:62201`. */
-function systemError(syscall: string, { address, port }: BoundPlace): NodeJS.ErrnoException {
+/** What the system call that was made last has failed by, as Node's own errors are: `bind EADDRINUSE 0.0.0.0:62201`. */
+export function systemError(syscall: string, { address, port }: BoundPlace): NodeJS.ErrnoException {
   const errno = -koffi.errno();
   const code = getSystemErrorName(errno);
   const error = new Error(`${syscall} ${code} ${address}:${port}`);

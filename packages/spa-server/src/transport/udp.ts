@@ -3,10 +3,8 @@ import { type IpAddress, ipFamily } from 'spa-core';
 import { DatagramBatch, type OnDatagram } from './datagram-batch.ts';
 import { type BoundPlace, kernelDrops } from './kernel-drops.ts';
 import type { Payload } from './payload.ts';
-import { askReceiveBuffer, bindUdpSocket, closeSocket } from './udp-socket.ts';
-
-/** Datagrams that wait in the kernel while the daemon is busy: about 40,000 packets. */
-export const RECEIVE_BUFFER_BYTES: number = 16 * 1024 * 1024;
+import { RECEIVE_BUFFER_BYTES } from './udp-limits.ts';
+import { askReceiveBuffer, bindUdpSocket, closeSocket, systemError } from './udp-socket.ts';
 
 /** What is heard on the network. */
 export interface UdpListener {
@@ -18,7 +16,7 @@ export interface UdpListener {
   received(): number;
   /** Datagrams that the kernel has thrown away instead; null where it does not tell. */
   lost(): number | null;
-  /** Stops listening. */
+  /** Stops listening. Once is enough. */
   close(): void;
 }
 
@@ -72,37 +70,47 @@ interface ReadSocket {
 
 /** A socket that is read from now on; null if all IPv6 addresses were asked for and the host has no IPv6. */
 function open(place: BoundPlace, { address }: UdpOptions, onDatagram: OnDatagram): ReadSocket | null {
-  const family = ipFamily(place.address);
   let fd: number;
   try {
     fd = bindUdpSocket(place);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const hasNoIpv6 = code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL';
-    if (address === null && family === 6 && hasNoIpv6) return null;
+    if (address === null && ipFamily(place.address) === 6 && hasNoIpv6) return null;
     throw error;
   }
-  const receiveBufferBytes = askReceiveBuffer(fd, RECEIVE_BUFFER_BYTES);
-  const batch = new DatagramBatch(fd, family);
+  try {
+    const receiveBufferBytes = askReceiveBuffer(fd, RECEIVE_BUFFER_BYTES);
+    return { place, receiveBufferBytes, close: readFromNowOn(fd, place, onDatagram) };
+  } catch (error) {
+    closeSocket(fd);
+    throw error;
+  }
+}
+
+/** Returns what ends it, and closes the socket. @throws the system's error if the socket cannot be read. */
+function readFromNowOn(fd: number, place: BoundPlace, onDatagram: OnDatagram): () => void {
+  const batch = new DatagramBatch(fd, ipFamily(place.address));
+  // Where recvmmsg is not permitted, that had better be known now.
+  if (batch.read(onDatagram) === 'failed') throw systemError('recvmmsg', place);
   const watch = koffi.node.poll(fd, READABLE, onReadable);
+  let isOpen = true;
   function onReadable(): void {
     try {
-      // A socket with an error is not watched any more.
+      // libuv no longer watches a socket that has an error.
       if (batch.read(onDatagram) === 'failed') watch.start(READABLE, onReadable);
     } catch (error) {
-      // Thrown here, it would end the watch, and nobody would hear of it.
+      // koffi would swallow it, and end the watch.
       process.nextTick(() => {
         throw error;
       });
     }
   }
-  return {
-    place,
-    receiveBufferBytes,
-    close: () => {
-      watch.close();
-      closeSocket(fd);
-    },
+  return () => {
+    if (!isOpen) return;
+    isOpen = false;
+    watch.close();
+    closeSocket(fd);
   };
 }
 
