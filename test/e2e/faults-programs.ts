@@ -120,7 +120,7 @@ export function testHangs(setup: FaultSetup): void {
       await t.test(`the program ${title}: it is given up, and another opens it`, async (t) => {
         const since = site.daemon().log().length;
         site.faulty.fail(fault, { at, times: 'once' });
-        const knock = await site.make({ seconds: 3 });
+        const knock = await site.make({ seconds: 9 });
         await site.send(knock);
         await doorOpens(site.lab);
         await hears(site, knock);

@@ -191,6 +191,27 @@ t.test('a grant is tried again, also just after the watch has met a failure', as
   t.match(log.lines, [/trying again until it works/, /trying again$/, /works again, after 1 s/]);
 });
 
+t.test('a door that opens late ends no later, and one whose time is over does not open', async (t) => {
+  const clock = { now: 1_000_000, wall: 1_700_000_000_000 };
+  const late = new Set<string>();
+  const wrap = (firewall: Firewall): Firewall => ({
+    ...firewall,
+    grant: async (wanted) => {
+      if (late.has(wanted.id)) return firewall.grant(wanted);
+      late.add(wanted.id);
+      clock.now += 5_020;
+      throw new FirewallError('nft', null, 'no answer within 5000 ms');
+    },
+  });
+  const { keeper, kernel } = await startKeeper({ clock, wrap });
+  const begunAt = clock.now + clock.wall;
+  const opened = await keeper.grant(grantOf('a1', '192.0.2.7', 20), ALICE, keeper.epoch);
+  t.equal(opened?.expiresAt, begunAt + 5_020 + 14_000);
+  t.match([...kernel.doors.values()], [{ expiresAt: begunAt + 19_020 }]);
+  await t.rejects(keeper.grant(grantOf('b1', '192.0.2.8', 5), BOB, keeper.epoch), /no answer within/);
+  t.equal(kernel.doors.size, 1);
+});
+
 t.test('a clock that jumps makes no door longer or shorter', async (t) => {
   const { keeper, kernel, log, clock } = await startKeeper({});
   await keeper.grant(grantOf('a1', '192.0.2.7', 60), ALICE, keeper.epoch);

@@ -387,9 +387,10 @@ export class Doorkeeper {
     if (before === null) log.error(`${error.message}; trying again until it works`);
   }
 
-  /** Opens doors; if the rules for it are gone, they are put back first. */
+  /** Opens doors; if the rules for it are gone, they are put back first. What takes longer is taken off their time. */
   async #open(wanted: Grant): Promise<{ readonly expiresAt: number }> {
     const { firewall, log } = this.#parts;
+    const begunAt = this.#now();
     try {
       return await firewall.grant(wanted);
     } catch (error) {
@@ -401,7 +402,9 @@ export class Doorkeeper {
       this.#openingAgain += 1;
       try {
         await this.#mend();
-        return await firewall.grant(wanted);
+        const timeoutSeconds = wanted.timeoutSeconds - lateSeconds(this.#now() - begunAt);
+        if (timeoutSeconds <= 0) throw error;
+        return await firewall.grant({ ...wanted, timeoutSeconds });
       } finally {
         this.#openingAgain -= 1;
       }
@@ -498,6 +501,11 @@ export class Doorkeeper {
   #now(): number {
     return this.#parts.now();
   }
+}
+
+/** Whole seconds, so that no door is open for longer than its grant; less than one is none. */
+function lateSeconds(ms: number): number {
+  return ms < 1000 ? 0 : Math.ceil(ms / 1000);
 }
 
 /** How rules are put in place. */
